@@ -1,0 +1,13 @@
+/*
+ * table.h - uthash with our keyed hash, so that strangers can't choose keys that collide. Include this, never uthash.h.
+ */
+#ifndef PGWEIR_TABLE_H
+#define PGWEIR_TABLE_H
+
+#include "base/hash.h"
+
+#define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)hash64((keyptr), (keylen)))
+#define uthash_fatal(msg) assert_failed((msg), __FILE__, __LINE__)
+#include <uthash.h>
+
+#endif

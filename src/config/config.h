@@ -1,0 +1,134 @@
+/*
+ * config.h - the configuration: one table of settings, an ini reader, an immutable snapshot.
+ *
+ * Format:    PgBouncer's ini, its key names and its precedence; section [pgbouncer] has PgBouncer's defaults, [pgweir] has
+ *            defaults for functions. A file has one of the two. [databases], [users], %include. A database's value may be a postgresql:// URI
+ *            (read by libpq's PQconninfoParse).
+ * Units:     times are usec_t here, seconds (fractions allowed) in the file, unless the name says otherwise. 0 means off.
+ * Ownership: a snapshot never changes once loaded; it is shared by reference count. Strings live as long as the snapshot.
+ * Threads:   load on the main thread; read and ref/unref from any.
+ * Errors:    config_load() gives NULL and the text `file:line: what is wrong`; nothing is ever half applied.
+ * Source:    the manual page pgweir.ini(5); PgBouncer's config.md for names and meanings.
+ */
+#ifndef PGWEIR_CONFIG_H
+#define PGWEIR_CONFIG_H
+
+#include "base/base.h"
+
+enum pool_mode { POOL_MODE_UNSET = -1, POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
+enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST, AUTH_TYPE_PLAIN, AUTH_TYPE_MD5, AUTH_TYPE_SCRAM };
+enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
+
+struct config_database {
+	char *name;   /* as clients say it; "*" is the fallback */
+	char *dbname; /* on the server; NULL: as the client said */
+	char *host;   /* NULL or "": Unix socket in unix_socket_dir; "/dir": that directory; else a name or address */
+	int port;
+	char *user, *password; /* forced user and its password; NULL: the client's own */
+	char *connect_query;   /* NULL: none */
+	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
+	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
+	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;
+	int64_t server_lifetime; /* usec, or -1 */
+	int64_t query_wait_timeout;
+	int line; /* where the file defines it */
+	struct config_database *next;
+};
+
+struct config_user {
+	char *name;
+	enum pool_mode pool_mode;
+	int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections; /* -1: not set */
+	int64_t query_timeout, idle_transaction_timeout, transaction_timeout, client_idle_timeout, query_wait_timeout; /* usec, -1 */
+	int line;
+	struct config_user *next;
+};
+
+struct config {
+	int refs_; /* atomic */
+	bool is_pgbouncer; /* the section's name, which picked the defaults */
+	char *file;	   /* NULL: made from a URI */
+
+	/* process */
+	char *logfile, *pidfile, *user, *syslog_ident, *syslog_facility, *job_name;
+	bool syslog, log_connections, log_disconnections, log_pooler_errors, log_stats;
+	int verbose;
+	usec_t stats_period;
+	int worker_threads, login_threads; /* worker_threads 0: auto, the CPUs that this process may use */
+
+	/* listening */
+	char *listen_addr; /* comma list, "*", names; "": no TCP */
+	int listen_port, listen_backlog;
+	char *unix_socket_dir, *unix_socket_group;
+	int unix_socket_mode;
+	bool so_reuseport, tcp_defer_accept, tcp_keepalive;
+	int tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout /* ms */, tcp_socket_buffer;
+	uint32_t max_packet_size;
+	usec_t dns_max_ttl, dns_nxdomain_ttl;
+
+	/* pools */
+	enum pool_mode pool_mode;
+	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections,
+		max_user_connections, max_user_client_connections, max_waiting_clients, max_prepared_statements, server_connect_concurrency,
+		login_concurrency;
+	bool server_round_robin, server_reset_query_always, server_fast_close;
+	char *server_check_query, *server_reset_query;
+	usec_t reserve_pool_timeout, server_lifetime, server_idle_timeout, server_connect_timeout, server_login_retry,
+		server_check_delay, handoff_tolerance, autodb_idle_timeout;
+
+	/* timeouts of clients */
+	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout, client_login_timeout,
+		client_write_timeout, idle_transaction_timeout, transaction_timeout, suspend_timeout;
+	enum timeout_action query_wait_timeout_action;
+
+	/* parameters */
+	char *ignore_startup_parameters, *track_extra_parameters;
+	bool application_name_add_host, disable_pqexec;
+
+	/* authentication */
+	enum auth_type auth_type;
+	char *auth_file, *admin_users, *stats_users;
+	int scram_iterations;
+
+	struct config_database *databases; /* in the file's order */
+	struct config_user *users;
+};
+
+struct config_error {
+	char text[512];
+};
+
+struct config *config_load(const char *path, struct config_error *error);
+struct config *config_from_uri(const char *uri, struct config_error *error); /* [pgweir]'s defaults; listens on localhost:6432; the URI's database is also "*"; its user and password are what clients must use, too */
+struct config *config_ref(struct config *c);
+void config_unref(struct config **c);
+
+/* The database that a client names: an exact match, else "*", else NULL. */
+const struct config_database *config_database(const struct config *c, const char *name);
+const struct config_user *config_user(const struct config *c, const char *name);
+bool config_list_has(const char *list, const char *name); /* is name in a comma list like admin_users? */
+
+/* Values after precedence: the user's, then the database's, then the global. db or user may be NULL. */
+enum pool_mode config_pool_mode(const struct config *c, const struct config_database *db, const struct config_user *user);
+int config_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user);
+int config_min_pool_size(const struct config *c, const struct config_database *db);
+int config_reserve_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user);
+int config_max_db_connections(const struct config *c, const struct config_database *db);
+int config_max_db_client_connections(const struct config *c, const struct config_database *db);
+int config_max_user_connections(const struct config *c, const struct config_user *user);
+int config_max_user_client_connections(const struct config *c, const struct config_user *user);
+usec_t config_query_timeout(const struct config *c, const struct config_user *user);
+usec_t config_idle_transaction_timeout(const struct config *c, const struct config_user *user);
+usec_t config_transaction_timeout(const struct config *c, const struct config_user *user);
+usec_t config_client_idle_timeout(const struct config *c, const struct config_user *user);
+usec_t config_query_wait_timeout(const struct config *c, const struct config_database *db, const struct config_user *user);
+usec_t config_server_lifetime(const struct config *c, const struct config_database *db);
+
+/* For SHOW CONFIG: calls fn for each setting, in the order of the table; value and default_value are text as the file would have it. */
+typedef void config_show_fn(void *ctx, const char *key, const char *value, const char *default_value, bool changeable);
+void config_show(const struct config *c, config_show_fn *fn, void *ctx);
+
+/* For SET key = value: a new snapshot with one setting changed, or NULL and why. Not every setting is changeable. */
+struct config *config_with(const struct config *c, const char *key, const char *value, struct config_error *error);
+
+#endif
