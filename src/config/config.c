@@ -14,7 +14,7 @@
 #define WHY_SIZE 400
 
 _Static_assert(offsetof(struct config_database, name) == 0 && offsetof(struct config_user, name) == 0,
-	       "struct config_names looks for the name there");
+	"struct config_names looks for the name there");
 
 struct loader {
 	struct config *c;
@@ -217,8 +217,8 @@ static bool start_section(struct loader *l, const char *name, char *why, size_t 
 
 static bool unknown_key(const char *key, const char *guess, const char *where, char *why, size_t why_size)
 {
-	snprintf(why, why_size, "unknown key \"%.80s\" in %s%s%s%s", key, where, guess ? "; did you mean \"" : "", guess ? guess : "",
-		 guess ? "\"?" : "");
+	snprintf(why, why_size, "unknown key \"%.80s\" in %s%s%s%s", key, where,
+		guess ? "; did you mean \"" : "", guess ? guess : "", guess ? "\"?" : "");
 	return false;
 }
 
@@ -228,9 +228,10 @@ static bool global_line(struct loader *l, const struct ini_line *line, char *why
 
 	if (!s)
 		return unknown_key(line->key, setting_guess(&global_settings, line->key),
-				   l->c->is_pgbouncer ? "section [pgbouncer]" : "section [pgweir]", why, why_size);
+			l->c->is_pgbouncer ? "section [pgbouncer]" : "section [pgweir]", why, why_size);
 	if (*line->value == '@' && strcmp(s->key, "unix_socket_dir") == 0) {
-		snprintf(why, why_size, "unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version");
+		snprintf(why, why_size,
+			"unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version");
 		return false;
 	}
 	return setting_parse(s, l->c, line->value, why, why_size);
@@ -251,7 +252,8 @@ static bool check_host(const char *host, char *why, size_t why_size)
 		return false;
 	}
 	if (host[0] == '@') {
-		snprintf(why, why_size, "a host with @ (an abstract Unix socket) is not supported yet by this version");
+		snprintf(why, why_size,
+			"a host with @ (an abstract Unix socket) is not supported yet by this version");
 		return false;
 	}
 	return true;
@@ -268,7 +270,8 @@ static bool entry_pair(void *ctx, const char *key, const char *value, size_t col
 		if (guess || !e->had_password)
 			return unknown_key(key, guess, e->what, why, why_size);
 		/* a password with blanks and without quotes would be shown here */
-		snprintf(why, why_size, "unknown key at column %zu of the connection string, behind the password", column);
+		snprintf(why, why_size,
+			"unknown key at column %zu of the connection string, behind the password", column);
 		return false;
 	}
 	e->had_password |= s->type == SETTING_SECRET;
@@ -385,7 +388,8 @@ struct config *config_load_text(const char *name, const char *text, size_t len, 
 	struct loader l;
 
 	config_new(&l);
-	return finish(&l, name, ini_read_text(name, text, len, config_line, &l, error->text, sizeof(error->text)), error);
+	return finish(&l, name,
+		ini_read_text(name, text, len, config_line, &l, error->text, sizeof(error->text)), error);
 }
 
 /* ---- no file at all ---- */
@@ -515,7 +519,8 @@ static bool is_same(const struct setting *s, const struct config *a, const struc
 	return str_equal(setting_text(s, a, buf[0], sizeof(buf[0])), setting_text(s, b, buf[1], sizeof(buf[1])));
 }
 
-struct config *config_reload(const struct config *running, config_kept_fn *kept, void *ctx, struct config_error *error)
+struct config *config_reload(
+	const struct config *running, config_kept_fn *kept, void *ctx, struct config_error *error)
 {
 	struct config *c;
 
@@ -543,7 +548,8 @@ void config_show(const struct config *c, config_show_fn *fn, void *ctx)
 	for (size_t i = 0; i < global_settings.count; i++) {
 		const struct setting *s = &global_settings.rows[i];
 
-		fn(ctx, s->key, setting_text(s, c, buf, sizeof(buf)), setting_default(s, c->is_pgbouncer), s->changeable);
+		fn(ctx, s->key, setting_text(s, c, buf, sizeof(buf)), setting_default(s, c->is_pgbouncer),
+			s->changeable);
 	}
 }
 
@@ -592,7 +598,8 @@ static usec_t first_time(int64_t user, int64_t db, usec_t global)
 	return user >= 0 ? (usec_t)user : db >= 0 ? (usec_t)db : global;
 }
 
-enum pool_mode config_pool_mode(const struct config *c, const struct config_database *db, const struct config_user *user)
+enum pool_mode config_pool_mode(
+	const struct config *c, const struct config_database *db, const struct config_user *user)
 {
 	if (user && user->pool_mode != POOL_MODE_UNSET)
 		return user->pool_mode;
@@ -609,7 +616,8 @@ int config_min_pool_size(const struct config *c, const struct config_database *d
 	return MIN(first_int(-1, db ? db->min_pool_size : -1, c->min_pool_size), config_pool_size(c, db, NULL));
 }
 
-int config_reserve_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user)
+int config_reserve_pool_size(
+	const struct config *c, const struct config_database *db, const struct config_user *user)
 {
 	return first_int(user ? user->reserve_pool_size : -1, db ? db->reserve_pool_size : -1, c->reserve_pool_size);
 }
@@ -654,9 +662,11 @@ usec_t config_client_idle_timeout(const struct config *c, const struct config_us
 	return first_time(user ? user->client_idle_timeout : -1, -1, c->client_idle_timeout);
 }
 
-usec_t config_query_wait_timeout(const struct config *c, const struct config_database *db, const struct config_user *user)
+usec_t config_query_wait_timeout(
+	const struct config *c, const struct config_database *db, const struct config_user *user)
 {
-	return first_time(user ? user->query_wait_timeout : -1, db ? db->query_wait_timeout : -1, c->query_wait_timeout);
+	return first_time(user ? user->query_wait_timeout : -1, db ? db->query_wait_timeout : -1,
+		c->query_wait_timeout);
 }
 
 usec_t config_server_lifetime(const struct config *c, const struct config_database *db)

@@ -68,15 +68,21 @@ bool connstr_is_uri(const char *text)
 }
 
 /* Parameters of a URI that mean what a pair in a connection string means. */
-static const char *const passed[] = { "application_name", "client_encoding", "dbname", "host", "password", "port", "user" };
+static const char *const passed[] = { "application_name", "client_encoding", "dbname", "host", "password",
+	"port", "user" };
 
 /* Values of others that ask for nothing but what happens anyway. */
 static const struct {
 	const char *keyword, *value;
 } harmless[] = {
-	{ "channel_binding", "disable" }, { "channel_binding", "prefer" }, { "gssencmode", "disable" },
-	{ "gssencmode", "prefer" },	  { "sslmode", "allow" },	   { "sslmode", "disable" },
-	{ "sslmode", "prefer" },	  { "target_session_attrs", "any" },
+	{ "channel_binding", "disable" },
+	{ "channel_binding", "prefer" },
+	{ "gssencmode", "disable" },
+	{ "gssencmode", "prefer" },
+	{ "sslmode", "allow" },
+	{ "sslmode", "disable" },
+	{ "sslmode", "prefer" },
+	{ "target_session_attrs", "any" },
 };
 
 /* Values that may be shown: these can't hold a secret. */
@@ -90,7 +96,8 @@ static bool is_port(const char *s)
 static bool take_parameter(const PQconninfoOption *o, connstr_fn *fn, void *ctx, char *why, size_t why_size)
 {
 	if (strcmp(o->keyword, "port") == 0 && !is_port(o->val)) { /* it may be the password's first half */
-		snprintf(why, why_size, "bad URI: the port is not a number (in a password / is written %%2F, @ %%40, : %%3A and ? %%3F)");
+		snprintf(why, why_size,
+			"bad URI: the port is not a number (in a password / is written %%2F, @ %%40, : %%3A and ? %%3F)");
 		return false;
 	}
 	for (size_t i = 0; i < N_ELEMENTS(passed); i++)
@@ -101,7 +108,8 @@ static bool take_parameter(const PQconninfoOption *o, connstr_fn *fn, void *ctx,
 			return true;
 	for (size_t i = 0; i < N_ELEMENTS(enumerations); i++) {
 		if (strcmp(o->keyword, enumerations[i]) == 0) {
-			snprintf(why, why_size, "%s=%.20s in a URI is not supported yet by this version", o->keyword, o->val);
+			snprintf(why, why_size, "%s=%.20s in a URI is not supported yet by this version",
+				o->keyword, o->val);
 			return false;
 		}
 	}

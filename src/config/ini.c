@@ -49,7 +49,8 @@ static void trim_end(char *s)
 
 static bool is_key_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_.-*", c));
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		(c && strchr("_.-*", c));
 }
 
 /* The key at *p, unquoted in place and ended by NUL; *p moves to the = behind it. NULL: there is no such thing. */
@@ -112,7 +113,7 @@ static bool read_line(struct ini *ini, struct ini_line *line, char *p)
 	line->key = take_key(&p);
 	if (!line->key)
 		return fail(ini, line->file, line->number,
-			    "expected [section], key = value or %include file (other characters in a key need \"double quotes\")");
+			"expected [section], key = value or %include file (other characters in a key need \"double quotes\")");
 	line->value = skip_blanks(p + 1);
 	return ini->fn(ini->ctx, line, why, sizeof(why)) || fail(ini, line->file, line->number, why);
 }
@@ -222,7 +223,8 @@ bool ini_read_file(const char *path, ini_fn *fn, void *ctx, char *error, size_t 
 	return ok;
 }
 
-bool ini_read_text(const char *name, const char *text, size_t len, ini_fn *fn, void *ctx, char *error, size_t error_size)
+bool ini_read_text(
+	const char *name, const char *text, size_t len, ini_fn *fn, void *ctx, char *error, size_t error_size)
 {
 	struct ini ini = { .fn = fn, .ctx = ctx, .section = xstrdup(""), .error = error, .error_size = error_size };
 	char *copy;

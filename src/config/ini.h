@@ -32,6 +32,7 @@ struct ini_line {
 typedef bool ini_fn(void *ctx, const struct ini_line *line, char *why, size_t why_size);
 
 bool ini_read_file(const char *path, ini_fn *fn, void *ctx, char *error, size_t error_size);
-bool ini_read_text(const char *name, const char *text, size_t len, ini_fn *fn, void *ctx, char *error, size_t error_size);
+bool ini_read_text(const char *name, const char *text, size_t len, ini_fn *fn, void *ctx, char *error,
+	size_t error_size);
 
 #endif

@@ -14,17 +14,28 @@
 #define SECONDS(n) ((int64_t)(n) * (int64_t)USEC_PER_SEC)
 #define TIME_MAX SECONDS(1000000000)
 
-static const char *const pool_modes[] = { [POOL_SESSION] = "session", [POOL_TRANSACTION] = "transaction",
-					  [POOL_STATEMENT] = "statement", NULL };
-static const char *const auth_types[] = { [AUTH_TYPE_ANY] = "any", [AUTH_TYPE_TRUST] = "trust", [AUTH_TYPE_PLAIN] = "plain",
-					  [AUTH_TYPE_MD5] = "md5", [AUTH_TYPE_SCRAM] = "scram-sha-256", NULL };
+static const char *const pool_modes[] = {
+	[POOL_SESSION] = "session",
+	[POOL_TRANSACTION] = "transaction",
+	[POOL_STATEMENT] = "statement",
+	NULL,
+};
+static const char *const auth_types[] = {
+	[AUTH_TYPE_ANY] = "any",
+	[AUTH_TYPE_TRUST] = "trust",
+	[AUTH_TYPE_PLAIN] = "plain",
+	[AUTH_TYPE_MD5] = "md5",
+	[AUTH_TYPE_SCRAM] = "scram-sha-256",
+	NULL,
+};
 static const char *const timeout_actions[] = { [TIMEOUT_ERROR] = "error", [TIMEOUT_DISCONNECT] = "disconnect", NULL };
-static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3",
-					  "local4", "local5", "local6", "local7", NULL };
+static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", "local0", "local1", "local2",
+	"local3", "local4", "local5", "local6", "local7", NULL };
 static const char *const server_sslmodes[] = { "disable", "allow", "prefer", NULL };
 
 static const char *const auth_types_later[] = { "cert", "hba", "ldap", "pam", NULL };
-static const char *const client_sslmodes_later[] = { "allow", "prefer", "require", "verify-ca", "verify-full", NULL };
+static const char *const client_sslmodes_later[] = { "allow", "prefer", "require", "verify-ca", "verify-full",
+	NULL };
 static const char *const server_sslmodes_later[] = { "require", "verify-ca", "verify-full", NULL };
 static const char *const disable_later[] = { "disable", NULL };
 
@@ -32,26 +43,36 @@ static const char *const disable_later[] = { "disable", NULL };
  * A row names its field's type: a table that disagrees with config.h doesn't compile.
  * BOOT: fixed when the program starts. LIVE: SET and RELOAD change it. NO_WEIR: [pgweir] has the same default.
  */
-#define OFFSET(strct, c_type, field)                                                                        \
+#define OFFSET(strct, c_type, field)                                                                         \
 	(offsetof(struct strct, field) + 0 * sizeof(1 ? (c_type *)0 : &((struct strct *)0)->field))
 #define BOOT false
 #define LIVE true
 #define NO_WEIR NULL
 
-#define BOOL(k, f, when, b, w) { k, SETTING_BOOL, when, OFFSET(config, bool, f), b, w, 0, 1, NULL, NULL }
-#define INT(k, f, when, b, w, lo, hi) { k, SETTING_INT, when, OFFSET(config, int, f), b, w, lo, hi, NULL, NULL }
+#define ROW(...)                                                                                             \
+	{                                                                                                    \
+		__VA_ARGS__                                                                                  \
+	}
+#define BOOL(k, f, when, b, w) ROW(k, SETTING_BOOL, when, OFFSET(config, bool, f), b, w, 0, 1, NULL, NULL)
+#define INT(k, f, when, b, w, lo, hi)                                                                        \
+	ROW(k, SETTING_INT, when, OFFSET(config, int, f), b, w, lo, hi, NULL, NULL)
 #define COUNT(k, f, when, b, w, lo) INT(k, f, when, b, w, lo, COUNT_MAX)
-#define AUTO(k, f, when, b, w, lo, hi) { k, SETTING_AUTO_INT, when, OFFSET(config, int, f), b, w, lo, hi, NULL, NULL }
-#define TIME_FROM(k, f, when, b, w, lo) { k, SETTING_TIME, when, OFFSET(config, usec_t, f), b, w, lo, TIME_MAX, NULL, NULL }
+#define AUTO(k, f, when, b, w, lo, hi)                                                                       \
+	ROW(k, SETTING_AUTO_INT, when, OFFSET(config, int, f), b, w, lo, hi, NULL, NULL)
+#define TIME_FROM(k, f, when, b, w, lo)                                                                      \
+	ROW(k, SETTING_TIME, when, OFFSET(config, usec_t, f), b, w, lo, TIME_MAX, NULL, NULL)
 #define TIME(k, f, when, b, w) TIME_FROM(k, f, when, b, w, 0)
-#define TEXT_FROM(k, f, when, b, w, lo) { k, SETTING_TEXT, when, OFFSET(config, char *, f), b, w, lo, TEXT_MAX, NULL, NULL }
+#define TEXT_FROM(k, f, when, b, w, lo)                                                                      \
+	ROW(k, SETTING_TEXT, when, OFFSET(config, char *, f), b, w, lo, TEXT_MAX, NULL, NULL)
 #define TEXT(k, f, when, b, w) TEXT_FROM(k, f, when, b, w, 0)
-#define WORD(k, f, when, b, w, c, later) { k, SETTING_WORD, when, OFFSET(config, char *, f), b, w, 0, 0, c, later }
-#define CHOICE(k, t, f, when, b, w, c, later) { k, SETTING_CHOICE, when, OFFSET(config, enum t, f), b, w, 0, 0, c, later }
-#define FIXED(k, when, b, later) { k, SETTING_FIXED, when, 0, b, NULL, 0, 0, NULL, later }
+#define WORD(k, f, when, b, w, c, later)                                                                     \
+	ROW(k, SETTING_WORD, when, OFFSET(config, char *, f), b, w, 0, 0, c, later)
+#define CHOICE(k, t, f, when, b, w, c, later)                                                                \
+	ROW(k, SETTING_CHOICE, when, OFFSET(config, enum t, f), b, w, 0, 0, c, later)
+#define FIXED(k, when, b, later) ROW(k, SETTING_FIXED, when, 0, b, NULL, 0, 0, NULL, later)
 
-#define AUTH_QUERY                                                                                          \
-	"SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid "    \
+#define AUTH_QUERY                                                                                           \
+	"SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid "     \
 	"WHERE rolname=$1 AND rolcanlogin"
 
 /* The reasons for the defaults of [pgweir] are in man/pgweir.ini.5. */
@@ -103,8 +124,8 @@ static const struct setting global_rows[] = {
 	COUNT("max_client_conn", max_client_conn, LIVE, "100", "10000", 1),
 	COUNT("max_db_client_connections", max_db_client_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_db_connections", max_db_connections, LIVE, "0", NO_WEIR, 0),
-	{ "max_packet_size", SETTING_UINT32, LIVE, OFFSET(config, uint32_t, max_packet_size), "2147483647", NO_WEIR, 1, INT_MAX,
-	  NULL, NULL },
+	ROW("max_packet_size", SETTING_UINT32, LIVE, OFFSET(config, uint32_t, max_packet_size), "2147483647",
+		NO_WEIR, 1, INT_MAX, NULL, NULL),
 	INT("max_prepared_statements", max_prepared_statements, LIVE, "200", NO_WEIR, 0, 1000000),
 	COUNT("max_user_client_connections", max_user_client_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_user_connections", max_user_connections, LIVE, "0", NO_WEIR, 0),
@@ -117,8 +138,8 @@ static const struct setting global_rows[] = {
 	TIME("query_timeout", query_timeout, LIVE, "0", NO_WEIR),
 	TIME("query_wait_notify", query_wait_notify, LIVE, "5", NO_WEIR),
 	TIME("query_wait_timeout", query_wait_timeout, LIVE, "120", "30"),
-	CHOICE("query_wait_timeout_action", timeout_action, query_wait_timeout_action, LIVE, "disconnect", "error", timeout_actions,
-	       NULL),
+	CHOICE("query_wait_timeout_action", timeout_action, query_wait_timeout_action, LIVE, "disconnect",
+		"error", timeout_actions, NULL),
 	COUNT("reserve_pool_size", reserve_pool_size, LIVE, "0", NO_WEIR, 0),
 	TIME("reserve_pool_timeout", reserve_pool_timeout, LIVE, "5", NO_WEIR),
 	FIXED("resolv_conf", BOOT, "", NULL),
@@ -141,7 +162,8 @@ static const struct setting global_rows[] = {
 	FIXED("server_tls_ciphers", LIVE, "default", NULL),
 	FIXED("server_tls_key_file", LIVE, "", NULL),
 	FIXED("server_tls_protocols", LIVE, "secure", NULL),
-	WORD("server_tls_sslmode", inert.server_tls_sslmode, LIVE, "prefer", NO_WEIR, server_sslmodes, server_sslmodes_later),
+	WORD("server_tls_sslmode", inert.server_tls_sslmode, LIVE, "prefer", NO_WEIR, server_sslmodes,
+		server_sslmodes_later),
 	BOOL("so_reuseport", so_reuseport, BOOT, "0", NO_WEIR),
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
 	TEXT("stats_users", stats_users, LIVE, "", NO_WEIR),
@@ -160,18 +182,21 @@ static const struct setting global_rows[] = {
 	TIME("transaction_timeout", transaction_timeout, LIVE, "0", NO_WEIR),
 	TEXT("unix_socket_dir", unix_socket_dir, BOOT, "/tmp", NO_WEIR),
 	TEXT("unix_socket_group", unix_socket_group, BOOT, "", NO_WEIR),
-	{ "unix_socket_mode", SETTING_OCTAL, BOOT, OFFSET(config, int, unix_socket_mode), "0777", NO_WEIR, 0, 0777, NULL, NULL },
+	ROW("unix_socket_mode", SETTING_OCTAL, BOOT, OFFSET(config, int, unix_socket_mode), "0777", NO_WEIR,
+		0, 0777, NULL, NULL),
 	TEXT("user", user, BOOT, NULL, NO_WEIR),
 	INT("verbose", verbose, LIVE, "0", NO_WEIR, 0, 3),
 	AUTO("worker_threads", worker_threads, BOOT, "auto", NO_WEIR, 1, 256),
 };
 
 /* The same row macros for the lines of [databases] and [users]: NULL and -1 mean "not set". */
-#define DB(k, t, c_type, f, lo, hi) { k, t, LIVE, OFFSET(config_database, c_type, f), NULL, NULL, lo, hi, NULL, NULL }
+#define DB(k, t, c_type, f, lo, hi)                                                                          \
+	ROW(k, t, LIVE, OFFSET(config_database, c_type, f), NULL, NULL, lo, hi, NULL, NULL)
 #define DB_TEXT(k, f, hi) DB(k, SETTING_TEXT, char *, f, 0, hi)
 #define DB_COUNT(k, f, lo) DB(k, SETTING_INT, int, f, lo, COUNT_MAX)
 #define DB_TIME(k, f) DB(k, SETTING_TIME, int64_t, f, 0, TIME_MAX)
-#define USER(k, t, c_type, f, lo, hi) { k, t, LIVE, OFFSET(config_user, c_type, f), NULL, NULL, lo, hi, NULL, NULL }
+#define USER(k, t, c_type, f, lo, hi)                                                                        \
+	ROW(k, t, LIVE, OFFSET(config_user, c_type, f), NULL, NULL, lo, hi, NULL, NULL)
 #define USER_COUNT(k, f, lo) USER(k, SETTING_INT, int, f, lo, COUNT_MAX)
 #define USER_TIME(k, f) USER(k, SETTING_TIME, int64_t, f, 0, TIME_MAX)
 
@@ -185,12 +210,13 @@ static const struct setting database_rows[] = {
 	DB_TEXT("datestyle", datestyle, NAME_MAX_BYTES),
 	DB("dbname", SETTING_TEXT, char *, dbname, 1, 63),
 	DB_TEXT("host", host, 1024),
-	{ "load_balance_hosts", SETTING_FIXED, LIVE, 0, "round-robin", NULL, 0, 0, NULL, disable_later },
+	ROW("load_balance_hosts", SETTING_FIXED, LIVE, 0, "round-robin", NULL, 0, 0, NULL, disable_later),
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
 	DB("password", SETTING_SECRET, char *, password, 0, TEXT_MAX),
-	{ "pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum pool_mode, pool_mode), NULL, NULL, 0, 0, pool_modes, NULL },
+	ROW("pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum pool_mode, pool_mode), NULL, NULL,
+		0, 0, pool_modes, NULL),
 	DB_COUNT("pool_size", pool_size, 1),
 	DB("port", SETTING_INT, int, port, 1, 65535),
 	DB_TIME("query_wait_timeout", query_wait_timeout),
@@ -206,7 +232,8 @@ static const struct setting user_rows[] = {
 	USER_TIME("idle_transaction_timeout", idle_transaction_timeout),
 	USER_COUNT("max_user_client_connections", max_user_client_connections, 0),
 	USER_COUNT("max_user_connections", max_user_connections, 0),
-	{ "pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_user, enum pool_mode, pool_mode), NULL, NULL, 0, 0, pool_modes, NULL },
+	ROW("pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_user, enum pool_mode, pool_mode), NULL, NULL, 0,
+		0, pool_modes, NULL),
 	USER_COUNT("pool_size", pool_size, 1),
 	USER_TIME("query_timeout", query_timeout),
 	USER_TIME("query_wait_timeout", query_wait_timeout),
@@ -348,8 +375,8 @@ static bool parse_number(const struct setting *s, void *base, const char *value,
 	int as_int;
 
 	if (!is_auto && (!read_digits(value, 10, s->max, &n) || n < s->min)) {
-		snprintf(wants, sizeof(wants), "%sa number from %lld to %lld", s->type == SETTING_AUTO_INT ? "auto or " : "",
-			 (long long)s->min, (long long)s->max);
+		snprintf(wants, sizeof(wants), "%sa number from %lld to %lld",
+			s->type == SETTING_AUTO_INT ? "auto or " : "", (long long)s->min, (long long)s->max);
 		return refuse(why, size, s, wants, value);
 	}
 	as_int = (int)n; /* max is at most INT_MAX, so a uint32_t looks the same */
@@ -384,7 +411,8 @@ static bool read_seconds(const char *value, int64_t *out)
 			return false;
 		memcpy(part, dot + 1, strlen(dot + 1));
 	}
-	if ((*whole && !read_digits(whole, 10, TIME_MAX / SECONDS(1), &seconds)) || !read_digits(part, 10, 999999, &usec))
+	if ((*whole && !read_digits(whole, 10, TIME_MAX / SECONDS(1), &seconds)) ||
+		!read_digits(part, 10, 999999, &usec))
 		return false;
 	*out = SECONDS(seconds) + usec;
 	return true;
@@ -464,7 +492,8 @@ static bool parse_fixed(const struct setting *s, const char *value, char *why, s
 		return refuse_unsupported(why, size, s->key, s->unsupported[later]);
 	/* The value isn't shown: auth_ldap_options may hold a password. */
 	if (s->bouncer && *s->bouncer)
-		snprintf(why, size, "%s is not supported yet by this version: it may only be %s", s->key, s->bouncer);
+		snprintf(why, size, "%s is not supported yet by this version: it may only be %s", s->key,
+			s->bouncer);
 	else
 		snprintf(why, size, "%s is not supported yet by this version", s->key);
 	return false;
@@ -473,24 +502,17 @@ static bool parse_fixed(const struct setting *s, const char *value, char *why, s
 bool setting_parse(const struct setting *s, void *base, const char *value, char *why, size_t why_size)
 {
 	switch (s->type) {
-	case SETTING_BOOL:
-		return parse_bool(s, base, value, why, why_size);
+	case SETTING_BOOL: return parse_bool(s, base, value, why, why_size);
 	case SETTING_INT:
 	case SETTING_UINT32:
-	case SETTING_AUTO_INT:
-		return parse_number(s, base, value, why, why_size);
-	case SETTING_OCTAL:
-		return parse_octal(s, base, value, why, why_size);
-	case SETTING_TIME:
-		return parse_time(s, base, value, why, why_size);
+	case SETTING_AUTO_INT: return parse_number(s, base, value, why, why_size);
+	case SETTING_OCTAL: return parse_octal(s, base, value, why, why_size);
+	case SETTING_TIME: return parse_time(s, base, value, why, why_size);
 	case SETTING_TEXT:
-	case SETTING_SECRET:
-		return parse_text(s, base, value, why, why_size);
+	case SETTING_SECRET: return parse_text(s, base, value, why, why_size);
 	case SETTING_WORD:
-	case SETTING_CHOICE:
-		return parse_words(s, base, value, why, why_size);
-	case SETTING_FIXED:
-		return parse_fixed(s, value, why, why_size);
+	case SETTING_CHOICE: return parse_words(s, base, value, why, why_size);
+	case SETTING_FIXED: return parse_fixed(s, value, why, why_size);
 	}
 	ASSERT(!"a setting of no type");
 	return false;
@@ -524,21 +546,15 @@ const char *setting_text(const struct setting *s, const void *base, char *buf, s
 	bool b;
 
 	switch (s->type) {
-	case SETTING_BOOL:
-		memcpy(&b, field, sizeof(b));
-		return b ? "1" : "0";
+	case SETTING_BOOL: memcpy(&b, field, sizeof(b)); return b ? "1" : "0";
 	case SETTING_AUTO_INT:
 		if (read_int_field(s, base) == 0)
 			return "auto";
 		snprintf(buf, buf_size, "%d", read_int_field(s, base));
 		return buf;
 	case SETTING_INT:
-	case SETTING_UINT32:
-		snprintf(buf, buf_size, "%d", read_int_field(s, base));
-		return buf;
-	case SETTING_OCTAL:
-		snprintf(buf, buf_size, "0%o", (unsigned)read_int_field(s, base));
-		return buf;
+	case SETTING_UINT32: snprintf(buf, buf_size, "%d", read_int_field(s, base)); return buf;
+	case SETTING_OCTAL: snprintf(buf, buf_size, "0%o", (unsigned)read_int_field(s, base)); return buf;
 	case SETTING_TIME:
 		memcpy(&usec, field, sizeof(usec));
 		time_text(usec, buf, buf_size);
@@ -547,12 +563,9 @@ const char *setting_text(const struct setting *s, const void *base, char *buf, s
 	case SETTING_WORD:
 		memcpy(&text, field, sizeof(text));
 		return text && (*text || s->bouncer) ? text : s->bouncer ? "" : NULL;
-	case SETTING_SECRET:
-		return "";
-	case SETTING_CHOICE:
-		return s->choices[read_int_field(s, base)];
-	case SETTING_FIXED:
-		return s->bouncer;
+	case SETTING_SECRET: return "";
+	case SETTING_CHOICE: return s->choices[read_int_field(s, base)];
+	case SETTING_FIXED: return s->bouncer;
 	}
 	ASSERT(!"a setting of no type");
 	return NULL;
@@ -566,27 +579,23 @@ const char *setting_default(const struct setting *s, bool is_pgbouncer)
 static size_t field_size(enum setting_type type)
 {
 	switch (type) {
-	case SETTING_BOOL:
-		return sizeof(bool);
-	case SETTING_TIME:
-		return sizeof(usec_t);
+	case SETTING_BOOL: return sizeof(bool);
+	case SETTING_TIME: return sizeof(usec_t);
 	case SETTING_INT:
 	case SETTING_UINT32:
 	case SETTING_AUTO_INT:
 	case SETTING_OCTAL:
-	case SETTING_CHOICE:
-		return sizeof(int);
+	case SETTING_CHOICE: return sizeof(int);
 	case SETTING_TEXT:
 	case SETTING_SECRET:
 	case SETTING_WORD:
-	case SETTING_FIXED:
-		break;
+	case SETTING_FIXED: break;
 	}
 	return 0;
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
-		       sizeof(enum timeout_action) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
-	       "SETTING_CHOICE and SETTING_UINT32 are copied as an int");
+		sizeof(enum timeout_action) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
+	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)
 {

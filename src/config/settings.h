@@ -29,9 +29,9 @@ enum setting_type {
 struct setting {
 	const char *key;
 	enum setting_type type;
-	bool changeable;		/* at run time, by SET and RELOAD */
-	size_t offset;			/* in struct config, config_database or config_user */
-	const char *bouncer;		/* the default in [pgbouncer]; NULL: empty, and SHOW CONFIG says NULL as PgBouncer does */
+	bool changeable; /* at run time, by SET and RELOAD */
+	size_t offset;	 /* in struct config, config_database or config_user */
+	const char *bouncer; /* the default in [pgbouncer]; NULL: empty, and SHOW CONFIG says NULL as PgBouncer does */
 	const char *weir;		/* the default in [pgweir] where it differs, else NULL */
 	int64_t min, max;		/* of numbers, in the field's unit; of a text's length */
 	const char *const *choices;	/* ended by NULL */
@@ -60,7 +60,7 @@ const char *setting_text(const struct setting *s, const void *base, char *buf, s
 const char *setting_default(const struct setting *s, bool is_pgbouncer);
 
 bool setting_owns_text(const struct setting *s);
-char **setting_text_field(const struct setting *s, void *base); /* only where setting_owns_text() */
+char **setting_text_field(const struct setting *s, void *base);		/* only where setting_owns_text() */
 void setting_copy(const struct setting *s, void *to, const void *from); /* frees what a text field of to had */
 
 #endif

@@ -66,7 +66,8 @@ static void check_lookups(const struct config *c)
 
 	for (const struct config_database *db = c->databases; db; db = db->next, n++) {
 		ASSERT(config_database(c, db->name) == db);
-		ASSERT(config_pool_size(c, db, NULL) >= 1 && config_min_pool_size(c, db) <= config_pool_size(c, db, NULL));
+		ASSERT(config_pool_size(c, db, NULL) >= 1 &&
+			config_min_pool_size(c, db) <= config_pool_size(c, db, NULL));
 		ASSERT(config_pool_mode(c, db, NULL) != POOL_MODE_UNSET);
 		ASSERT(db->port > 0 && db->port < 65536);
 	}

@@ -69,30 +69,116 @@ END_TEST
 
 /* SHOW CONFIG of 1.25.2; pgweir's own keys are not among them. */
 static const char *const pgbouncer_keys[] = {
-	"admin_users", "application_name_add_host", "auth_dbname", "auth_file", "auth_hba_file", "auth_ident_file",
-	"auth_ldap_options", "auth_query", "auth_type", "auth_user", "autodb_idle_timeout", "cancel_wait_timeout",
-	"client_idle_timeout", "client_login_timeout", "client_tls13_ciphers", "client_tls_ca_file", "client_tls_cert_file",
-	"client_tls_ciphers", "client_tls_dheparams", "client_tls_ecdhcurve", "client_tls_key_file", "client_tls_protocols",
-	"client_tls_sslmode", "conffile", "default_pool_size", "disable_pqexec", "dns_max_ttl", "dns_nxdomain_ttl",
-	"dns_zone_check_period", "idle_transaction_timeout", "ignore_startup_parameters", "job_name", "listen_addr",
-	"listen_backlog", "listen_port", "log_connections", "log_disconnections", "log_pooler_errors", "log_stats", "logfile",
-	"max_client_conn", "max_db_client_connections", "max_db_connections", "max_packet_size", "max_prepared_statements",
-	"max_user_client_connections", "max_user_connections", "min_pool_size", "peer_id", "pidfile", "pkt_buf", "pool_mode",
-	"query_timeout", "query_wait_notify", "query_wait_timeout", "reserve_pool_size", "reserve_pool_timeout", "resolv_conf",
-	"sbuf_loopcnt", "scram_iterations", "server_check_delay", "server_check_query", "server_connect_timeout",
-	"server_fast_close", "server_idle_timeout", "server_lifetime", "server_login_retry", "server_reset_query",
-	"server_reset_query_always", "server_round_robin", "server_tls13_ciphers", "server_tls_ca_file", "server_tls_cert_file",
-	"server_tls_ciphers", "server_tls_key_file", "server_tls_protocols", "server_tls_sslmode", "so_reuseport",
-	"stats_period", "stats_users", "suspend_timeout", "syslog", "syslog_facility", "syslog_ident", "tcp_defer_accept",
-	"tcp_keepalive", "tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl", "tcp_socket_buffer", "tcp_user_timeout",
-	"track_extra_parameters", "transaction_timeout", "unix_socket_dir", "unix_socket_group", "unix_socket_mode", "user",
+	"admin_users",
+	"application_name_add_host",
+	"auth_dbname",
+	"auth_file",
+	"auth_hba_file",
+	"auth_ident_file",
+	"auth_ldap_options",
+	"auth_query",
+	"auth_type",
+	"auth_user",
+	"autodb_idle_timeout",
+	"cancel_wait_timeout",
+	"client_idle_timeout",
+	"client_login_timeout",
+	"client_tls13_ciphers",
+	"client_tls_ca_file",
+	"client_tls_cert_file",
+	"client_tls_ciphers",
+	"client_tls_dheparams",
+	"client_tls_ecdhcurve",
+	"client_tls_key_file",
+	"client_tls_protocols",
+	"client_tls_sslmode",
+	"conffile",
+	"default_pool_size",
+	"disable_pqexec",
+	"dns_max_ttl",
+	"dns_nxdomain_ttl",
+	"dns_zone_check_period",
+	"idle_transaction_timeout",
+	"ignore_startup_parameters",
+	"job_name",
+	"listen_addr",
+	"listen_backlog",
+	"listen_port",
+	"log_connections",
+	"log_disconnections",
+	"log_pooler_errors",
+	"log_stats",
+	"logfile",
+	"max_client_conn",
+	"max_db_client_connections",
+	"max_db_connections",
+	"max_packet_size",
+	"max_prepared_statements",
+	"max_user_client_connections",
+	"max_user_connections",
+	"min_pool_size",
+	"peer_id",
+	"pidfile",
+	"pkt_buf",
+	"pool_mode",
+	"query_timeout",
+	"query_wait_notify",
+	"query_wait_timeout",
+	"reserve_pool_size",
+	"reserve_pool_timeout",
+	"resolv_conf",
+	"sbuf_loopcnt",
+	"scram_iterations",
+	"server_check_delay",
+	"server_check_query",
+	"server_connect_timeout",
+	"server_fast_close",
+	"server_idle_timeout",
+	"server_lifetime",
+	"server_login_retry",
+	"server_reset_query",
+	"server_reset_query_always",
+	"server_round_robin",
+	"server_tls13_ciphers",
+	"server_tls_ca_file",
+	"server_tls_cert_file",
+	"server_tls_ciphers",
+	"server_tls_key_file",
+	"server_tls_protocols",
+	"server_tls_sslmode",
+	"so_reuseport",
+	"stats_period",
+	"stats_users",
+	"suspend_timeout",
+	"syslog",
+	"syslog_facility",
+	"syslog_ident",
+	"tcp_defer_accept",
+	"tcp_keepalive",
+	"tcp_keepcnt",
+	"tcp_keepidle",
+	"tcp_keepintvl",
+	"tcp_socket_buffer",
+	"tcp_user_timeout",
+	"track_extra_parameters",
+	"transaction_timeout",
+	"unix_socket_dir",
+	"unix_socket_group",
+	"unix_socket_mode",
+	"user",
 	"verbose",
 };
 
 /* pgweir's own */
 static const char *const own_keys[] = {
-	"client_write_timeout", "handoff_tolerance", "login_concurrency", "login_threads", "max_waiting_clients",
-	"query_wait_timeout_action", "server_connect_concurrency", "worker_threads",
+	"client_write_timeout",
+	"handoff_tolerance",
+	"login_concurrency",
+	"login_threads",
+	"max_waiting_clients",
+	"query_wait_timeout_action",
+	"server_connect_concurrency",
+	"worker_threads",
 };
 
 START_TEST(every_key_of_pgbouncer_is_known)
@@ -218,94 +304,113 @@ static const struct {
 	{ "[databases]\na = host=b\n", "x.ini: there is no section [pgweir] or [pgbouncer]" },
 	{ "pool_mode = session\n", "x.ini:1: there is no [section] before this line" },
 	{ "[pgweir]\n[databases]\n\n[pgbouncer]\n",
-	  "x.ini:4: a file has either a section [pgweir] or a section [pgbouncer], not both" },
+		"x.ini:4: a file has either a section [pgweir] or a section [pgbouncer], not both" },
 	{ "[pgbuncer]\n", "x.ini:1: unknown section [pgbuncer]; did you mean [pgbouncer]?" },
 	{ "[nonsense]\n", "x.ini:1: unknown section [nonsense]" },
 	{ "[pgweir\n", "x.ini:1: a section must be written as [name]" },
 	{ "[pgweir] verbose=1\n", "x.ini:1: there is text behind the section's name" },
 	{ "[pgweir]\nverbose\n",
-	  "x.ini:2: expected [section], key = value or %include file (other characters in a key need \"double quotes\")" },
+		"x.ini:2: expected [section], key = value or %include file (other characters in a key need \"double quotes\")" },
 	{ "[pgweir]\n= 3\n",
-	  "x.ini:2: expected [section], key = value or %include file (other characters in a key need \"double quotes\")" },
+		"x.ini:2: expected [section], key = value or %include file (other characters in a key need \"double quotes\")" },
 	{ "[databases]\n\"a = host=b\n",
-	  "x.ini:2: expected [section], key = value or %include file (other characters in a key need \"double quotes\")" },
+		"x.ini:2: expected [section], key = value or %include file (other characters in a key need \"double quotes\")" },
 	{ "[pgweir]\n%include\n", "x.ini:2: %include needs the name of a file" },
-	{ "[pgweir]\n%include /nonexistent/x\n", "x.ini:2: cannot read \"/nonexistent/x\": No such file or directory" },
+	{ "[pgweir]\n%include /nonexistent/x\n",
+		"x.ini:2: cannot read \"/nonexistent/x\": No such file or directory" },
 	{ "[pgweir]\n%include /dev/null\n", "x.ini:2: cannot read \"/dev/null\": not a regular file" },
 	{ "[pgbouncer]\nlisten_addr=\nunix_socket_dir=\n",
-	  "x.ini: listen_addr and unix_socket_dir are both empty: nobody could connect" },
+		"x.ini: listen_addr and unix_socket_dir are both empty: nobody could connect" },
 	/* keys and values */
-	{ "; c\n[pgweir]\n# c\npol_mode = session\n", "x.ini:4: unknown key \"pol_mode\" in section [pgweir]; did you mean \"pool_mode\"?" },
+	{ "; c\n[pgweir]\n# c\npol_mode = session\n",
+		"x.ini:4: unknown key \"pol_mode\" in section [pgweir]; did you mean \"pool_mode\"?" },
 	{ "[pgbouncer]\nservice_nonsense = 1\n", "x.ini:2: unknown key \"service_nonsense\" in section [pgbouncer]" },
 	{ "[pgweir]\nlisten_port = 0\n", "x.ini:2: listen_port must be a number from 1 to 65535, not \"0\"" },
 	{ "[pgweir]\nlisten_port = 65536\n", "x.ini:2: listen_port must be a number from 1 to 65535, not \"65536\"" },
 	{ "[pgweir]\nlisten_port = 99999999999999999999\n",
-	  "x.ini:2: listen_port must be a number from 1 to 65535, not \"99999999999999999999\"" },
-	{ "[pgweir]\nmax_client_conn = -1\n", "x.ini:2: max_client_conn must be a number from 1 to 1000000000, not \"-1\"" },
-	{ "[pgweir]\nmax_client_conn = 1e3\n", "x.ini:2: max_client_conn must be a number from 1 to 1000000000, not \"1e3\"" },
-	{ "[pgweir]\nworker_threads = 0\n", "x.ini:2: worker_threads must be auto or a number from 1 to 256, not \"0\"" },
+		"x.ini:2: listen_port must be a number from 1 to 65535, not \"99999999999999999999\"" },
+	{ "[pgweir]\nmax_client_conn = -1\n",
+		"x.ini:2: max_client_conn must be a number from 1 to 1000000000, not \"-1\"" },
+	{ "[pgweir]\nmax_client_conn = 1e3\n",
+		"x.ini:2: max_client_conn must be a number from 1 to 1000000000, not \"1e3\"" },
+	{ "[pgweir]\nworker_threads = 0\n",
+		"x.ini:2: worker_threads must be auto or a number from 1 to 256, not \"0\"" },
 	{ "[pgweir]\nquery_timeout = 30s\n",
-	  "x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"30s\"" },
+		"x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"30s\"" },
 	{ "[pgweir]\nquery_timeout =\n",
-	  "x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"\"" },
+		"x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"\"" },
 	{ "[pgweir]\nquery_timeout = .\n",
-	  "x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \".\"" },
+		"x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \".\"" },
 	{ "[pgweir]\nquery_timeout = 1.0000001\n",
-	  "x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"1.0000001\"" },
+		"x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"1.0000001\"" },
 	{ "[pgweir]\nquery_timeout = 1000000000.1\n",
-	  "x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"1000000000.1\"" },
+		"x.ini:2: query_timeout must be a number of seconds such as 30 or 0.25, not \"1000000000.1\"" },
 	{ "[pgweir]\nstats_period = 0\n",
-	  "x.ini:2: stats_period must be a number of seconds, at least 0.1, not \"0\"" },
+		"x.ini:2: stats_period must be a number of seconds, at least 0.1, not \"0\"" },
 	{ "[pgweir]\nlog_stats = 2\n", "x.ini:2: log_stats must be 0 or 1, not \"2\"" },
-	{ "[pgweir]\npool_mode = x\n", "x.ini:2: pool_mode must be one of session, transaction, statement, not \"x\"" },
+	{ "[pgweir]\npool_mode = x\n",
+		"x.ini:2: pool_mode must be one of session, transaction, statement, not \"x\"" },
 	{ "[pgweir]\nunix_socket_mode = 511\n",
-	  "x.ini:2: unix_socket_mode must be an octal number with a leading 0, from 0 to 0777, not \"511\"" },
+		"x.ini:2: unix_socket_mode must be an octal number with a leading 0, from 0 to 0777, not \"511\"" },
 	{ "[pgweir]\nconffile =\n", "x.ini:2: conffile must not be empty" },
 	{ "[pgweir]\nlogfile = a\x01\n", "x.ini:2: logfile must not contain control characters" },
 	/* what this version can't do */
-	{ "[pgbouncer]\nclient_tls_sslmode = require\n", "x.ini:2: client_tls_sslmode = require is not supported yet by this version" },
+	{ "[pgbouncer]\nclient_tls_sslmode = require\n",
+		"x.ini:2: client_tls_sslmode = require is not supported yet by this version" },
 	{ "[pgbouncer]\nserver_tls_sslmode = verify-full\n",
-	  "x.ini:2: server_tls_sslmode = verify-full is not supported yet by this version" },
-	{ "[pgbouncer]\nclient_tls_key_file = /k\n", "x.ini:2: client_tls_key_file is not supported yet by this version" },
+		"x.ini:2: server_tls_sslmode = verify-full is not supported yet by this version" },
+	{ "[pgbouncer]\nclient_tls_key_file = /k\n",
+		"x.ini:2: client_tls_key_file is not supported yet by this version" },
 	{ "[pgbouncer]\nclient_tls_protocols = all\n",
-	  "x.ini:2: client_tls_protocols is not supported yet by this version: it may only be secure" },
+		"x.ini:2: client_tls_protocols is not supported yet by this version: it may only be secure" },
 	{ "[pgbouncer]\nauth_type = hba\n", "x.ini:2: auth_type = hba is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_type = pam\n", "x.ini:2: auth_type = pam is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_hba_file = /h\n", "x.ini:2: auth_hba_file is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_user = u\n", "x.ini:2: auth_user is not supported yet by this version" },
-	{ "[pgbouncer]\nauth_ldap_options = ldapbindpasswd=secret\n", "x.ini:2: auth_ldap_options is not supported yet by this version" },
+	{ "[pgbouncer]\nauth_ldap_options = ldapbindpasswd=secret\n",
+		"x.ini:2: auth_ldap_options is not supported yet by this version" },
 	{ "[pgbouncer]\npeer_id = 1\n", "x.ini:2: peer_id is not supported yet by this version: it may only be 0" },
 	{ "[pgbouncer]\nresolv_conf = /r\n", "x.ini:2: resolv_conf is not supported yet by this version" },
 	{ "[pgbouncer]\nunix_socket_dir = @x\n",
-	  "x.ini:2: unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version" },
+		"x.ini:2: unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version" },
 	{ "[peers]\n1 = host=h\n", "x.ini:2: section [peers] is not supported yet by this version" },
 	{ "[databases]\na = host=h,i\n", "x.ini:2: a list of hosts is not supported yet by this version" },
-	{ "[databases]\na = host=@h\n", "x.ini:2: a host with @ (an abstract Unix socket) is not supported yet by this version" },
-	{ "[databases]\na = load_balance_hosts=disable\n", "x.ini:2: load_balance_hosts = disable is not supported yet by this version" },
+	{ "[databases]\na = host=@h\n",
+		"x.ini:2: a host with @ (an abstract Unix socket) is not supported yet by this version" },
+	{ "[databases]\na = load_balance_hosts=disable\n",
+		"x.ini:2: load_balance_hosts = disable is not supported yet by this version" },
 	{ "[databases]\na = auth_user=u\n", "x.ini:2: auth_user is not supported yet by this version" },
 	{ "[databases]\na = auth_query='select 1'\n", "x.ini:2: auth_query is not supported yet by this version" },
 	/* databases and users */
-	{ "[databases]\npgbouncer = host=h\n", "x.ini:2: the database name \"pgbouncer\" is reserved for the console" },
+	{ "[databases]\npgbouncer = host=h\n",
+		"x.ini:2: the database name \"pgbouncer\" is reserved for the console" },
 	{ "[databases]\npgweir =\n", "x.ini:2: the database name \"pgweir\" is reserved for the console" },
 	{ "[databases]\na234567890123456789012345678901234567890123456789012345678901234 =\n",
-	  "x.ini:2: the name of a database has at most 63 bytes" },
-	{ "[databases]\na = hots=h\n", "x.ini:2: unknown key \"hots\" in a connection string; did you mean \"host\"?" },
+		"x.ini:2: the name of a database has at most 63 bytes" },
+	{ "[databases]\na = hots=h\n",
+		"x.ini:2: unknown key \"hots\" in a connection string; did you mean \"host\"?" },
 	{ "[databases]\na = host\n", "x.ini:2: expected key=value at column 1 of the connection string" },
 	{ "[databases]\na = host=h =x\n", "x.ini:2: expected key=value at column 8 of the connection string" },
-	{ "[databases]\na = host='h\n", "x.ini:2: unterminated quote in the value at column 1 of the connection string" },
-	{ "[databases]\na = host='h'x\n", "x.ini:2: text behind the quoted value at column 1 of the connection string" },
-	{ "[databases]\na = host=\n", "x.ini:2: a key without a value ('' is the empty one) at column 1 of the connection string" },
+	{ "[databases]\na = host='h\n",
+		"x.ini:2: unterminated quote in the value at column 1 of the connection string" },
+	{ "[databases]\na = host='h'x\n",
+		"x.ini:2: text behind the quoted value at column 1 of the connection string" },
+	{ "[databases]\na = host=\n",
+		"x.ini:2: a key without a value ('' is the empty one) at column 1 of the connection string" },
 	{ "[databases]\na = port=0\n", "x.ini:2: port must be a number from 1 to 65535, not \"0\"" },
 	{ "[databases]\na = dbname=''\n", "x.ini:2: dbname must not be empty" },
 	{ "[databases]\na = pool_size=0\n", "x.ini:2: pool_size must be a number from 1 to 1000000000, not \"0\"" },
-	{ "[users]\nbob = pool_sise=1\n", "x.ini:2: unknown key \"pool_sise\" in section [users]; did you mean \"pool_size\"?" },
+	{ "[users]\nbob = pool_sise=1\n",
+		"x.ini:2: unknown key \"pool_sise\" in section [users]; did you mean \"pool_size\"?" },
 	{ "[users]\nbob = password=1\n", "x.ini:2: unknown key \"password\" in section [users]" },
 	/* URIs in [databases] */
-	{ "[databases]\na = postgresql://h/d?sslmode=require\n", "x.ini:2: sslmode=require in a URI is not supported yet by this version" },
+	{ "[databases]\na = postgresql://h/d?sslmode=require\n",
+		"x.ini:2: sslmode=require in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgres://h/d?connect_timeout=3\n",
-	  "x.ini:2: the parameter connect_timeout in a URI is not supported yet by this version" },
+		"x.ini:2: the parameter connect_timeout in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgresql://h,i/d\n", "x.ini:2: a list of hosts is not supported yet by this version" },
-	{ "[databases]\na = postgresql://h/d?schema=public\n", "x.ini:2: bad URI: invalid URI query parameter: \"schema\"" },
+	{ "[databases]\na = postgresql://h/d?schema=public\n",
+		"x.ini:2: bad URI: invalid URI query parameter: \"schema\"" },
 };
 
 START_TEST(mistakes_are_told_with_file_and_line)
@@ -406,7 +511,8 @@ END_TEST
 
 START_TEST(databases_are_found_by_name_then_by_star)
 {
-	struct config *c = must_load("[pgweir]\n[databases]\nzoo=host=1\n\"a \"\"b\"\" = c\" = host=2\n*= host=3\nm = host=4\n");
+	struct config *c = must_load(
+		"[pgweir]\n[databases]\nzoo=host=1\n\"a \"\"b\"\" = c\" = host=2\n*= host=3\nm = host=4\n");
 
 	ck_assert_str_eq(config_database(c, "zoo")->host, "1");
 	ck_assert_str_eq(config_database(c, "a \"b\" = c")->host, "2");
@@ -456,8 +562,9 @@ END_TEST
 
 START_TEST(a_database_may_be_a_uri)
 {
-	struct config *c = must_load("[pgweir]\n[databases]\n"
-				     "a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=prefer\n");
+	struct config *c = must_load(
+		"[pgweir]\n[databases]\n"
+		"a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=prefer\n");
 	const struct config_database *db = c->databases;
 
 	ck_assert_str_eq(db->host, "db.example");
@@ -472,13 +579,14 @@ END_TEST
 
 START_TEST(user_comes_before_database_before_global)
 {
-	struct config *c = must_load("[pgweir]\ndefault_pool_size=10\nreserve_pool_size=1\nquery_wait_timeout=9\nquery_timeout=7\n"
-				     "max_db_connections=50\nmax_user_connections=60\nserver_lifetime=100\npool_mode=transaction\n"
-				     "[databases]\na = pool_size=11 pool_mode=statement query_wait_timeout=8 max_db_connections=0 "
-				     "server_lifetime=0\nb =\n"
-				     "[users]\nu = pool_size=12 pool_mode=session query_wait_timeout=0 reserve_pool_size=2 query_timeout=0 "
-				     "max_user_connections=3 max_user_client_connections=4 idle_transaction_timeout=5 "
-				     "transaction_timeout=6 client_idle_timeout=7\nv =\n");
+	struct config *c = must_load(
+		"[pgweir]\ndefault_pool_size=10\nreserve_pool_size=1\nquery_wait_timeout=9\nquery_timeout=7\n"
+		"max_db_connections=50\nmax_user_connections=60\nserver_lifetime=100\npool_mode=transaction\n"
+		"[databases]\na = pool_size=11 pool_mode=statement query_wait_timeout=8 max_db_connections=0 "
+		"server_lifetime=0\nb =\n"
+		"[users]\nu = pool_size=12 pool_mode=session query_wait_timeout=0 reserve_pool_size=2 query_timeout=0 "
+		"max_user_connections=3 max_user_client_connections=4 idle_transaction_timeout=5 "
+		"transaction_timeout=6 client_idle_timeout=7\nv =\n");
 	const struct config_database *a = config_database(c, "a"), *b = config_database(c, "b");
 	const struct config_user *u = config_user(c, "u"), *v = config_user(c, "v");
 
@@ -516,9 +624,16 @@ static const struct {
 	const char *list, *name;
 	bool want;
 } lists[] = {
-	{ "", "a", false },	  { "a", "a", true },	    { "ab", "a", false },	{ "a,b", "b", true },
-	{ " a , b ", "a", true }, { "a b", "a b", true },   { ",,b", "b", true },	{ "a,,", "", false },
-	{ "b", "ab", false },	  { "a , b", "b ", false },
+	{ "", "a", false },
+	{ "a", "a", true },
+	{ "ab", "a", false },
+	{ "a,b", "b", true },
+	{ " a , b ", "a", true },
+	{ "a b", "a b", true },
+	{ ",,b", "b", true },
+	{ "a,,", "", false },
+	{ "b", "ab", false },
+	{ "a , b", "b ", false },
 };
 
 START_TEST(lists_hold_whole_names)
@@ -547,7 +662,8 @@ START_TEST(included_files_continue_the_section)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(main_path, sizeof(main_path), "%s/main.ini", dir);
 	snprintf(part_path, sizeof(part_path), "%s/part.ini", dir);
-	snprintf(text, sizeof(text), "[pgweir]\n[databases]\n%%include %s\nc = host=3\nverbose = host=4\n", part_path);
+	snprintf(text, sizeof(text), "[pgweir]\n[databases]\n%%include %s\nc = host=3\nverbose = host=4\n",
+		part_path);
 	write_file(main_path, text);
 	write_file(part_path, "a = host=1\n[users]\nu=\n[databases]\nb = host=2\n");
 	c = config_load(main_path, &error);
@@ -561,13 +677,15 @@ START_TEST(included_files_continue_the_section)
 
 	write_file(part_path, "\na = prt=1\n");
 	ck_assert_ptr_null(config_load(main_path, &error));
-	snprintf(want, sizeof(want), "%s:2: unknown key \"prt\" in a connection string; did you mean \"port\"?", part_path);
+	snprintf(want, sizeof(want),
+		"%s:2: unknown key \"prt\" in a connection string; did you mean \"port\"?", part_path);
 	ck_assert_str_eq(error.text, want);
 
 	snprintf(text, sizeof(text), "%%include %s\n", part_path); /* it includes itself */
 	write_file(part_path, text);
 	ck_assert_ptr_null(config_load(main_path, &error));
-	snprintf(want, sizeof(want), "%s:1: cannot read \"%s\": %%include is nested too deeply", part_path, part_path);
+	snprintf(want, sizeof(want), "%s:1: cannot read \"%s\": %%include is nested too deeply", part_path,
+		part_path);
 	ck_assert_str_eq(error.text, want);
 
 	unlink(part_path);
@@ -646,7 +764,8 @@ END_TEST
 
 START_TEST(set_makes_a_new_snapshot)
 {
-	struct config *old = must_load("[pgbouncer]\nlogfile = l\n[databases]\na = host=h password=p pool_size=3\n[users]\nu = pool_size=4\n");
+	struct config *old = must_load(
+		"[pgbouncer]\nlogfile = l\n[databases]\na = host=h password=p pool_size=3\n[users]\nu = pool_size=4\n");
 	struct config_error error;
 	struct config *c = config_with(old, "query_wait_timeout", "1.5", &error);
 
@@ -692,7 +811,8 @@ END_TEST
 START_TEST(a_uri_is_a_whole_configuration)
 {
 	struct config_error error;
-	struct config *c = config_from_uri("postgresql://us:p%27w@db.example:5433/app?application_name=x", &error), *set;
+	struct config *c = config_from_uri("postgresql://us:p%27w@db.example:5433/app?application_name=x", &error),
+		      *set;
 
 	ck_assert_msg(c != NULL, "%s", error.text);
 	ck_assert(!c->is_pgbouncer && c->file == NULL);
@@ -737,12 +857,14 @@ static const struct {
 	{ "postgresql://u@/d", "the URI names no host" },
 	{ "postgresql://u@h/pgweir", "the database name \"pgweir\" is reserved for the console" },
 	{ "postgresql://u:p@h/d?sslmode=require", "sslmode=require in a URI is not supported yet by this version" },
-	{ "postgresql://u:p@h/d?channel_binding=require", "channel_binding=require in a URI is not supported yet by this version" },
-	{ "postgresql://u:p@h/d?options=-csearch_path%3Dx", "the parameter options in a URI is not supported yet by this version" },
+	{ "postgresql://u:p@h/d?channel_binding=require",
+		"channel_binding=require in a URI is not supported yet by this version" },
+	{ "postgresql://u:p@h/d?options=-csearch_path%3Dx",
+		"the parameter options in a URI is not supported yet by this version" },
 	{ "postgresql://u:p@h/d?target_session_attrs=read-write",
-	  "target_session_attrs=read-write in a URI is not supported yet by this version" },
+		"target_session_attrs=read-write in a URI is not supported yet by this version" },
 	{ "postgresql://u:p@h:x/d",
-	  "bad URI: the port is not a number (in a password / is written %2F, @ %40, : %3A and ? %3F)" },
+		"bad URI: the port is not a number (in a password / is written %2F, @ %40, : %3A and ? %3F)" },
 };
 
 START_TEST(a_uri_that_asks_for_too_much_is_refused)
@@ -776,8 +898,9 @@ static void check_entry(const char *page, const struct setting *s, bool is_globa
 	char *head = xasprintf("\n.It Ic %s\n", s->key), *entry;
 
 	if (is_global)
-		entry = xasprintf("%sDefault: %s%s%s%s.\n", head, strcmp(s->key, "conffile") ? b : "the file that was read",
-				  w ? ", in [pgweir] " : "", w ? w : "", s->changeable ? "" : "; needs a restart");
+		entry = xasprintf("%sDefault: %s%s%s%s.\n", head,
+			strcmp(s->key, "conffile") ? b : "the file that was read", w ? ", in [pgweir] " : "",
+			w ? w : "", s->changeable ? "" : "; needs a restart");
 	else
 		entry = xstrdup(head);
 	ck_assert_msg(strstr(page, entry) != NULL, "man/pgweir.ini.5 lacks:%s", entry);
@@ -787,7 +910,8 @@ static void check_entry(const char *page, const struct setting *s, bool is_globa
 
 START_TEST(the_manual_page_has_every_setting_and_its_defaults)
 {
-	char *page = slurp("man/pgweir.ini.5"), *databases = strstr(page, "\n.Sh DATABASES"), *users = strstr(page, "\n.Sh USERS");
+	char *page = slurp("man/pgweir.ini.5"), *databases = strstr(page, "\n.Sh DATABASES"),
+	     *users = strstr(page, "\n.Sh USERS");
 
 	ck_assert(databases && users);
 	for (size_t i = 0; i < global_settings.count; i++)
@@ -815,8 +939,8 @@ START_TEST(the_sample_loads_with_and_without_its_comments)
 	for (size_t i = 0; i < global_settings.count; i++) {
 		struct shown a = show(c, global_settings.rows[i].key), b = show(all, global_settings.rows[i].key);
 
-		ck_assert_msg(strcmp(a.value, b.value) == 0, "%s: \"%s\" in effect, but the sample says \"%s\"", a.key, a.value,
-			      b.value);
+		ck_assert_msg(strcmp(a.value, b.value) == 0,
+			"%s: \"%s\" in effect, but the sample says \"%s\"", a.key, a.value, b.value);
 	}
 	config_unref(&c);
 	config_unref(&all);
