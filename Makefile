@@ -14,9 +14,9 @@ OPT_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recove
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith \
 	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum -Werror
 CPPFLAGS_ALL := -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
-CFLAGS_ALL = -std=c11 -g $(OPT_$(VARIANT)) $(WARN) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(INIH_CFLAGS) \
+CFLAGS_ALL = -std=c11 -g $(OPT_$(VARIANT)) $(WARN) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) \
 	$(IDN_CFLAGS) $(CFLAGS)
-LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(INIH_LIBS) $(IDN_LIBS) -pthread
+LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) -pthread
 
 LAYERS := base wire stats config net auth state pool session front admin core
 LIB_SRC := $(foreach l,$(LAYERS),$(sort $(wildcard src/$(l)/*.c)))

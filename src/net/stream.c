@@ -99,7 +99,7 @@ void stream_resume(struct stream *s)
 	if (!s->is_paused)
 		return;
 	s->is_paused = false;
-	s->is_retry = s->held_len > 0;
+	s->is_retry = true; /* also for bytes that data() is about to leave */
 	stream_kick(s);
 }
 
@@ -290,7 +290,7 @@ void stream_serve_(struct stream *s)
 		return;
 	if (stream_backlog(s) && !s->is_write_failed)
 		flush(s);
-	if (s->fd >= 0 && s->is_retry && !s->is_paused)
+	if (s->fd >= 0 && s->is_retry && s->held_len && !s->is_paused)
 		offer_held(s);
 	read_some(s);
 	if (s->fd < 0 || s->is_ended)

@@ -555,7 +555,7 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 	s->client = client;
 	s->link = link;
 	s->lending++;
-	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->has_failed = false;
+	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed = s->is_error_due = false;
 	s->drained_bytes = 0;
 	s->request_at = s->xact_at = 0;
 }
@@ -605,6 +605,8 @@ void server_unlink(struct server *s, bool is_cut)
 	s->deadline = now_of(s) + (s->is_goodbye ? DRAIN_GOODBYE : DRAIN_GRACE);
 	worker_tick_fast(worker_of(s));
 	clean(s);
+	if (s->state == SERVER_CLEANING && s->is_unwanted && s->pending.count)
+		cancel_drained(s);
 }
 
 void server_cancel_done(struct server *s)

@@ -79,10 +79,12 @@ struct server {
 	bool has_unnamed;
 
 	bool has_failed; /* a query of ours got an error: kept in our_error */
+	bool is_error_due; /* a FATAL ended the extended batch in hand; the client hasn't been told yet */
 	bool is_reset;	 /* cleaning: server_reset_query has been sent */
 	bool is_rolled_back;
 	bool is_cut;	  /* half a message was sent: it can only be closed */
 	bool is_cancelling; /* cleaning: a cancel of our own was sent */
+	bool is_unwanted; /* cleaning: what it does is cancelled at once */
 	bool is_goodbye;  /* cleaning: the client said Terminate, so what it asked for may finish */
 	char *fingerprint; /* the pool's when it was opened */
 	usec_t lifetime_jitter;

@@ -74,11 +74,11 @@ struct client {
 	bool is_stateful;   /* since it got its server it sent something that may change a session's state */
 	bool listens;	    /* it has sent LISTEN */
 	bool is_ending;	    /* CLIENT_TX_LOST: the statement in hand ends the transaction */
-	bool is_peer_shut;
 	bool is_counted, is_greeted;
 	struct gather *gather; /* the one that is being filled for it, by relay.c */
+	struct gather *out;    /* .. and for its server, by request.c */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
-	usec_t connected_at, request_at, idle_since, linger_until, login_deadline;
+	usec_t connected_at, request_at, idle_since, linger_until, peer_shut_at;
 };
 
 #define BACKLOG_MAX 65536
@@ -111,9 +111,8 @@ size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);
 /* relay.c */
 extern const struct server_link client_link;
 void relay_local(struct client *c, const struct pending_entry *e);
-/* lost.c */
-void client_server_lost(struct client *c, struct server *s, const struct error_info *e);
-struct message_in;
-bool lost_is_end(const char *sql, size_t len); /* does this text end a transaction? */
+/* of client_link, in client.c and lost.c */
+void client_synced(struct server *s, const struct error_info *e);
+void client_on_lost(struct server *s, const struct error_info *e);
 
 #endif

@@ -1,0 +1,626 @@
+#include "session/client.h"
+
+#include "pool/cancel.h"
+#include "wire/msg.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LINGER (1 * USEC_PER_SEC)
+#define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
+#define SLOT_BITS 24
+
+#define TO(s) (1u << (s))
+static const unsigned client_moves[CLIENT_STATES] = { /* nothing leaves CLIENT_CLOSING */
+	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+	[CLIENT_IDLE] = TO(CLIENT_WAITING) | TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING),
+	[CLIENT_WAITING] = TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+	[CLIENT_SYNCING] = TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+	[CLIENT_ACTIVE] = TO(CLIENT_IDLE) | TO(CLIENT_TX_LOST) | TO(CLIENT_CLOSING),
+	[CLIENT_TX_LOST] = TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+};
+
+void client_set_state(struct client *c, enum client_state next)
+{
+	ASSERT(client_moves[c->state] & TO(next));
+	c->state = next;
+}
+
+const char *client_state_name(const struct client *c)
+{
+	switch (c->state) {
+	case CLIENT_NEW: case CLIENT_WAITING: case CLIENT_SYNCING:
+		return "waiting";
+	case CLIENT_IDLE: case CLIENT_TX_LOST:
+		return "idle";
+	case CLIENT_ACTIVE: case CLIENT_CLOSING: case CLIENT_STATES:
+		break;
+	}
+	return "active";
+}
+
+void client_describe(const struct client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
+{
+	address_text(&c->peer, addr);
+	*who = (struct log_who){ .kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr };
+}
+
+void client_pause(struct client *c, enum client_pause why)
+{
+	c->pauses |= (uint8_t)why;
+	stream_pause(&c->stream);
+}
+
+void client_unpause(struct client *c, enum client_pause why)
+{
+	if (!(c->pauses & why))
+		return;
+	c->pauses &= (uint8_t)~why;
+	if (!c->pauses)
+		stream_resume(&c->stream);
+}
+
+/* ---- slots: the number in a cancel key says which worker and which client ---- */
+
+static void take_slot(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	if (!w->free_slot) {
+		uint32_t n = w->n_slots ? w->n_slots * 2 : 64;
+
+		ASSERT(n < WORKER_SLOTS_MAX);
+		w->slots = xrealloc(w->slots, n * sizeof(*w->slots));
+		for (uint32_t i = n; i-- > w->n_slots;) {
+			w->slots[i] = (struct worker_slot){ .next_free = w->free_slot };
+			w->free_slot = i + 1;
+		}
+		w->n_slots = n;
+	}
+	c->slot = w->free_slot - 1;
+	w->free_slot = w->slots[c->slot].next_free;
+	w->slots[c->slot].client = c;
+	RAND_bytes((unsigned char *)&c->secret, sizeof(c->secret));
+}
+
+static void give_back_slot(struct client *c)
+{
+	struct worker_slot *slot = &c->worker->slots[c->slot];
+
+	slot->client = NULL;
+	slot->next_free = c->worker->free_slot;
+	c->worker->free_slot = c->slot + 1;
+}
+
+static uint32_t cancel_pid(const struct client *c)
+{
+	return (uint32_t)c->worker->index << SLOT_BITS | (c->slot + 1);
+}
+
+int session_cancel_worker(uint32_t pid)
+{
+	return (int)(pid >> SLOT_BITS);
+}
+
+/* ---- saying something of our own ---- */
+
+void client_error(struct client *c, const struct error_info *e)
+{
+	struct writer w = { 0 };
+
+	write_error(&w, e);
+	stream_send_bytes(&c->stream, w.data, w.len);
+	writer_free(&w);
+}
+
+uint8_t client_tx_status(const struct client *c)
+{
+	return c->state == CLIENT_TX_LOST ? TX_FAILED : TX_IDLE;
+}
+
+void client_ready(struct client *c)
+{
+	struct writer w = { 0 };
+
+	write_ready_for_query(&w, client_tx_status(c));
+	stream_send_bytes(&c->stream, w.data, w.len);
+	writer_free(&w);
+}
+
+void client_set_settings(struct client *c, struct settings *s)
+{
+	struct settings *old = c->settings;
+
+	c->settings = settings_ref(s);
+	settings_unref(&old);
+	c->context = statement_context(c->settings);
+}
+
+/* ---- the end ---- */
+
+static void free_client(struct doomed *d)
+{
+	struct client *c = CONTAINER_OF(d, struct client, doomed);
+
+	writer_free(&c->greeting);
+	free(c->database);
+	free(c->user);
+	free(c);
+}
+
+/* What the server's queue still holds for this client: names are its own, and it is leaving. */
+static void forget_name(void *ctx, struct pending_entry *e)
+{
+	struct prepared_note *note = e->ref;
+
+	(void)ctx;
+	if (!note || !note->name)
+		return;
+	if (note->removes_name)
+		client_statement_free(&note->name);
+	note->removes_name = note->adds_name = false;
+	note->name = NULL;
+}
+
+static void leave_server(struct client *c)
+{
+	struct server *s = c->server;
+
+	if (!s)
+		return;
+	c->server = NULL;
+	if (c->out)
+		gather_flush(c->out); /* it is on record as sent */
+	pending_each(&s->pending, forget_name, NULL);
+	if (s->stream.is_paused)
+		stream_resume(&s->stream);
+	server_unlink(s, c->body_left && c->body_to == BODY_FORWARD);
+}
+
+/* Everything but the socket: from here on it costs nobody anything. */
+static void leave(struct client *c)
+{
+	struct worker *w = c->worker;
+
+	pool_withdraw(c->pool, &c->waiter);
+	leave_server(c);
+	give_back_slot(c);
+	client_statements_clear(&c->statements, false);
+	statement_unref(&c->unnamed);
+	settings_unref(&c->startup);
+	settings_unref(&c->settings);
+	settings_unref(&c->told);
+	c->pool->n_clients--;
+	atomic_fetch_sub(&w->registry->worker_clients[w->index], 1);
+	if (c->is_counted)
+		registry_uncount_client(w->registry, c->database, c->user);
+	client_set_state(c, CLIENT_CLOSING);
+}
+
+static void free_later(struct client *c)
+{
+	if (c->stream.fd < 0)
+		return;
+	stream_close(&c->stream);
+	list_remove(&c->worker->clients, &c->node);
+	loop_doom(&c->worker->loop, &c->doomed);
+}
+
+void client_close(struct client *c, const char *reason)
+{
+	struct log_who who;
+	char addr[ADDRESS_TEXT_MAX];
+
+	if (c->state != CLIENT_CLOSING) {
+		client_describe(c, &who, addr);
+		if (c->worker->config->log_disconnections)
+			log_info(&who, "closing because: %s (age=%us)", reason,
+				 (unsigned)((c->worker->loop.now - c->connected_at) / USEC_PER_SEC));
+		leave(c);
+	}
+	free_later(c);
+}
+
+/* Closing a socket with unread input would send a reset, and the client would lose the text: stop writing, read on, then close. */
+void client_fatal(struct client *c, const char *sqlstate, const char *message)
+{
+	struct error_info e = { .severity = "FATAL", .sqlstate = sqlstate, .message = message };
+	struct log_who who;
+	char addr[ADDRESS_TEXT_MAX];
+
+	if (c->state == CLIENT_CLOSING)
+		return;
+	client_describe(c, &who, addr);
+	if (c->worker->config->log_pooler_errors)
+		log_warning(&who, "pooler error: %s", message);
+	if (c->greeting.len)
+		stream_send_bytes(&c->stream, c->greeting.data, c->greeting.len);
+	client_error(c, &e);
+	leave(c);
+	c->linger_until = c->worker->loop.now + LINGER;
+	c->pauses = 0;
+	stream_resume(&c->stream);
+	if (!stream_backlog(&c->stream))
+		shutdown(c->stream.fd, SHUT_WR);
+	worker_tick_fast(c->worker);
+}
+
+/* ---- lending ---- */
+
+static void tell_parameters(struct client *c, struct server *s)
+{
+	struct writer w = { 0 };
+
+	if (settings_same(c->told, s->reported))
+		return;
+	settings_write_status(&w, c->told, s->reported);
+	if (w.len)
+		stream_send_bytes(&c->stream, w.data, w.len);
+	writer_free(&w);
+	settings_unref(&c->told);
+	c->told = settings_ref(s->reported);
+}
+
+static void become_active(struct client *c)
+{
+	client_set_state(c, CLIENT_ACTIVE);
+	c->server->xact_at = c->worker->loop.now;
+	c->is_stateful = false;
+	tell_parameters(c, c->server);
+}
+
+/* True: it can go on at once. */
+static bool take_server(struct client *c, struct server *s)
+{
+	c->server = s;
+	server_link(s, c, &client_link);
+	if (server_sync(s, c->settings)) {
+		become_active(c);
+		return true;
+	}
+	client_set_state(c, CLIENT_SYNCING);
+	client_pause(c, PAUSE_STATE);
+	return false;
+}
+
+bool client_get_server(struct client *c)
+{
+	struct server *s;
+
+	if (c->state == CLIENT_ACTIVE)
+		return true;
+	ASSERT(c->state == CLIENT_IDLE);
+	c->waiter.wants = c->settings;
+	client_set_state(c, CLIENT_WAITING);
+	client_pause(c, PAUSE_STATE);
+	s = pool_request(c->pool, &c->waiter);
+	if (!s)
+		return false;
+	if (!take_server(c, s))
+		return false;
+	c->pauses &= (uint8_t)~PAUSE_STATE; /* it never stopped */
+	c->stream.is_paused = c->pauses != 0;
+	return true;
+}
+
+static void greet(struct client *c)
+{
+	struct settings *reported = shared_reported(c->pool->shared);
+	struct writer *w = &c->greeting;
+
+	c->told = settings_overlay(reported, c->settings);
+	settings_unref(&reported);
+	settings_write_status(w, NULL, c->told);
+	msg_begin(w, MSG_BACKEND_KEY_DATA);
+	write_u32(w, cancel_pid(c));
+	write_u32(w, c->secret);
+	msg_end(w);
+	write_ready_for_query(w, TX_IDLE);
+	stream_send_bytes(&c->stream, w->data, w->len);
+	writer_free(w);
+	c->is_greeted = true;
+	c->idle_since = c->worker->loop.now;
+	client_set_state(c, CLIENT_IDLE);
+	client_unpause(c, PAUSE_STATE);
+}
+
+static void on_granted(struct waiter *w, struct server **sp)
+{
+	struct client *c = CONTAINER_OF(w, struct client, waiter);
+	struct server *s = *sp;
+
+	*sp = NULL;
+	if (c->state == CLIENT_NEW)
+		greet(c);
+	else if (take_server(c, s))
+		client_unpause(c, PAUSE_STATE);
+}
+
+void client_refuse(struct client *c, const struct error_info *e)
+{
+	if (strcmp(e->severity, "FATAL") == 0) {
+		client_fatal(c, e->sqlstate, e->message);
+		return;
+	}
+	client_error(c, e);
+	client_set_state(c, CLIENT_IDLE);
+	c->discard = DISCARD_REQUEST;
+	client_unpause(c, PAUSE_STATE);
+}
+
+static void on_refused(struct waiter *w, const struct error_info *e)
+{
+	client_refuse(CONTAINER_OF(w, struct client, waiter), e);
+}
+
+/* The client's settings are set, or they were refused: then that is the answer to the request that waits. */
+void client_synced(struct server *s, const struct error_info *e)
+{
+	struct client *c = s->client;
+
+	if (!e) {
+		become_active(c);
+		client_unpause(c, PAUSE_STATE);
+		return;
+	}
+	c->server = NULL;
+	server_unlink(s, false);
+	client_refuse(c, e);
+}
+
+static const struct waiter_ops waiter_ops = { .granted = on_granted, .refused = on_refused };
+
+static const char *reason_to_leave(const struct client *c)
+{
+	if (!c->pool->database)
+		return "database removed";
+	return c->worker->is_stopping ? "terminating connection due to administrator command" : NULL;
+}
+
+/* Gives the server back if nothing ties it to this client any more. */
+void client_maybe_release(struct client *c)
+{
+	struct server *s = c->server;
+	const char *reason;
+
+	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) || !server_may_release(s))
+		return;
+	reason = reason_to_leave(c);
+	if (c->pool->mode == POOL_SESSION && !reason && !c->pool->is_paused && !s->close_reason)
+		return;
+	c->pool->counters.xacts++;
+	c->pool->counters.xact_time += c->worker->loop.now - s->xact_at;
+	c->server = NULL;
+	c->idle_since = c->worker->loop.now;
+	client_set_state(c, CLIENT_IDLE);
+	if (s->stream.is_paused)
+		stream_resume(&s->stream);
+	server_unlink(s, false);
+	if (reason)
+		client_fatal(c, "57P01", reason);
+	else
+		client_unpause(c, PAUSE_FULL);
+}
+
+/* ---- events of the client's socket ---- */
+
+static struct client *of_stream(struct stream *st)
+{
+	struct client *c = CONTAINER_OF(st, struct client, stream);
+
+	ASSERT_ON_WORKER(c->worker);
+	return c;
+}
+
+static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
+{
+	struct client *c = of_stream(st);
+
+	return c->state == CLIENT_CLOSING ? len : client_data(st, bytes, len);
+}
+
+static void on_drained(struct stream *st)
+{
+	struct client *c = of_stream(st);
+
+	if (c->state == CLIENT_CLOSING)
+		shutdown(st->fd, SHUT_WR);
+	else if (c->server && c->server->stream.is_paused)
+		stream_resume(&c->server->stream);
+}
+
+static void on_hangup(struct stream *st)
+{
+	struct client *c = of_stream(st);
+
+	if (c->state == CLIENT_WAITING || c->state == CLIENT_NEW)
+		client_close(c, "client left while it waited");
+}
+
+/* All its bytes were read. What it has asked for completely may finish, and is delivered if it still listens. */
+static void on_closed(struct stream *st, enum stream_end why)
+{
+	struct client *c = of_stream(st);
+	bool is_served = c->state == CLIENT_ACTIVE && pending_awaits_ready(&c->server->pending);
+
+	if (why == STREAM_EOF && is_served && !c->body_left && !c->stream.held_len) {
+		c->peer_shut_at = c->worker->loop.now; /* relay.c ends it at the last ReadyForQuery, tick_client() after a while */
+		return;
+	}
+	client_close(c, why == STREAM_EOF ? "client unexpected eof" : "client connection lost");
+}
+
+static const struct stream_ops client_stream_ops = { .data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed };
+
+/* ---- adoption ---- */
+
+static void move_fields(struct client *c, struct newcomer *n)
+{
+	c->id = n->id;
+	c->peer = n->peer;
+	c->database = n->database;
+	c->user = n->user;
+	c->startup = n->settings;
+	c->greeting = n->greeting;
+	c->is_counted = n->is_counted;
+	c->connected_at = n->since;
+	n->database = n->user = NULL;
+	n->settings = NULL;
+	n->is_counted = false;
+	memset(&n->greeting, 0, sizeof(n->greeting));
+}
+
+void session_adopt(struct message *m, void *owner)
+{
+	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
+	struct worker *w = owner;
+	struct client *c = xcalloc(1, sizeof(*c));
+	struct settings *reported;
+
+	c->worker = w;
+	c->doomed.free = free_client;
+	c->state = CLIENT_NEW;
+	c->pool = pool_get(w, n->database, n->server_user);
+	c->pool->n_clients++;
+	if (n->credential)
+		pool_set_credential(c->pool, n->credential);
+	move_fields(c, n);
+	client_set_settings(c, c->startup);
+	c->is_tracked = c->pool->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
+	c->waiter.ops = &waiter_ops;
+	take_slot(c);
+	list_push_back(&w->clients, &c->node);
+	stream_init(&c->stream, &client_stream_ops, n->fd, false);
+	n->fd = -1;
+	client_pause(c, PAUSE_STATE);
+	stream_hold(&c->stream, n->early, n->early_len);
+	stream_attach(&c->stream, &w->loop);
+	newcomer_free(&n);
+	c->waiter.deadline = w->config->client_login_timeout ? c->connected_at + w->config->client_login_timeout : 0;
+	reported = shared_reported(c->pool->shared);
+	if (w->is_stopping)
+		client_fatal(c, "57P01", "terminating connection due to administrator command");
+	else if (reported)
+		greet(c);
+	else
+		pool_request_greeting(c->pool, &c->waiter);
+	settings_unref(&reported);
+}
+
+void session_discard(struct message *m)
+{
+	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
+
+	newcomer_free(&n);
+}
+
+/* ---- cancel ---- */
+
+static void cancel_waiting(struct client *c)
+{
+	struct error_info e = { .severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request" };
+
+	pool_withdraw(c->pool, &c->waiter);
+	client_refuse(c, &e);
+}
+
+void session_cancel(struct message *m, void *owner)
+{
+	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
+	struct worker *w = owner;
+	uint32_t slot = (r->pid & (WORKER_SLOTS_MAX - 1)) - 1;
+	struct client *c = slot < w->n_slots ? w->slots[slot].client : NULL;
+	int fd = r->fd;
+
+	if (c && CRYPTO_memcmp(&c->secret, &r->secret, sizeof(c->secret)) == 0) {
+		if (c->state == CLIENT_WAITING) {
+			cancel_waiting(c);
+		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
+			cancel_start(c->server, fd);
+			fd = -1;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	free(r);
+}
+
+void session_cancel_discard(struct message *m)
+{
+	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
+
+	close(r->fd);
+	free(r);
+}
+
+/* ---- time ---- */
+
+static bool is_over(usec_t since, usec_t timeout, usec_t now)
+{
+	return timeout && since && now > since && now - since >= timeout;
+}
+
+static void end_query(struct client *c, const char *sqlstate, const char *message)
+{
+	c->server->is_unwanted = true;
+	client_fatal(c, sqlstate, message);
+}
+
+static void tick_active(struct client *c, usec_t now)
+{
+	const struct config *conf = c->worker->config;
+	const struct config_user *user = config_user(conf, c->user);
+	struct pending *p = &c->server->pending;
+	bool is_owed = pending_awaits_ready(p);
+
+	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
+		end_query(c, "57014", "query timeout");
+	else if (!is_owed && !pending_is_idle(p) && is_over(c->idle_since, config_idle_transaction_timeout(conf, user), now))
+		end_query(c, "25P03", "idle transaction timeout");
+	else if (!pending_is_idle(p) && is_over(c->server->xact_at, config_transaction_timeout(conf, user), now))
+		end_query(c, "25P04", "transaction timeout");
+}
+
+static void tick_client(struct client *c, usec_t now)
+{
+	const struct config *conf = c->worker->config;
+
+	if (c->state == CLIENT_CLOSING) {
+		if (now >= c->linger_until)
+			free_later(c);
+		else
+			c->worker->tick_every = MIN(c->worker->tick_every, 50 * USEC_PER_MSEC);
+		return;
+	}
+	if (is_over(c->peer_shut_at, HALF_CLOSED_GRACE, now)) {
+		if (c->server)
+			c->server->is_unwanted = true;
+		client_close(c, "client unexpected eof");
+		return;
+	}
+	if (is_over(c->stream.stalled_since, conf->client_write_timeout, now)) {
+		if (c->server)
+			c->server->is_unwanted = true;
+		client_close(c, "client_write_timeout");
+		return;
+	}
+	if (c->state == CLIENT_ACTIVE)
+		tick_active(c, now);
+	else if (c->state == CLIENT_IDLE &&
+		 is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
+		client_fatal(c, "57P05", "client_idle_timeout");
+	else if (c->state == CLIENT_IDLE && reason_to_leave(c))
+		client_fatal(c, "57P01", reason_to_leave(c));
+}
+
+void session_tick(struct worker *w)
+{
+	cancel_tick(w);
+	LIST_FOREACH(&w->clients, n, next)
+		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now);
+}

@@ -1,0 +1,295 @@
+#include "session/lost.h"
+
+#include "wire/msg.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ENDING_TEXT_MAX 1024
+
+/* ---- the moment itself ---- */
+
+/* What the client is owed for requests that the server took with it: an error and a ReadyForQuery for each. */
+struct debts {
+	struct client *c;
+	const struct error_info *e;
+	uint8_t tx_status; /* for the ReadyForQuerys: failed if a block was open */
+	bool is_told;	   /* the batch in hand has had its error */
+	struct writer w;
+};
+
+static void tell(struct debts *d)
+{
+	if (!d->is_told)
+		write_error(&d->w, d->e);
+	d->is_told = true;
+}
+
+static void settle(void *ctx, struct pending_entry *e)
+{
+	struct debts *d = ctx;
+
+	if (e->is_ours || e->type == PEND_COPY_DATA || e->type == PEND_COPY_END)
+		return;
+	tell(d);
+	if (e->type == PEND_QUERY || e->type == PEND_FUNCTION || e->type == PEND_SYNC ||
+	    (e->type == PEND_LOCAL && e->detail == LOCAL_DEALLOCATE)) {
+		write_ready_for_query(&d->w, d->tx_status);
+		d->is_told = false;
+	}
+}
+
+/* True if the client waits for something, or is in the middle of a batch. */
+static bool owes_or_is_owed(const struct server *s)
+{
+	return s->pending.count || s->pending.is_batch_open || s->pending.is_skipping || s->is_error_due;
+}
+
+static void settle_debts(struct client *c, struct server *s, const struct error_info *e, bool in_block)
+{
+	struct debts d = { .c = c, .e = e, .tx_status = in_block ? TX_FAILED : TX_IDLE };
+	bool is_batch_left;
+
+	if (s->is_error_due)
+		tell(&d);
+	else if (s->pending.is_skipping)
+		d.is_told = true; /* by the server itself, before it went */
+	is_batch_left = s->pending.is_batch_open || s->pending.is_skipping;
+	pending_each(&s->pending, settle, &d);
+	if (is_batch_left) {
+		tell(&d);
+		c->discard = DISCARD_TO_SYNC;
+	}
+	if (c->gather) {
+		gather_flush(c->gather);
+		c->gather = NULL;
+	}
+	stream_send_bytes(&c->stream, d.w.data, d.w.len);
+	writer_free(&d.w);
+}
+
+static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)
+{
+	bool in_block = s->pending.tx_status != TX_IDLE;
+
+	if (s->body_left && s->body_pass) { /* it would read the bytes of an error as data */
+		client_close(c, "server closed the connection in the middle of a message");
+		return;
+	}
+	if (c->pool->mode == POOL_SESSION || !owes_or_is_owed(s)) { /* as on a direct connection */
+		client_fatal(c, e->sqlstate, e->message);
+		return;
+	}
+	settle_debts(c, s, e, in_block);
+	c->body_to = BODY_DISCARD;
+	c->is_ending = false;
+	c->idle_since = c->worker->loop.now;
+	client_set_state(c, in_block ? CLIENT_TX_LOST : CLIENT_IDLE);
+	c->pauses &= (uint8_t)~PAUSE_STATE;
+	client_unpause(c, PAUSE_BACKLOG);
+	client_unpause(c, PAUSE_FULL);
+	client_unpause(c, PAUSE_BARRIER);
+}
+
+void client_on_lost(struct server *s, const struct error_info *e)
+{
+	struct client *c = s->client;
+
+	c->server = NULL;
+	s->client = NULL;
+	if (c->out)
+		c->out->n = 0; /* nowhere to go */
+	if (c->state == CLIENT_SYNCING) { /* not a byte of the client's was sent: another server will do */
+
+		client_set_state(c, CLIENT_IDLE);
+		client_unpause(c, PAUSE_STATE);
+		client_get_server(c);
+		return;
+	}
+	lose_while_active(c, s, e);
+}
+
+/* ---- afterwards ---- */
+
+static const char *skip_blanks(const char *s, const char *end)
+{
+	while (s < end && isspace((unsigned char)*s))
+		s++;
+	return s;
+}
+
+static bool take_word(const char **s, const char *end, const char *word)
+{
+	size_t n = strlen(word);
+	const char *p = skip_blanks(*s, end);
+
+	if ((size_t)(end - p) < n || strncasecmp(p, word, n) != 0 || (p + n < end && (isalnum((unsigned char)p[n]) || p[n] == '_')))
+		return false;
+	*s = p + n;
+	return true;
+}
+
+/* ROLLBACK, ABORT, COMMIT, END [WORK | TRANSACTION]; not ROLLBACK TO, not .. AND CHAIN, not .. PREPARED. */
+static bool is_end(const char *sql, size_t len)
+{
+	const char *end = sql + len;
+
+	if (!take_word(&sql, end, "rollback") && !take_word(&sql, end, "commit") && !take_word(&sql, end, "abort") &&
+	    !take_word(&sql, end, "end"))
+		return false;
+	if (!take_word(&sql, end, "work"))
+		take_word(&sql, end, "transaction");
+	sql = skip_blanks(sql, end);
+	if (sql < end && *sql == ';')
+		sql = skip_blanks(sql + 1, end);
+	return sql == end;
+}
+
+static void refuse_statement(struct client *c)
+{
+	static const struct error_info e = {
+		.severity = "ERROR",
+		.sqlstate = "25P02",
+		.message = "current transaction is aborted, commands ignored until end of transaction block",
+		.detail = "The server connection was lost in the middle of the transaction."
+	};
+
+	client_error(c, &e);
+}
+
+static void end_transaction(struct client *c)
+{
+	struct writer w = { 0 };
+
+	write_command_complete(&w, "ROLLBACK");
+	stream_send_bytes(&c->stream, w.data, w.len);
+	writer_free(&w);
+	client_set_state(c, CLIENT_IDLE);
+}
+
+static void answer_empty(struct client *c, uint8_t type)
+{
+	uint8_t m[5] = { type, 0, 0, 0, 4 };
+
+	stream_send_bytes(&c->stream, m, sizeof(m));
+}
+
+static enum step fail_batch(struct client *c)
+{
+	refuse_statement(c);
+	c->discard = DISCARD_TO_SYNC;
+	return STEP_TAKEN;
+}
+
+static const char *text_of(struct client *c, const char *name)
+{
+	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
+	struct statement *st = *name ? (cs ? cs->statement : NULL) : c->unnamed;
+
+	return st ? (const char *)st->body : "";
+}
+
+static enum step lost_query(struct client *c, const struct message_in *m, size_t len)
+{
+	const char *sql = (const char *)m->bytes + FRAME_HEADER_SIZE;
+
+	if (is_end(sql, strnlen(sql, len)))
+		end_transaction(c);
+	else
+		refuse_statement(c);
+	client_ready(c);
+	return STEP_TAKEN;
+}
+
+/* Drivers may end the transaction by Parse, Bind, Execute, or by Bind of a statement they have prepared long ago. */
+static enum step lost_parse(struct client *c, struct reader r)
+{
+	const char *name = read_cstring(&r), *sql = read_cstring(&r);
+
+	if (r.bad || !is_end(sql, strlen(sql)) || *name)
+		return fail_batch(c);
+	statement_unref(&c->unnamed);
+	c->unnamed = statement_intern(&c->worker->statements, (const uint8_t *)sql, (size_t)(r.end - (const uint8_t *)sql), c->context);
+	answer_empty(c, MSG_PARSE_COMPLETE);
+	return STEP_TAKEN;
+}
+
+static enum step lost_bind(struct client *c, struct reader r)
+{
+	const char *sql;
+
+	read_cstring(&r);
+	sql = text_of(c, read_cstring(&r));
+	c->is_ending = !r.bad && is_end(sql, strlen(sql));
+	if (!c->is_ending)
+		return fail_batch(c);
+	answer_empty(c, MSG_BIND_COMPLETE);
+	return STEP_TAKEN;
+}
+
+static enum step lost_execute(struct client *c)
+{
+	if (!c->is_ending)
+		return fail_batch(c);
+	end_transaction(c);
+	c->is_ending = false;
+	return STEP_TAKEN;
+}
+
+static enum step lost_describe(struct client *c, struct reader r)
+{
+	if (read_u8(&r) == 'S')
+		stream_send_bytes(&c->stream, "t\0\0\0\6\0\0", 7);
+	answer_empty(c, MSG_NO_DATA);
+	return STEP_TAKEN;
+}
+
+static enum step lost_close(struct client *c, struct reader r)
+{
+	bool is_statement = read_u8(&r) == 'S';
+	struct client_statement *cs = is_statement ? client_statements_find(&c->statements, read_cstring(&r)) : NULL;
+
+	if (cs) {
+		client_statements_remove(&c->statements, cs);
+		client_statement_free(&cs);
+	}
+	answer_empty(c, MSG_CLOSE_COMPLETE);
+	return STEP_TAKEN;
+}
+
+enum step lost_request(struct client *c, struct message_in *m)
+{
+	size_t have = MIN((size_t)m->frame.length, m->avail), len;
+	struct reader body;
+
+	if (have < m->frame.length && m->frame.length <= ENDING_TEXT_MAX)
+		return STEP_MORE;
+	len = have - FRAME_HEADER_SIZE;
+	body = reader_over(m->bytes + FRAME_HEADER_SIZE, len);
+	c->body_to = BODY_DISCARD;
+	switch (m->frame.type) {
+	case MSG_QUERY:
+		return lost_query(c, m, len);
+	case MSG_PARSE:
+		return lost_parse(c, body);
+	case MSG_BIND:
+		return lost_bind(c, body);
+	case MSG_EXECUTE:
+		return lost_execute(c);
+	case MSG_DESCRIBE:
+		return lost_describe(c, body);
+	case MSG_CLOSE:
+		return lost_close(c, body);
+	case MSG_FUNCTION_CALL:
+		refuse_statement(c);
+		client_ready(c);
+		return STEP_TAKEN;
+	case MSG_SYNC:
+		client_ready(c);
+		return STEP_TAKEN;
+	default:
+		return STEP_TAKEN; /* Flush, and what is left of a COPY */
+	}
+}

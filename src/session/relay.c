@@ -1,0 +1,293 @@
+/*
+ * relay.c - what a server sends to its client: whole slices of the chunk, except for the answers that aren't the client's, and with
+ * our own answers where their turn is. One write per chunk.
+ */
+#include "session/client.h"
+
+#include "session/request.h"
+#include "wire/msg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- answers of our own ---- */
+
+static void put(struct client *c, const struct writer *w)
+{
+	if (c->gather)
+		gather_copy(c->gather, w->data, w->len);
+	else
+		stream_send_bytes(&c->stream, w->data, w->len);
+}
+
+static void put_empty_message(struct client *c, uint8_t type)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, type);
+	msg_end(&w);
+	put(c, &w);
+	writer_free(&w);
+}
+
+static void put_error(struct client *c, const struct error_info *e)
+{
+	struct writer w = { 0 };
+
+	write_error(&w, e);
+	put(c, &w);
+	writer_free(&w);
+}
+
+static void answer_deallocate(struct client *c)
+{
+	static const struct error_info aborted = {
+		.severity = "ERROR",
+		.sqlstate = "25P02",
+		.message = "current transaction is aborted, commands ignored until end of transaction block"
+	};
+	uint8_t tx_status = c->server->pending.tx_status;
+	struct writer w = { 0 };
+
+	if (tx_status == TX_FAILED)
+		write_error(&w, &aborted);
+	else
+		write_command_complete(&w, "DEALLOCATE");
+	write_ready_for_query(&w, tx_status);
+	put(c, &w);
+	writer_free(&w);
+}
+
+static void confirm(const struct pending_entry *e)
+{
+	struct prepared_note *note = e->ref;
+
+	if (note && note->adds_name)
+		note->name->is_confirmed = true;
+	server_note_free(&note);
+}
+
+void relay_local(struct client *c, const struct pending_entry *e)
+{
+	switch ((enum local_answer)e->detail) {
+	case LOCAL_PARSE_COMPLETE:
+		put_empty_message(c, MSG_PARSE_COMPLETE);
+		break;
+	case LOCAL_CLOSE_COMPLETE:
+		put_empty_message(c, MSG_CLOSE_COMPLETE);
+		break;
+	case LOCAL_DEALLOCATE:
+		answer_deallocate(c);
+		break;
+	}
+	confirm(e);
+}
+
+static void answer_fail(struct client *c, const struct pending_entry *e)
+{
+	static const char *const states[] = { [FAIL_DUPLICATE] = "42P05", [FAIL_NO_STATEMENT] = "26000", [FAIL_TOO_MANY] = "54000" };
+	struct prepared_note *note = e->ref;
+	struct error_info info = { .severity = "ERROR", .sqlstate = states[e->detail], .message = note->text };
+
+	put_error(c, &info);
+}
+
+/* ---- the server's messages ---- */
+
+static void restore_startup(struct client *c)
+{
+	client_set_settings(c, c->startup);
+}
+
+static void on_tag(struct client *c, const struct server_message *m)
+{
+	const char *tag = (const char *)m->body;
+
+	if (!m->body || m->body_len < sizeof("DISCARD ALL") || tag[0] != 'D')
+		return;
+	if (memcmp(tag, "DISCARD ALL", sizeof("DISCARD ALL")) == 0) {
+		client_statements_clear(&c->statements, true);
+		restore_startup(c);
+	} else if (m->body_len >= sizeof("DEALLOCATE ALL") && memcmp(tag, "DEALLOCATE ALL", sizeof("DEALLOCATE ALL")) == 0) {
+		client_statements_clear(&c->statements, true);
+	}
+}
+
+/* A parameter changed. If this client may have asked for it, it's part of its session from now on; otherwise it's the server's own affair. */
+static void on_parameter(struct client *c, struct server *s, const struct server_message *m)
+{
+	struct reader r = reader_over(m->body, m->body_len);
+	const char *name = read_cstring(&r), *value = read_cstring(&r);
+
+	settings_unref(&c->told);
+	c->told = settings_ref(s->reported);
+	if (r.bad || !c->is_stateful || c->pool->mode == POOL_SESSION)
+		return;
+	if (strcmp(name, "is_superuser") == 0 || strcmp(name, "session_authorization") == 0 || strcmp(name, "in_hot_standby") == 0)
+		return; /* consequences of other settings */
+	if (settings_put(&c->settings, name, value) != RES_OK || settings_put(&s->settings, name, value) != RES_OK)
+		s->close_reason = "too many settings";
+	c->context = statement_context(c->settings);
+}
+
+static void on_ready(struct client *c)
+{
+	usec_t now = c->worker->loop.now;
+
+	c->pool->counters.queries++;
+	if (c->request_at)
+		c->pool->counters.query_time += now - c->request_at;
+	c->request_at = now;
+	c->idle_since = now;
+}
+
+static bool on_async(struct client *c, struct server *s, const struct server_message *m)
+{
+	if (m->frame.type == MSG_PARAMETER_STATUS && m->body)
+		on_parameter(c, s, m);
+	/* Notifications go to whom asked for them, not to whoever happens to hold the server. */
+	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->pool->mode == POOL_SESSION;
+}
+
+/* FATAL is held back: the client is told by lost.c, once, as an ERROR, and may go on. */
+static bool is_last_word(const struct server_message *m)
+{
+	struct error_info e;
+
+	if (!m->body)
+		return false;
+	error_parse(reader_over(m->body, m->body_len), &e);
+	return strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
+}
+
+static bool on_error(struct client *c, struct server *s, struct server_message *m)
+{
+	struct prepared_note *note = m->popped.ref;
+	bool pass = true;
+
+	if (is_last_word(m) && c->pool->mode != POOL_SESSION) {
+		s->is_error_due = m->popped.type != PEND_NONE;
+		pass = false;
+	} else if (m->popped.type == PEND_FAIL) {
+		answer_fail(c, &m->popped);
+		pass = false;
+	}
+	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours)
+		statement_unref(&c->unnamed);
+	if (note && note->adds_name) {
+		client_statements_remove(&c->statements, note->name);
+		client_statement_free(&note->name);
+		note->adds_name = false;
+	}
+	server_note_free(&note);
+	return pass;
+}
+
+static bool on_message(struct server *s, struct server_message *m, void *ctx)
+{
+	struct client *c = ctx;
+
+	if (m->frame.type == MSG_ERROR_RESPONSE)
+		return on_error(c, s, m);
+	if (m->verdict == PENDING_ASYNC)
+		return on_async(c, s, m);
+	if (m->popped.type != PEND_NONE)
+		confirm(&m->popped);
+	if (m->verdict == PENDING_OURS)
+		return false;
+	if (m->frame.type == MSG_READY_FOR_QUERY)
+		on_ready(c);
+	else if (m->frame.type == MSG_COMMAND_COMPLETE)
+		on_tag(c, m);
+	return true;
+}
+
+static void on_slice(struct server *s, const uint8_t *bytes, size_t len, void *ctx)
+{
+	struct client *c = ctx;
+
+	(void)s;
+	gather_slice(c->gather, bytes, len);
+}
+
+static void on_local(struct server *s, const struct pending_entry *e, void *ctx)
+{
+	(void)s;
+	relay_local(ctx, e);
+}
+
+/* ---- after a chunk ---- */
+
+static bool is_forbidden_block(const struct client *c, const struct server *s)
+{
+	return c->pool->mode == POOL_STATEMENT && s->pending.tx_status != TX_IDLE;
+}
+
+static void after_chunk(struct client *c, struct server *s)
+{
+	if (stream_backlog(&c->stream) > BACKLOG_MAX)
+		stream_pause(&s->stream);
+	if (is_forbidden_block(c, s)) {
+		client_fatal(c, "08P01", "transaction blocks not allowed in statement pooling mode");
+		return;
+	}
+	if (!s->pending.count)
+		client_unpause(c, PAUSE_BARRIER);
+	if (!pending_is_full(&s->pending))
+		client_unpause(c, PAUSE_FULL);
+	client_maybe_release(c);
+	if (c->peer_shut_at && c->state != CLIENT_CLOSING && !(c->server && pending_awaits_ready(&c->server->pending)))
+		client_close(c, "client unexpected eof");
+}
+
+static size_t on_data(struct server *s, const uint8_t *bytes, size_t len)
+{
+	static const struct server_walk walk = { .message = on_message, .local = on_local, .slice = on_slice };
+	struct client *c = s->client;
+	struct gather g;
+	size_t n;
+
+	gather_init(&g, &c->stream, c->worker->arena, ARENA_SIZE);
+	c->gather = &g;
+	n = server_walk(s, bytes, len, &walk, c);
+	if (c->gather) {
+		gather_flush(&g);
+		c->gather = NULL;
+	}
+	if (s->client == c && s->state == SERVER_ACTIVE && c->state == CLIENT_ACTIVE)
+		after_chunk(c, s);
+	return s->state == SERVER_CLOSING ? len : n;
+}
+
+static void on_drained(struct server *s)
+{
+	client_unpause(s->client, PAUSE_BACKLOG);
+}
+
+static void on_dropped(struct server *s, const struct pending_entry *e)
+{
+	struct client *c = s->client;
+	struct prepared_note *note = e->ref;
+
+	if (e->type == PEND_PARSE && !note && !e->is_ours)
+		statement_unref(&c->unnamed);
+	if (!note || !note->name)
+		return;
+	if (note->adds_name) {
+		client_statements_remove(&c->statements, note->name);
+		client_statement_free(&note->name);
+	} else if (note->removes_name) {
+		client_statements_add(&c->statements, note->name);
+		note->name = NULL;
+	}
+	note->adds_name = note->removes_name = false;
+}
+
+const struct server_link client_link = {
+	.data = on_data,
+	.drained = on_drained,
+	.synced = client_synced,
+	.lost = client_on_lost,
+	.dropped = on_dropped,
+};

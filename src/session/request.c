@@ -1,0 +1,688 @@
+/*
+ * request.c - what a client sends: one table of messages, small functions.
+ *
+ * Each handler says how much of its message it has taken; the rest of the body streams behind it without being collected.
+ * Nothing is recorded as sent before it has been handed to the gather, and nothing is sent without being recorded.
+ */
+#include "session/client.h"
+
+#include "session/lost.h"
+#include "session/request.h"
+#include "wire/msg.h"
+#include "wire/sqlscan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SCAN_WHOLE_MAX 65536		   /* a longer Query streams, and only its beginning is looked at */
+#define PARSE_MAX (16 * 1024 * 1024)	   /* of a Parse that must be kept */
+#define NAMES_MAX (SCRATCH_SIZE)	   /* portal and statement names of a Bind */
+#define COPY_INTO_ARENA_MAX 8192
+
+/* ---- passing on ---- */
+
+static void gather_rest(struct message_in *m, size_t from)
+{
+	size_t n = MIN((size_t)m->frame.length, m->avail);
+
+	gather_slice(m->g, m->bytes + from, n - from);
+}
+
+/* The message as it is; what isn't here yet follows by itself. */
+static enum step pass(struct client *c, struct message_in *m)
+{
+	gather_rest(m, 0);
+	c->body_to = BODY_FORWARD;
+	return STEP_TAKEN;
+}
+
+static enum step discard(struct client *c, struct message_in *m)
+{
+	(void)m;
+	c->body_to = BODY_DISCARD;
+	return STEP_TAKEN;
+}
+
+static struct gather *to_server(struct client *c, struct message_in *m)
+{
+	m->g->to = &c->server->stream;
+	return m->g;
+}
+
+static void sent(struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note)
+{
+	struct pending *p = &c->server->pending;
+
+	if (!pending_awaits_ready(p))
+		c->request_at = c->worker->loop.now;
+	pending_sent(p, type, is_ours, detail, note);
+}
+
+static bool is_whole(const struct message_in *m)
+{
+	return m->avail >= m->frame.length;
+}
+
+static struct reader body_of(const struct message_in *m)
+{
+	size_t n = MIN((size_t)m->frame.length, m->avail);
+
+	return reader_over(m->bytes + FRAME_HEADER_SIZE, n - FRAME_HEADER_SIZE);
+}
+
+static enum step fatal(struct client *c, const char *sqlstate, const char *message)
+{
+	client_fatal(c, sqlstate, message);
+	return STEP_GONE;
+}
+
+/* Linked, and the gather points at the server. False: wait, or it's gone. */
+static bool link_server(struct client *c, struct message_in *m)
+{
+	if (!client_get_server(c))
+		return false;
+	to_server(c, m);
+	return true;
+}
+
+/* ---- Query and FunctionCall ---- */
+
+static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
+{
+	const char *scs = settings_get(c->told, "standard_conforming_strings");
+	struct scan_options o = { .standard_conforming_strings = !scs || strcmp(scs, "off") != 0 };
+	struct reader r = body_of(m);
+	size_t len = reader_left(&r);
+
+	sqlscan((const char *)r.pos, is_whole(m) && len ? len - 1 : len, &o, out);
+	if (!is_whole(m))
+		out->flags |= SCAN_TRUNCATED;
+}
+
+/* DEALLOCATE of a name that exists only here: ours to answer, in its turn. */
+static bool is_own_deallocate(struct client *c, const struct scan_result *r)
+{
+	const struct pending *p = &c->server->pending;
+
+	if (p->is_batch_open || p->is_skipping)
+		return false;
+	return c->is_tracked && r->is_deallocate && !r->is_deallocate_all && client_statements_find(&c->statements, r->name);
+}
+
+static void take_name_away(struct client *c, struct client_statement *cs, struct prepared_note *note)
+{
+	client_statements_remove(&c->statements, cs);
+	note->removes_name = true;
+	note->name = cs;
+}
+
+static void note_stateful(struct client *c, unsigned flags)
+{
+	if (flags & ~(unsigned)SCAN_TRANSACTION)
+		c->is_stateful = true;
+	if (flags & SCAN_LISTEN)
+		c->listens = true;
+}
+
+static enum step on_query(struct client *c, struct message_in *m)
+{
+	struct scan_result r;
+
+	if (c->worker->config->disable_pqexec)
+		return fatal(c, "08P01", "PQexec disallowed");
+	if (!is_whole(m) && m->frame.length <= SCAN_WHOLE_MAX)
+		return STEP_MORE;
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	scan(c, m, &r);
+	note_stateful(c, r.flags);
+	statement_unref(&c->unnamed);
+	if (is_own_deallocate(c, &r)) {
+		struct prepared_note *note = xcalloc(1, sizeof(*note));
+
+		take_name_away(c, client_statements_find(&c->statements, r.name), note);
+		sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, note);
+		m->must_answer = true;
+		return discard(c, m);
+	}
+	c->server->has_unnamed = false;
+	sent(c, PEND_QUERY, false, 0, NULL);
+	return pass(c, m);
+}
+
+static enum step on_function_call(struct client *c, struct message_in *m)
+{
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	sent(c, PEND_FUNCTION, false, 0, NULL);
+	return pass(c, m);
+}
+
+/* ---- prepared statements on the server ---- */
+
+static void gather_big(struct gather *g, const uint8_t *bytes, size_t len)
+{
+	if (len <= COPY_INTO_ARENA_MAX) {
+		gather_copy(g, bytes, len);
+		return;
+	}
+	gather_slice(g, bytes, len);
+	gather_flush(g); /* before its owner can go */
+}
+
+static void gather_header(struct gather *g, uint8_t type, size_t body)
+{
+	uint8_t header[FRAME_HEADER_SIZE] = { type };
+
+	store_be32(header + 1, (uint32_t)(body + 4));
+	gather_copy(g, header, sizeof(header));
+}
+
+static void gather_string(struct gather *g, const char *s)
+{
+	gather_copy(g, s, strlen(s) + 1);
+}
+
+static void close_on_server(struct client *c, struct gather *g, struct hash128 id)
+{
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+	char name[STATEMENT_NAME_SIZE];
+
+	note->id = id;
+	note->removes = true;
+	statement_server_name(id, name);
+	gather_header(g, MSG_CLOSE, 1 + strlen(name) + 1);
+	gather_copy(g, "S", 1);
+	gather_string(g, name);
+	server_statements_remove(&c->server->statements, id);
+	sent(c, PEND_CLOSE, true, 0, note);
+}
+
+static void make_room(struct client *c, struct gather *g)
+{
+	size_t max = (size_t)c->worker->config->max_prepared_statements;
+	struct hash128 oldest;
+
+	while (server_statements_count(&c->server->statements) >= max &&
+	       server_statements_oldest(&c->server->statements, &oldest))
+		close_on_server(c, g, oldest);
+}
+
+/* Sends a Parse under the server's name; note is the client's, if it's the client's own Parse. */
+static void parse_on_server(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note)
+{
+	bool is_ours = !note;
+	char name[STATEMENT_NAME_SIZE];
+
+	make_room(c, g);
+	if (!note)
+		note = xcalloc(1, sizeof(*note));
+	note->id = st->id;
+	note->adds = true;
+	statement_server_name(st->id, name);
+	gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
+	gather_string(g, name);
+	gather_big(g, st->body, st->len);
+	server_statements_add(&c->server->statements, st->id);
+	c->pool->counters.server_parses++;
+	sent(c, PEND_PARSE, is_ours, 0, note);
+}
+
+/* Is it there, or on its way there? One whose plan went stale is closed first. */
+static bool server_has(struct client *c, struct gather *g, const struct statement *st)
+{
+	struct server_statement *ss = server_statements_find(&c->server->statements, st->id);
+
+	if (ss && ss->is_stale) {
+		close_on_server(c, g, st->id);
+		return false;
+	}
+	return ss != NULL;
+}
+
+/* A mistake of the client's that only we can see: the server is made to fail in its place, so that the transaction fails as it would. */
+static void fail_on_server(struct client *c, struct gather *g, enum fail_reason reason, char *text)
+{
+	static const char name[] = "pgweir_refused";
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+
+	note->text = text;
+	gather_header(g, MSG_BIND, 1 + sizeof(name) + 6);
+	gather_copy(g, "", 1);
+	gather_string(g, name);
+	gather_copy(g, "\0\0\0\0\0\0", 6);
+	sent(c, PEND_FAIL, true, (uint16_t)reason, note);
+}
+
+static enum step fail_and_discard(struct client *c, struct message_in *m, enum fail_reason reason, char *text)
+{
+	fail_on_server(c, m->g, reason, text);
+	return discard(c, m);
+}
+
+/* ---- Parse ---- */
+
+static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
+{
+	statement_unref(&c->unnamed);
+	c->unnamed = st;
+	c->server->unnamed = st->id;
+	c->server->has_unnamed = true;
+	c->pool->counters.server_parses++;
+	sent(c, PEND_PARSE, false, 0, NULL);
+	return pass(c, m);
+}
+
+static enum step parse_named(struct client *c, struct message_in *m, const char *name, struct statement *st)
+{
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+	struct client_statement *cs = client_statement_new(name, st);
+
+	cs->batch = c->batch;
+	client_statements_add(&c->statements, cs);
+	note->adds_name = true;
+	note->name = cs;
+	if (server_has(c, m->g, st))
+		sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
+	else
+		parse_on_server(c, m->g, st, note);
+	return discard(c, m);
+}
+
+/* A name whose Parse is in an earlier batch and still unanswered may turn out not to exist. */
+static bool is_uncertain(const struct client *c, const struct client_statement *cs)
+{
+	return cs && !cs->is_confirmed && cs->batch != c->batch;
+}
+
+static enum step barrier(struct client *c)
+{
+	client_pause(c, PAUSE_BARRIER);
+	return STEP_WAIT;
+}
+
+static enum step on_parse(struct client *c, struct message_in *m)
+{
+	struct reader r = body_of(m);
+	struct client_statement *cs;
+	struct scan_result scanned;
+	struct statement *st;
+	const char *name;
+
+	if (!c->is_tracked || m->frame.length > PARSE_MAX) {
+		if (c->is_tracked && (reader_left(&r) == 0 || *r.pos != '\0'))
+			return reader_left(&r) ? fatal(c, "54000", "a named prepared statement is too long") : STEP_MORE;
+		if (!link_server(c, m))
+			return STEP_WAIT;
+		statement_unref(&c->unnamed);
+		c->server->has_unnamed = false;
+		note_stateful(c, SCAN_TRUNCATED);
+		sent(c, PEND_PARSE, false, 0, NULL);
+		return pass(c, m);
+	}
+	if (!is_whole(m))
+		return STEP_MORE;
+	name = read_cstring(&r);
+	if (r.bad)
+		return fatal(c, "08P01", "invalid Parse message");
+	cs = *name ? client_statements_find(&c->statements, name) : NULL;
+	if (is_uncertain(c, cs))
+		return barrier(c);
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	c->pool->counters.client_parses++;
+	if (cs)
+		return fail_and_discard(c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
+		return fail_and_discard(c, m, FAIL_TOO_MANY, xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
+	sqlscan((const char *)r.pos, strnlen((const char *)r.pos, reader_left(&r)),
+		&(struct scan_options){ .standard_conforming_strings = true }, &scanned);
+	note_stateful(c, scanned.flags);
+	st = statement_intern(&c->worker->statements, r.pos, reader_left(&r), c->context);
+	if (!*name)
+		return parse_unnamed(c, m, st);
+	parse_named(c, m, name, st);
+	statement_unref(&st);
+	return STEP_TAKEN;
+}
+
+/* ---- Bind, Describe, Execute, Close ---- */
+
+/* The statement behind a name goes to the server if it isn't there; its name there is put into out, "" if it's the unnamed one, NULL if we know none. */
+static const char *resolve_name(struct client *c, struct gather *g, const char *name, char out[STATEMENT_NAME_SIZE])
+{
+	struct client_statement *cs = client_statements_find(&c->statements, name);
+
+	if (!cs)
+		return NULL;
+	if (!server_has(c, g, cs->statement))
+		parse_on_server(c, g, cs->statement, NULL);
+	statement_server_name(cs->statement->id, out);
+	return out;
+}
+
+static void ensure_unnamed(struct client *c, struct gather *g)
+{
+	struct statement *st = c->unnamed;
+
+	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
+		return;
+	gather_header(g, MSG_PARSE, 1 + st->len);
+	gather_copy(g, "", 1);
+	gather_big(g, st->body, st->len);
+	c->server->unnamed = st->id;
+	c->server->has_unnamed = true;
+	c->pool->counters.server_parses++;
+	sent(c, PEND_PARSE, true, 0, NULL);
+}
+
+/* "" is fine if this client has an unnamed statement: another's must not run in its place. */
+static bool has_statement(struct client *c, const char *name)
+{
+	return *name || c->unnamed || !c->is_tracked;
+}
+
+static char *no_unnamed_text(void)
+{
+	return xstrdup("unnamed prepared statement does not exist");
+}
+
+static enum step on_bind(struct client *c, struct message_in *m)
+{
+	struct reader r = body_of(m);
+	char server_name[STATEMENT_NAME_SIZE];
+	const char *name, *renamed = NULL;
+	size_t portal_size, at;
+
+	read_cstring(&r);
+	portal_size = (size_t)(r.pos - m->bytes) - FRAME_HEADER_SIZE;
+	name = read_cstring(&r);
+	at = (size_t)(r.pos - m->bytes);
+	if (r.bad && !is_whole(m) && m->avail < NAMES_MAX)
+		return STEP_MORE;
+	if (r.bad)
+		return fatal(c, "08P01", "invalid Bind message");
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	c->pool->counters.binds++;
+	if (!has_statement(c, name))
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
+	if (c->is_tracked && *name)
+		renamed = resolve_name(c, m->g, name, server_name);
+	else if (c->is_tracked)
+		ensure_unnamed(c, m->g);
+	sent(c, PEND_BIND, false, 0, NULL);
+	if (!renamed)
+		return pass(c, m);
+	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
+	gather_slice(m->g, m->bytes + FRAME_HEADER_SIZE, portal_size);
+	gather_string(m->g, renamed);
+	gather_rest(m, at);
+	c->body_to = BODY_FORWARD;
+	return STEP_TAKEN;
+}
+
+/* 'S' or 'P' and a name: Describe and Close. */
+static enum step read_target(struct client *c, struct message_in *m, char *kind, const char **name)
+{
+	struct reader r = body_of(m);
+
+	if (m->frame.length > NAMES_MAX)
+		return fatal(c, "08P01", "invalid message length");
+	if (!is_whole(m))
+		return STEP_MORE;
+	*kind = (char)read_u8(&r);
+	*name = read_cstring(&r);
+	return r.bad ? fatal(c, "08P01", "invalid message format") : STEP_TAKEN;
+}
+
+static enum step on_describe(struct client *c, struct message_in *m)
+{
+	char server_name[STATEMENT_NAME_SIZE], kind;
+	const char *name, *renamed = NULL;
+	enum step step = read_target(c, m, &kind, &name);
+
+	if (step != STEP_TAKEN)
+		return step;
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	if (c->is_tracked && kind == 'S') {
+		if (!has_statement(c, name))
+			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
+		if (*name)
+			renamed = resolve_name(c, m->g, name, server_name);
+		else
+			ensure_unnamed(c, m->g);
+	}
+	sent(c, PEND_DESCRIBE, false, 0, NULL);
+	if (!renamed)
+		return pass(c, m);
+	gather_header(m->g, MSG_DESCRIBE, 1 + strlen(renamed) + 1);
+	gather_copy(m->g, "S", 1);
+	gather_string(m->g, renamed);
+	return discard(c, m);
+}
+
+static enum step on_close(struct client *c, struct message_in *m)
+{
+	struct client_statement *cs;
+	struct prepared_note *note;
+	const char *name;
+	char kind;
+	enum step step = read_target(c, m, &kind, &name);
+
+	if (step != STEP_TAKEN)
+		return step;
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	cs = c->is_tracked && kind == 'S' ? client_statements_find(&c->statements, name) : NULL;
+	if (!cs) {
+		if (kind == 'S' && !*name)
+			statement_unref(&c->unnamed);
+		sent(c, PEND_CLOSE, false, 0, NULL);
+		return pass(c, m);
+	}
+	note = xcalloc(1, sizeof(*note));
+	take_name_away(c, cs, note);
+	sent(c, PEND_LOCAL, false, LOCAL_CLOSE_COMPLETE, note);
+	return discard(c, m);
+}
+
+static enum step on_execute(struct client *c, struct message_in *m)
+{
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	sent(c, PEND_EXECUTE, false, 0, NULL);
+	return pass(c, m);
+}
+
+/* ---- Sync, Flush, CopyData, Terminate ---- */
+
+static enum step on_sync(struct client *c, struct message_in *m)
+{
+	if (c->state != CLIENT_ACTIVE) { /* nothing was begun: nothing to end */
+		client_ready(c);
+		return discard(c, m);
+	}
+	to_server(c, m);
+	if (pending_swallows_sync(&c->server->pending))
+		return discard(c, m);
+	c->batch++;
+	sent(c, PEND_SYNC, false, 0, NULL);
+	return pass(c, m);
+}
+
+static enum step on_flush(struct client *c, struct message_in *m)
+{
+	if (c->state != CLIENT_ACTIVE)
+		return discard(c, m);
+	to_server(c, m);
+	m->must_answer = true;
+	return pending_swallows_sync(&c->server->pending) ? discard(c, m) : pass(c, m);
+}
+
+static enum step on_copy_data(struct client *c, struct message_in *m)
+{
+	if (c->state != CLIENT_ACTIVE)
+		return discard(c, m); /* late: PostgreSQL ignores it, too */
+	to_server(c, m);
+	sent(c, PEND_COPY_DATA, false, 0, NULL);
+	return pass(c, m);
+}
+
+static enum step on_copy_end(struct client *c, struct message_in *m)
+{
+	if (c->state != CLIENT_ACTIVE)
+		return discard(c, m);
+	to_server(c, m);
+	sent(c, PEND_COPY_END, false, 0, NULL);
+	return pass(c, m);
+}
+
+static enum step on_terminate(struct client *c, struct message_in *m)
+{
+	(void)m;
+	if (c->server)
+		c->server->is_goodbye = true;
+	client_close(c, "client close request");
+	return STEP_GONE;
+}
+
+typedef enum step request_fn(struct client *c, struct message_in *m);
+
+static request_fn *const requests[256] = {
+	[MSG_QUERY] = on_query,	      [MSG_FUNCTION_CALL] = on_function_call, [MSG_PARSE] = on_parse,
+	[MSG_BIND] = on_bind,	      [MSG_DESCRIBE] = on_describe,	      [MSG_EXECUTE] = on_execute,
+	[MSG_CLOSE] = on_close,	      [MSG_SYNC] = on_sync,		      [MSG_FLUSH] = on_flush,
+	[MSG_COPY_DATA] = on_copy_data, [MSG_COPY_DONE] = on_copy_end,	      [MSG_COPY_FAIL] = on_copy_end,
+	[MSG_TERMINATE] = on_terminate,
+};
+
+/* ---- discarding after an error of our own ---- */
+
+static bool is_extended(uint8_t type)
+{
+	return type == MSG_PARSE || type == MSG_BIND || type == MSG_DESCRIBE || type == MSG_EXECUTE || type == MSG_CLOSE;
+}
+
+/* The refused request, and what PostgreSQL would skip after an error in it. */
+static enum step skip(struct client *c, struct message_in *m)
+{
+	uint8_t type = m->frame.type;
+
+	if (type == MSG_TERMINATE)
+		return on_terminate(c, m);
+	if (c->discard == DISCARD_REQUEST && is_extended(type)) {
+		c->discard = DISCARD_TO_SYNC;
+	} else if (c->discard == DISCARD_REQUEST || type == MSG_SYNC) {
+		c->discard = DISCARD_NONE;
+		client_ready(c);
+	}
+	return discard(c, m);
+}
+
+static enum step dispatch(struct client *c, struct message_in *m)
+{
+	if (!msg_is_from_client(m->frame.type)) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "invalid frontend message type %u", m->frame.type);
+		return fatal(c, "08P01", text);
+	}
+	if (m->frame.length > c->worker->config->max_packet_size)
+		return fatal(c, "54000", "message is longer than max_packet_size");
+	if (c->discard != DISCARD_NONE)
+		return skip(c, m);
+	if (c->state == CLIENT_TX_LOST && m->frame.type != MSG_TERMINATE)
+		return lost_request(c, m);
+	return requests[m->frame.type](c, m);
+}
+
+/* ---- the chunk ---- */
+
+static bool may_go_on(const struct client *c)
+{
+	return !c->pauses && (c->state == CLIENT_IDLE || c->state == CLIENT_ACTIVE || c->state == CLIENT_TX_LOST);
+}
+
+static size_t stream_body(struct client *c, struct gather *g, const uint8_t *bytes, size_t len)
+{
+	size_t n = MIN(c->body_left, len);
+
+	if (c->body_to == BODY_FORWARD && c->server) {
+		g->to = &c->server->stream;
+		gather_slice(g, bytes, n);
+	}
+	c->body_left -= n;
+	return n;
+}
+
+/* Answers of our own whose turn has come, when the client has asked for what there is. */
+static void answer_locals(struct client *c)
+{
+	struct pending_entry e;
+
+	while (c->server && pending_pop_local(&c->server->pending, &e))
+		relay_local(c, &e);
+}
+
+static void after_chunk(struct client *c, struct gather *g)
+{
+	struct server *s = c->server;
+
+	gather_flush(g);
+	c->out = NULL;
+	c->pool->counters.sent += g->total;
+	if (!s)
+		return;
+	c->idle_since = c->worker->loop.now;
+	if (stream_backlog(&s->stream) > BACKLOG_MAX)
+		client_pause(c, PAUSE_BACKLOG);
+	if (pending_is_full(&s->pending))
+		client_pause(c, PAUSE_FULL);
+	client_maybe_release(c);
+}
+
+size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
+{
+	struct client *c = CONTAINER_OF(st, struct client, stream);
+	struct gather g;
+	size_t pos = 0;
+
+	gather_init(&g, c->server ? &c->server->stream : NULL, c->worker->arena, ARENA_SIZE);
+	c->out = &g;
+	while (pos < len && may_go_on(c)) {
+		struct reader r = reader_over(bytes + pos, len - pos);
+		struct message_in m = { .bytes = bytes + pos, .avail = len - pos, .g = &g };
+		enum step step;
+
+		if (c->body_left) {
+			pos += stream_body(c, &g, bytes + pos, len - pos);
+			continue;
+		}
+		switch (frame_peek(&r, &m.frame)) {
+		case RES_OK:
+			step = dispatch(c, &m);
+			break;
+		case RES_MORE:
+			step = STEP_MORE;
+			break;
+		case RES_PROTOCOL: case RES_LIMIT: case RES_REFUSED: case RES_SYSTEM:
+		default:
+			step = fatal(c, "08P01", "invalid message length");
+			break;
+		}
+		if (step == STEP_GONE) {
+			c->out = NULL;
+			return len;
+		}
+		if (step != STEP_TAKEN)
+			break;
+		c->body_left = m.frame.length - MIN((size_t)m.frame.length, m.avail);
+		pos += MIN((size_t)m.frame.length, m.avail);
+		if (m.must_answer)
+			answer_locals(c);
+	}
+	after_chunk(c, &g);
+	return c->state == CLIENT_CLOSING ? len : pos;
+}

@@ -1,0 +1,25 @@
+/* request.h - what request.c and lost.c share: a message from a client, and what became of it. */
+#ifndef PGWEIR_REQUEST_H
+#define PGWEIR_REQUEST_H
+
+#include "session/client.h"
+
+struct message_in {
+	struct frame frame;
+	const uint8_t *bytes; /* from its header on */
+	size_t avail;	      /* from there to the end of the chunk: may be less than the message, or more */
+	struct gather *g;
+	bool must_answer; /* our own answers in the queue are due now */
+};
+
+enum step {
+	STEP_TAKEN, /* the whole message, as far as it is here; the rest of its body goes to body_to */
+	STEP_MORE,  /* wait for more bytes of it */
+	STEP_WAIT,  /* not now: it is offered again when the client is unpaused */
+	STEP_GONE,  /* the client is closing */
+};
+
+enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE };
+enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY };
+
+#endif
