@@ -1,5 +1,7 @@
 #include "storm/target.h"
 
+#include "auth/scram.h"
+
 #include <errno.h>
 #include <libpq-fe.h>
 #include <netdb.h>
@@ -133,6 +135,10 @@ static enum result take_values(struct target *t, const struct values *v, char *e
 	if (!user) {
 		snprintf(error, error_size, "who logs in? the URI names no user");
 		return RES_REFUSED;
+	}
+	if (value_of(v, "password") && strlen(value_of(v, "password")) > SCRAM_PASSWORD_MAX) {
+		snprintf(error, error_size, "the password is too long");
+		return RES_LIMIT;
 	}
 	if (!name)
 		name = value_of(v, "fallback_application_name");
