@@ -124,14 +124,15 @@ static enum result take_values(struct target *t, const struct values *v, char *e
 	const char *host = value_of(v, "hostaddr") ? value_of(v, "hostaddr") : value_of(v, "host");
 	enum result res = refuse_unknown(v, error, error_size);
 
-	if (res == RES_OK)
-		res = take_numbers(t, v, error, error_size);
 	if (res != RES_OK)
 		return res;
 	if (host && strchr(host, ',')) {
 		snprintf(error, error_size, "one host is enough: '%s'", host);
 		return RES_REFUSED;
 	}
+	res = take_numbers(t, v, error, error_size);
+	if (res != RES_OK)
+		return res;
 	if (!user) {
 		snprintf(error, error_size, "who logs in? the URI names no user");
 		return RES_REFUSED;
