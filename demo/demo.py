@@ -134,7 +134,7 @@ class Stage:
             if process.poll() is None:
                 process.send_signal(stop_signal)
                 try:
-                    process.wait(10)
+                    process.wait(5)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -242,7 +242,7 @@ class Pooler:
             # where only root may read the program, it starts as root and becomes this user itself
             "" if as_owner else f"user = {SERVER_USER}",
             ""]))
-        process, log = self.stage.start(self.section, [str(self.program), str(ini)], signal.SIGINT, as_owner)
+        process, log = self.stage.start(self.section, [str(self.program), str(ini)], signal.SIGTERM, as_owner)
         wait_until(self.name, process, log,
                    lambda: cannot_connect(host="127.0.0.1", port=self.port, user=USER, password=self.server.password, dbname=DATABASE))
 

@@ -585,7 +585,7 @@ static void die(struct function *f, struct world *w, usec_t now, const char *key
 {
 	char message[ERROR_MESSAGE_SIZE];
 
-	snprintf(message, sizeof(message), "%s, the first one while %s", limit, doing[f->state]);
+	snprintf(message, sizeof(message), "%s, the first one while %s", limit, f->has_woken ? doing[f->state] : "not awake yet");
 	stats_error(&w->stats, key, message);
 	drop_connection(f);
 	fail_for_good(f, w, now);
