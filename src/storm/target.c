@@ -51,6 +51,7 @@ static const struct known {
 	{ "channel_binding", { "disable", "prefer" } },
 	{ "target_session_attrs", { "any" } },
 	{ "load_balance_hosts", { "disable" } },
+	{ "require_auth", { "" } }, /* nothing is allowed: an empty value counts as none */
 };
 
 static const struct known *known_of(const char *keyword)
