@@ -208,6 +208,44 @@ START_TEST(the_clients_final_message_is_judged)
 }
 END_TEST
 
+/* What a client that could do channel binding sends, had we offered it. Our own client never does. */
+static void prove_after_y(const char *final_bare, const struct scram_keys *keys, char out[256])
+{
+	static const char before[] = "n=user,r=" RFC_NONCE "," RFC_SERVER_FIRST ",";
+	uint8_t proof[SCRAM_KEY_SIZE], stored[SCRAM_KEY_SIZE];
+	char text[BASE64_LEN(SCRAM_KEY_SIZE) + 1];
+	struct hmac h;
+
+	scram_stored_key(keys->client_key, stored);
+	hmac_start(&h, stored);
+	hmac_add(&h, before, strlen(before));
+	hmac_add(&h, final_bare, strlen(final_bare));
+	hmac_end(&h, proof);
+	for (size_t i = 0; i < sizeof(proof); i++)
+		proof[i] ^= keys->client_key[i];
+	base64_encode(proof, sizeof(proof), text);
+	snprintf(out, 256, "%s,p=%s", final_bare, text);
+}
+
+START_TEST(after_flag_y_the_proof_must_repeat_it)
+{
+	static const char *const finals[] = { "c=eSws,r=" RFC_NONCE RFC_SERVER_NONCE, RFC_FINAL_BARE };
+	struct scram_secret secret;
+	struct scram_keys keys;
+	struct scram s = { 0 };
+	struct writer out = { 0 };
+	char message[256];
+
+	rfc_secret(&secret, &keys);
+	ck_assert(scram_server_first_with_nonce(&s, over("y,,n=user,r=" RFC_NONCE), &secret, false, RFC_SERVER_NONCE,
+						&out) == RES_OK);
+	prove_after_y(finals[_i], &keys, message);
+	ck_assert(scram_server_final(&s, over(message), &out, NULL) == (_i == 0 ? RES_OK : RES_PROTOCOL));
+	writer_free(&out);
+	scram_wipe(&s);
+}
+END_TEST
+
 #define CHALLENGE_NONCE "r=" RFC_NONCE RFC_SERVER_NONCE
 static const struct {
 	const char *name, *message;
@@ -823,6 +861,7 @@ UNIT_MAIN("scram", {
 	tcase_add_test(tc, the_servers_side_says_what_rfc_7677_does);
 	tcase_add_loop_test(tc, the_clients_first_message_is_judged, 0, N_ELEMENTS(client_firsts));
 	tcase_add_loop_test(tc, the_clients_final_message_is_judged, 0, N_ELEMENTS(client_finals));
+	tcase_add_loop_test(tc, after_flag_y_the_proof_must_repeat_it, 0, 2);
 	tcase_add_loop_test(tc, the_servers_challenge_is_judged, 0, N_ELEMENTS(challenges));
 	tcase_add_loop_test(tc, the_servers_final_message_is_judged, 0, N_ELEMENTS(server_finals));
 	tcase_add_loop_test(tc, the_right_password_gets_in_and_a_wrong_one_does_not, 0, 6);
