@@ -17,15 +17,24 @@ struct watch {
 	bool is_asking, is_broken;
 };
 
+static bool read_int(const PGresult *result, int column, int *out)
+{
+	char *end;
+	long v = strtol(PQgetvalue(result, 0, column), &end, 10);
+
+	*out = (int)MIN(MAX(v, 0), INT32_MAX);
+	return !*end;
+}
+
 static bool take_count(struct watch *w, const PGresult *result)
 {
 	int count;
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || PQnfields(result) != 2)
 		return false;
-	count = atoi(PQgetvalue(result, 0, 0));
+	if (!read_int(result, 0, &count) || !read_int(result, 1, &w->limit))
+		return false;
 	w->max = MAX(w->max, count);
-	w->limit = atoi(PQgetvalue(result, 0, 1));
 	return true;
 }
 
