@@ -12,22 +12,24 @@
 
 #define TO(s) (1u << (s))
 #define TO_THE_END (TO(FUNCTION_ASLEEP) | TO(FUNCTION_DONE)) /* a connection that fails: again, or for good */
-static const unsigned function_moves[] = {		     /* nothing leaves FUNCTION_DONE */
+static const unsigned function_moves[] = {
+	/* nothing leaves FUNCTION_DONE */
 	[FUNCTION_ASLEEP] = TO(FUNCTION_CONNECTING) | TO(FUNCTION_DONE),
 	[FUNCTION_CONNECTING] = TO(FUNCTION_LOGGING_IN) | TO_THE_END,
 	[FUNCTION_LOGGING_IN] = TO(FUNCTION_STARTING) | TO_THE_END,
 	[FUNCTION_STARTING] = TO(FUNCTION_BEGINNING) | TO(FUNCTION_WORKING) | TO_THE_END,
 	[FUNCTION_RESTING] = TO(FUNCTION_BEGINNING) | TO(FUNCTION_WORKING) | TO_THE_END,
 	[FUNCTION_BEGINNING] = TO(FUNCTION_WORKING) | TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) | TO_THE_END,
-	[FUNCTION_WORKING] = TO(FUNCTION_COMMITTING) | TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) | TO(FUNCTION_IDLE) |
-			     TO(FUNCTION_FROZEN) | TO_THE_END,
+	[FUNCTION_WORKING] = TO(FUNCTION_COMMITTING) | TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) |
+		TO(FUNCTION_IDLE) | TO(FUNCTION_FROZEN) | TO_THE_END,
 	[FUNCTION_COMMITTING] = TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) | TO(FUNCTION_IDLE) | TO_THE_END,
 	[FUNCTION_UNDOING] = TO(FUNCTION_RESTING) | TO_THE_END,
 	[FUNCTION_IDLE] = TO(FUNCTION_DONE),
 	[FUNCTION_FROZEN] = TO(FUNCTION_DONE),
 };
 
-static const char *const doing[] = { /* for the message of a timeout */
+static const char *const doing[] = {
+	/* for the message of a timeout */
 	[FUNCTION_ASLEEP] = "pausing before the next attempt",
 	[FUNCTION_CONNECTING] = "connecting",
 	[FUNCTION_LOGGING_IN] = "authenticating",
@@ -79,13 +81,18 @@ void function_free(struct function *f)
 enum function_link function_link(const struct function *f)
 {
 	switch (f->state) {
-	case FUNCTION_ASLEEP: case FUNCTION_DONE:
-		return LINK_NONE;
-	case FUNCTION_FROZEN:
-		return LINK_FROZEN;
-	case FUNCTION_CONNECTING: case FUNCTION_LOGGING_IN: case FUNCTION_STARTING: case FUNCTION_RESTING:
-	case FUNCTION_BEGINNING: case FUNCTION_WORKING: case FUNCTION_COMMITTING: case FUNCTION_UNDOING: case FUNCTION_IDLE:
-		break;
+	case FUNCTION_ASLEEP:
+	case FUNCTION_DONE: return LINK_NONE;
+	case FUNCTION_FROZEN: return LINK_FROZEN;
+	case FUNCTION_CONNECTING:
+	case FUNCTION_LOGGING_IN:
+	case FUNCTION_STARTING:
+	case FUNCTION_RESTING:
+	case FUNCTION_BEGINNING:
+	case FUNCTION_WORKING:
+	case FUNCTION_COMMITTING:
+	case FUNCTION_UNDOING:
+	case FUNCTION_IDLE: break;
 	}
 	return LINK_OPEN;
 }
@@ -175,7 +182,8 @@ static void wake(struct function *f, struct world *w, usec_t now)
 	if (!f->has_woken) {
 		f->has_woken = true;
 		w->stats.woke++;
-		f->woke_at = f->invoked_at = f->next_at; /* when it should have woken: our own lateness counts as waiting */
+		f->woke_at = f->next_at; /* when it should have woken: our own lateness counts as waiting */
+		f->invoked_at = f->woke_at;
 		f->dies_at = f->woke_at + w->plan->timeout;
 	}
 	start_attempt(f, w, now);
@@ -231,12 +239,8 @@ static void end_served(struct function *f, struct world *w, usec_t now)
 		say_goodbye(f);
 		set_state(f, FUNCTION_DONE);
 		break;
-	case AFTER_DROP:
-		set_state(f, FUNCTION_DONE);
-		break;
-	case AFTER_IDLE:
-		set_state(f, FUNCTION_IDLE);
-		break;
+	case AFTER_DROP: set_state(f, FUNCTION_DONE); break;
+	case AFTER_IDLE: set_state(f, FUNCTION_IDLE); break;
 	case AFTER_FREEZE:
 		w->stats.frozen++;
 		set_state(f, FUNCTION_FROZEN);
@@ -303,25 +307,23 @@ static void on_ready(struct function *f, struct world *w, usec_t now, struct rea
 		return;
 	}
 	switch (f->state) {
-	case FUNCTION_STARTING:
-		first_ready(f, w, now);
-		break;
-	case FUNCTION_BEGINNING:
-		say(f, FUNCTION_WORKING, w->plan->sql);
-		break;
+	case FUNCTION_STARTING: first_ready(f, w, now); break;
+	case FUNCTION_BEGINNING: say(f, FUNCTION_WORKING, w->plan->sql); break;
 	case FUNCTION_WORKING:
 		if (w->plan->is_simple || is_last_freezing(f, w->plan))
 			invocation_served(f, w, now);
 		else
 			say(f, FUNCTION_COMMITTING, "COMMIT");
 		break;
-	case FUNCTION_COMMITTING:
-		invocation_served(f, w, now);
-		break;
-	case FUNCTION_ASLEEP: case FUNCTION_CONNECTING: case FUNCTION_LOGGING_IN: case FUNCTION_RESTING: case FUNCTION_UNDOING:
-	case FUNCTION_IDLE: case FUNCTION_FROZEN: case FUNCTION_DONE:
-		broke_protocol(f, w, now, "ReadyForQuery that nobody waits for");
-		break;
+	case FUNCTION_COMMITTING: invocation_served(f, w, now); break;
+	case FUNCTION_ASLEEP:
+	case FUNCTION_CONNECTING:
+	case FUNCTION_LOGGING_IN:
+	case FUNCTION_RESTING:
+	case FUNCTION_UNDOING:
+	case FUNCTION_IDLE:
+	case FUNCTION_FROZEN:
+	case FUNCTION_DONE: broke_protocol(f, w, now, "ReadyForQuery that nobody waits for"); break;
 	}
 }
 
@@ -363,7 +365,7 @@ static bool md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, ch
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 && EVP_DigestUpdate(ctx, a, a_len) == 1 &&
-		  EVP_DigestUpdate(ctx, b, b_len) == 1 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+		EVP_DigestUpdate(ctx, b, b_len) == 1 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
 
 	EVP_MD_CTX_free(ctx);
 	if (ok)
@@ -380,7 +382,7 @@ static void answer_md5(struct function *f, struct world *w, usec_t now, struct r
 	if (!salt)
 		broke_protocol(f, w, now, "malformed AuthenticationMD5Password");
 	else if (!md5_hex(p->password, strlen(p->password), p->user, strlen(p->user), stored) ||
-		 !md5_hex(stored, 32, salt, 4, response + 3))
+		!md5_hex(stored, 32, salt, 4, response + 3))
 		attempt_failed(f, w, now, "md5", "OpenSSL refuses MD5 here");
 	else
 		send_password(f, response);
@@ -401,7 +403,8 @@ static void start_scram(struct function *f, struct world *w, usec_t now, struct 
 	struct writer first = { 0 };
 
 	if (f->scram || !offers_scram(body)) {
-		attempt_failed(f, w, now, "authentication", "the server offers no SASL mechanism but ones we don't know");
+		attempt_failed(f, w, now, "authentication",
+			"the server offers no SASL mechanism but ones we don't know");
 		return;
 	}
 	f->scram = xcalloc(1, sizeof(*f->scram));
@@ -423,7 +426,8 @@ static void continue_scram(struct function *f, struct world *w, usec_t now, stru
 		broke_protocol(f, w, now, "malformed SCRAM challenge");
 		return;
 	}
-	keys = keys_find(&w->keys, w->plan->password, f->scram->secret.salt, f->scram->secret.salt_len, f->scram->secret.iterations);
+	keys = keys_find(&w->keys, w->plan->password, f->scram->secret.salt, f->scram->secret.salt_len,
+		f->scram->secret.iterations);
 	if (scram_client_final(f->scram, keys, &final) != RES_OK) {
 		broke_protocol(f, w, now, "malformed SCRAM challenge");
 	} else {
@@ -451,35 +455,28 @@ static void on_authentication(struct function *f, struct world *w, usec_t now, s
 		return;
 	}
 	if (request != AUTH_OK && !w->plan->password) {
-		attempt_failed(f, w, now, "authentication", "the server asks for a password, and there is none in the URI or PGPASSWORD");
+		attempt_failed(f, w, now, "authentication",
+			"the server asks for a password, and there is none in the URI or PGPASSWORD");
 		return;
 	}
 	switch (request) {
 	case AUTH_OK:
 		if (f->scram && !f->is_verified) {
-			attempt_failed(f, w, now, "authentication", "the server broke off SCRAM before its own proof");
+			attempt_failed(f, w, now, "authentication",
+				"the server broke off SCRAM before its own proof");
 			return;
 		}
 		forget_login(f);
 		f->state = FUNCTION_STARTING; /* not set_state(): connect_timeout runs until ReadyForQuery */
 		break;
-	case AUTH_CLEARTEXT_PASSWORD:
-		send_password(f, w->plan->password);
-		break;
-	case AUTH_MD5_PASSWORD:
-		answer_md5(f, w, now, body);
-		break;
-	case AUTH_SASL:
-		start_scram(f, w, now, body);
-		break;
-	case AUTH_SASL_CONTINUE:
-		continue_scram(f, w, now, body);
-		break;
-	case AUTH_SASL_FINAL:
-		finish_scram(f, w, now, body);
-		break;
+	case AUTH_CLEARTEXT_PASSWORD: send_password(f, w->plan->password); break;
+	case AUTH_MD5_PASSWORD: answer_md5(f, w, now, body); break;
+	case AUTH_SASL: start_scram(f, w, now, body); break;
+	case AUTH_SASL_CONTINUE: continue_scram(f, w, now, body); break;
+	case AUTH_SASL_FINAL: finish_scram(f, w, now, body); break;
 	default:
-		attempt_failed(f, w, now, "authentication", "the server asks for a method other than password, md5 or SCRAM-SHA-256");
+		attempt_failed(f, w, now, "authentication",
+			"the server asks for a method other than password, md5 or SCRAM-SHA-256");
 		break;
 	}
 }
@@ -496,7 +493,8 @@ static const struct handler {
 	uint8_t type;
 	uint32_t limit; /* of the whole message */
 	void (*handle)(struct function *f, struct world *w, usec_t now, struct reader body);
-} handlers[] = { /* everything else is skipped */
+} handlers[] = {
+	/* everything else is skipped */
 	{ MSG_AUTHENTICATION, SCRAM_MESSAGE_MAX + 9, on_authentication },
 	{ MSG_ERROR_RESPONSE, ERROR_MAX, on_error },
 	{ MSG_READY_FOR_QUERY, FRAME_HEADER_SIZE + 1, on_ready },
@@ -529,7 +527,7 @@ static bool may_come(const struct function *f, uint8_t type)
 	if (f->state != FUNCTION_LOGGING_IN)
 		return true;
 	return type == MSG_AUTHENTICATION || type == MSG_ERROR_RESPONSE || type == MSG_NOTICE_RESPONSE ||
-	       type == MSG_NEGOTIATE_PROTOCOL_VERSION;
+		type == MSG_NEGOTIATE_PROTOCOL_VERSION;
 }
 
 static void take_message(struct function *f, struct world *w, usec_t now, const uint8_t **data, size_t *len)
@@ -585,7 +583,8 @@ static void die(struct function *f, struct world *w, usec_t now, const char *key
 {
 	char message[ERROR_MESSAGE_SIZE];
 
-	snprintf(message, sizeof(message), "%s, the first one while %s", limit, f->has_woken ? doing[f->state] : "not awake yet");
+	snprintf(message, sizeof(message), "%s, the first one while %s", limit,
+		f->has_woken ? doing[f->state] : "not awake yet");
 	stats_error(&w->stats, key, message);
 	drop_connection(f);
 	fail_for_good(f, w, now);
@@ -603,20 +602,24 @@ void function_timer(struct function *f, struct world *w, usec_t now)
 	if (!f->next_at || now < f->next_at)
 		return;
 	switch (f->state) {
-	case FUNCTION_ASLEEP:
-		wake(f, w, now);
-		break;
+	case FUNCTION_ASLEEP: wake(f, w, now); break;
 	case FUNCTION_RESTING:
 		if (f->retries == 0)
 			f->invoked_at = now;
 		begin(f, w, now);
 		break;
-	case FUNCTION_CONNECTING: case FUNCTION_LOGGING_IN: case FUNCTION_STARTING:
+	case FUNCTION_CONNECTING:
+	case FUNCTION_LOGGING_IN:
+	case FUNCTION_STARTING:
 		attempt_failed(f, w, now, "connect_timeout", "not logged in within connect_timeout");
 		break;
-	case FUNCTION_BEGINNING: case FUNCTION_WORKING: case FUNCTION_COMMITTING: case FUNCTION_UNDOING: case FUNCTION_IDLE:
-	case FUNCTION_FROZEN: case FUNCTION_DONE:
-		ASSERT(!"a state without a timer");
+	case FUNCTION_BEGINNING:
+	case FUNCTION_WORKING:
+	case FUNCTION_COMMITTING:
+	case FUNCTION_UNDOING:
+	case FUNCTION_IDLE:
+	case FUNCTION_FROZEN:
+	case FUNCTION_DONE: ASSERT(!"a state without a timer");
 	}
 }
 

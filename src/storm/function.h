@@ -18,13 +18,14 @@
 
 enum after { AFTER_CLOSE, AFTER_IDLE, AFTER_FREEZE, AFTER_DROP };
 
-struct plan { /* what all functions of a herd do */
-	const char *user, *database, *password; /* password NULL: none */
+/* What all functions of a herd do. */
+struct plan {
+	const char *user, *database, *password;			  /* password NULL: none */
 	const char *options, *application_name, *client_encoding; /* startup parameters; NULL: not sent */
 	const char *sql;
-	bool is_simple;		    /* sql alone in one Query, instead of BEGIN, sql, COMMIT in three */
+	bool is_simple; /* sql alone in one Query, instead of BEGIN, sql, COMMIT in three */
 	enum after after;
-	unsigned invocations, retries;		/* retries: for each invocation */
+	unsigned invocations, retries;			 /* retries: for each invocation */
 	usec_t think, backoff, timeout, connect_timeout; /* connect_timeout 0: none but timeout */
 };
 
@@ -66,7 +67,11 @@ struct function {
 	size_t skip;		 /* bytes of the current message that nobody needs */
 };
 
-enum function_link { LINK_NONE, LINK_OPEN, LINK_FROZEN }; /* LINK_FROZEN: keep the socket and don't touch it */
+enum function_link {
+	LINK_NONE,
+	LINK_OPEN,
+	LINK_FROZEN, /* keep the socket and don't touch it */
+};
 
 void function_init(struct function *f, usec_t wake_at);
 void function_free(struct function *f);

@@ -14,10 +14,10 @@ struct member {
 	struct herd *herd;
 	struct event io, timer;
 	int fd;
-	short events;	    /* what io waits for; 0: io isn't added */
-	unsigned address;   /* the one being tried */
-	usec_t timer_at;    /* what timer is set to; 0: it isn't */
-	bool is_finished;   /* counted in herd->n_finished */
+	short events;	  /* what io waits for; 0: io isn't added */
+	unsigned address; /* the one being tried */
+	usec_t timer_at;  /* what timer is set to; 0: it isn't */
+	bool is_finished; /* counted in herd->n_finished */
 };
 
 struct herd {
@@ -162,7 +162,8 @@ static void receive(struct member *m)
 	if (n > 0)
 		function_input(&m->fn, h->world, clock_now(), h->received, (size_t)n);
 	else if (n == 0)
-		function_lost(&m->fn, h->world, clock_now(), "closed", "the server closed the connection without a word");
+		function_lost(&m->fn, h->world, clock_now(), "closed",
+			"the server closed the connection without a word");
 	else if (errno != EAGAIN && errno != EINTR)
 		lost(m, errno);
 }
@@ -195,7 +196,8 @@ static struct timeval until(usec_t at)
 {
 	usec_t now = clock_now(), left = at > now ? at - now : 0;
 
-	return (struct timeval){ .tv_sec = (time_t)(left / USEC_PER_SEC), .tv_usec = (suseconds_t)(left % USEC_PER_SEC) };
+	return (struct timeval){ .tv_sec = (time_t)(left / USEC_PER_SEC),
+		.tv_usec = (suseconds_t)(left % USEC_PER_SEC) };
 }
 
 /* A timer that is early does no harm, so only an earlier time is worth moving it for. */
@@ -285,7 +287,8 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	event_base_loopbreak(h->base);
 }
 
-struct herd *herd_new(struct event_base *base, struct world *world, const struct target *target, const struct herd_options *o)
+struct herd *herd_new(struct event_base *base, struct world *world, const struct target *target,
+	const struct herd_options *o)
 {
 	struct herd *h = xcalloc(1, sizeof(*h));
 
@@ -308,7 +311,8 @@ static void wake_everybody(struct herd *h)
 
 		m->herd = h;
 		m->fd = -1;
-		function_init(&m->fn, h->world->began + (usec_t)(world_random(h->world) * (double)h->options.window));
+		function_init(&m->fn,
+			h->world->began + (usec_t)(world_random(h->world) * (double)h->options.window));
 		evtimer_assign(&m->timer, h->base, on_timer, m);
 		event_priority_set(&m->timer, 1);
 		set_timer(m);

@@ -21,7 +21,8 @@ struct herd_options {
 };
 
 struct event_base *herd_event_base(void); /* precise timers; two priorities: 0 goes first, the functions have 1 */
-struct herd *herd_new(struct event_base *base, struct world *world, const struct target *target, const struct herd_options *o);
+struct herd *herd_new(struct event_base *base, struct world *world, const struct target *target,
+	const struct herd_options *o);
 void herd_run(struct herd *h);
 void herd_stop(struct herd *h);
 usec_t herd_elapsed(const struct herd *h); /* since it began; it stands still once everybody was served or has failed */

@@ -2,8 +2,8 @@
 
 #include <openssl/crypto.h>
 
-const struct scram_keys *keys_find(struct key_cache *c, const char *password, const uint8_t *salt, size_t salt_len,
-				   uint32_t iterations)
+const struct scram_keys *keys_find(
+	struct key_cache *c, const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations)
 {
 	struct key_entry *e;
 

@@ -26,8 +26,8 @@ struct key_cache { /* zeroed: empty */
 };
 
 /* Lives until KEYS_MAX further derivations. */
-const struct scram_keys *keys_find(struct key_cache *c, const char *password, const uint8_t *salt, size_t salt_len,
-				   uint32_t iterations);
+const struct scram_keys *keys_find(
+	struct key_cache *c, const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations);
 void keys_wipe(struct key_cache *c);
 
 #endif

@@ -46,7 +46,8 @@ static void raise_descriptor_limit(unsigned functions)
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur < want)
-		fprintf(stderr, "pgweir-storm: only %llu files may be open here: no more functions than that are connected at a time\n",
+		fprintf(stderr,
+			"pgweir-storm: only %llu files may be open here: no more functions than that are connected at a time\n",
 			(unsigned long long)limit.rlim_cur);
 }
 
@@ -55,11 +56,21 @@ static void make_plan(struct storm *s)
 	const struct options *o = &s->options;
 	const struct target *t = &s->target;
 
-	s->plan = (struct plan){ .user = t->user, .database = t->database, .password = t->password, .options = t->options,
-				 .application_name = t->application_name, .client_encoding = t->client_encoding, .sql = o->sql,
-				 .is_simple = o->is_simple, .after = o->after, .invocations = o->invocations, .retries = o->retries,
-				 .think = o->think, .backoff = o->backoff, .timeout = o->timeout,
-				 .connect_timeout = t->connect_timeout };
+	s->plan = (struct plan){ .user = t->user,
+		.database = t->database,
+		.password = t->password,
+		.options = t->options,
+		.application_name = t->application_name,
+		.client_encoding = t->client_encoding,
+		.sql = o->sql,
+		.is_simple = o->is_simple,
+		.after = o->after,
+		.invocations = o->invocations,
+		.retries = o->retries,
+		.think = o->think,
+		.backoff = o->backoff,
+		.timeout = o->timeout,
+		.connect_timeout = t->connect_timeout };
 	s->world.plan = &s->plan;
 	s->world.random = clock_now() | 1;
 }
@@ -97,15 +108,18 @@ static struct event *add_event(struct event *e, const struct timeval *delay)
 
 static void run(struct storm *s)
 {
-	struct herd_options o = { .functions = s->options.functions, .window = s->options.window, .hold = s->options.hold,
-				  .deadline = s->options.deadline };
+	struct herd_options o = { .functions = s->options.functions,
+		.window = s->options.window,
+		.hold = s->options.hold,
+		.deadline = s->options.deadline };
 	bool is_live = !s->options.is_quiet && isatty(STDERR_FILENO);
 
 	s->herd = herd_new(s->base, &s->world, &s->target, &o);
 	s->interrupt = add_event(evsignal_new(s->base, SIGINT, on_interrupt, s), NULL);
 	s->terminate = add_event(evsignal_new(s->base, SIGTERM, on_interrupt, s), NULL);
 	if (is_live)
-		s->progress = add_event(event_new(s->base, -1, EV_PERSIST, on_progress, s), &(struct timeval){ .tv_usec = 100000 });
+		s->progress = add_event(event_new(s->base, -1, EV_PERSIST, on_progress, s),
+			&(struct timeval){ .tv_usec = 100000 });
 	herd_run(s->herd);
 	if (is_live)
 		fputs("\r\033[K", stderr);
@@ -130,8 +144,11 @@ static bool write_json(const struct storm *s, struct report *r)
 static int report(struct storm *s)
 {
 	const struct stats *st = &s->world.stats;
-	struct report r = { .target = s->target.name, .after = after_names[s->options.after], .stats = &s->world.stats,
-			    .elapsed = herd_elapsed(s->herd), .window = s->options.window };
+	struct report r = { .target = s->target.name,
+		.after = after_names[s->options.after],
+		.stats = &s->world.stats,
+		.elapsed = herd_elapsed(s->herd),
+		.window = s->options.window };
 	bool ok = true;
 
 	if (s->watch) {
@@ -140,7 +157,8 @@ static int report(struct storm *s)
 		r.connections_max = watch_max(s->watch);
 		r.connections_limit = watch_limit(s->watch);
 		if (!r.is_watched)
-			fputs("pgweir-storm: the watching connection broke, so nobody counted server connections\n", stderr);
+			fputs("pgweir-storm: the watching connection broke, so nobody counted server connections\n",
+				stderr);
 	}
 	if (s->options.json)
 		ok = write_json(s, &r);
@@ -156,7 +174,7 @@ static int prepare(struct storm *s)
 	char error[512];
 
 	if (target_parse(&s->target, s->options.target, error, sizeof(error)) != RES_OK ||
-	    target_resolve(&s->target, error, sizeof(error)) != RES_OK)
+		target_resolve(&s->target, error, sizeof(error)) != RES_OK)
 		return complain(error);
 	raise_descriptor_limit(s->options.functions);
 	s->base = herd_event_base();

@@ -159,14 +159,20 @@ bool options_parse_args(struct options *o, int argc, char **argv, char *error, s
 	const char *problem;
 	int which;
 
-	*o = (struct options){ .sql = "select pg_sleep(0.002)", .functions = 1000, .invocations = 1, .window = USEC_PER_SEC / 10,
-			       .backoff = USEC_PER_SEC / 10, .timeout = 10 * USEC_PER_SEC, .hold = 5 * USEC_PER_SEC,
-			       .deadline = 120 * USEC_PER_SEC };
+	*o = (struct options){ .sql = "select pg_sleep(0.002)",
+		.functions = 1000,
+		.invocations = 1,
+		.window = USEC_PER_SEC / 10,
+		.backoff = USEC_PER_SEC / 10,
+		.timeout = 10 * USEC_PER_SEC,
+		.hold = 5 * USEC_PER_SEC,
+		.deadline = 120 * USEC_PER_SEC };
 	optind = 0; /* glibc: start over, also when a test calls this twice */
 	opterr = 0;
 	while ((which = getopt_long(argc, argv, ":n:w:s:a:k:r:t:j:hV", long_options, NULL)) != -1) {
 		if (which == '?' || which == ':') {
-			snprintf(error, error_size, "%s %s", which == '?' ? "unknown option" : "a value is missing after", argv[optind - 1]);
+			snprintf(error, error_size, "%s %s",
+				which == '?' ? "unknown option" : "a value is missing after", argv[optind - 1]);
 			return false;
 		}
 		if (!take_option(o, which, optarg)) {

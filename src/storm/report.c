@@ -22,8 +22,8 @@ static double throughput(const struct report *r)
 
 void report_progress(FILE *out, const struct stats *s, usec_t elapsed)
 {
-	fprintf(out, "%6.1f s  woke %u/%u  connected %u  served %u  failed %u", in_seconds(elapsed), s->woke, s->functions,
-		s->connected, s->served, s->failed);
+	fprintf(out, "%6.1f s  woke %u/%u  connected %u  served %u  failed %u", in_seconds(elapsed), s->woke,
+		s->functions, s->connected, s->served, s->failed);
 }
 
 static void table_row(FILE *out, const char *name, struct samples *s)
@@ -41,7 +41,8 @@ static void table_row(FILE *out, const char *name, struct samples *s)
 static void table_errors(FILE *out, struct stats *s)
 {
 	for (size_t i = 0; i < s->n_errors; i++)
-		fprintf(out, "  %-20s %11" PRIu64 "  %s\n", s->errors[i].key, s->errors[i].count, s->errors[i].message);
+		fprintf(out, "  %-20s %11" PRIu64 "  %s\n", s->errors[i].key, s->errors[i].count,
+			s->errors[i].message);
 }
 
 void report_table(FILE *out, struct report *r)
@@ -49,7 +50,8 @@ void report_table(FILE *out, struct report *r)
 	struct stats *s = r->stats;
 
 	stats_sort_errors(s);
-	fprintf(out, "%s: %u functions woke within %g s, then %s\n\n", r->target, s->woke, in_seconds(r->window), r->after);
+	fprintf(out, "%s: %u functions woke within %g s, then %s\n\n", r->target, s->woke,
+		in_seconds(r->window), r->after);
 	fprintf(out, "  %-20s %11u\n  %-20s %11u\n", "functions", s->functions, "served", s->served);
 	fprintf(out, "  %-20s %11u\n", "failed", s->failed);
 	if (s->lost)
@@ -59,8 +61,8 @@ void report_table(FILE *out, struct report *r)
 	fprintf(out, "  %-20s %11.2f s\n", "wall time", in_seconds(r->elapsed));
 	fprintf(out, "  %-20s %11.0f transactions/s\n", "throughput", throughput(r));
 	if (r->is_watched)
-		fprintf(out, "  %-20s %11d at most, %d before (max_connections %d)\n", "server connections", r->connections_max,
-			r->connections_before, r->connections_limit);
+		fprintf(out, "  %-20s %11d at most, %d before (max_connections %d)\n", "server connections",
+			r->connections_max, r->connections_before, r->connections_limit);
 	fprintf(out, "\n  %-20s", "ms");
 	for (size_t i = 0; i < N_ELEMENTS(percents); i++)
 		fprintf(out, " %11s", percent_names[i]);
@@ -135,8 +137,8 @@ static void json_histogram(FILE *out, const struct stats *s)
 static void json_server_connections(FILE *out, const struct report *r)
 {
 	if (r->is_watched)
-		fprintf(out, ",\"server_connections\":{\"before\":%d,\"max\":%d,\"limit\":%d}", r->connections_before,
-			r->connections_max, r->connections_limit);
+		fprintf(out, ",\"server_connections\":{\"before\":%d,\"max\":%d,\"limit\":%d}",
+			r->connections_before, r->connections_max, r->connections_limit);
 	else
 		fputs(",\"server_connections\":null", out);
 }
@@ -150,9 +152,10 @@ void report_json(FILE *out, struct report *r)
 	json_string(out, r->target);
 	fprintf(out, ",\"after\":\"%s\",\"window_s\":%g", r->after, in_seconds(r->window));
 	fprintf(out, ",\"functions\":%u,\"woke\":%u,\"connected\":%u", s->functions, s->woke, s->connected);
-	fprintf(out, ",\"served\":%u,\"failed\":%u,\"frozen\":%u,\"lost\":%u", s->served, s->failed, s->frozen, s->lost);
-	fprintf(out, ",\"attempts\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"transactions\":%" PRIu64, s->attempts, s->retries,
-		s->transactions);
+	fprintf(out, ",\"served\":%u,\"failed\":%u,\"frozen\":%u,\"lost\":%u", s->served, s->failed,
+		s->frozen, s->lost);
+	fprintf(out, ",\"attempts\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"transactions\":%" PRIu64,
+		s->attempts, s->retries, s->transactions);
 	fprintf(out, ",\"wall_s\":%.6f,\"transactions_per_s\":%.3f", in_seconds(r->elapsed), throughput(r));
 	json_server_connections(out, r);
 	fputs(",\"ms\":{", out);

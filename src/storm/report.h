@@ -15,7 +15,7 @@ struct report {
 	const char *target; /* where the herd went, without its password */
 	const char *after;  /* close, idle, freeze, drop */
 	struct stats *stats;
-	usec_t elapsed;	     /* from the first possible wake-up until the last function was served or had failed */
+	usec_t elapsed; /* from the first possible wake-up until the last function was served or had failed */
 	usec_t window;
 	bool is_watched;
 	int connections_before, connections_max; /* server connections that PostgreSQL saw */

@@ -45,7 +45,11 @@ void samples_free(struct samples *s)
 /* The length of the printable UTF-8 character at p, or 0. C1 controls count as unprintable: terminals obey them. */
 static size_t printable_length(const uint8_t *p)
 {
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t n = p[0] < 0x80		      ? 1
+		: p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		: (p[0] & 0xf0) == 0xe0	      ? 3
+		: p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+					      : 0;
 
 	for (size_t i = 1; i < n; i++)
 		if ((p[i] & 0xc0) != 0x80)
@@ -54,8 +58,8 @@ static size_t printable_length(const uint8_t *p)
 		return 0;
 	if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)
 		return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] >= 0x90))
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
 		return 0; /* overlong, a surrogate, or beyond Unicode */
 	return n;
 }
@@ -96,7 +100,8 @@ void stats_error(struct stats *s, const char *key, const char *message)
 		bool is_last = i == ERROR_KINDS_MAX - 1;
 
 		copy_printable(e->key, sizeof(e->key), is_last ? "other" : clean);
-		copy_printable(e->message, sizeof(e->message), is_last ? "more kinds of errors than are told apart" : message);
+		copy_printable(e->message, sizeof(e->message),
+			is_last ? "more kinds of errors than are told apart" : message);
 		s->n_errors++;
 	}
 	e->count++;

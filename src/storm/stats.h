@@ -31,11 +31,11 @@ struct error_count {
 };
 
 struct stats {
-	unsigned functions; /* in the herd */
+	unsigned functions;	  /* in the herd */
 	unsigned woke, connected; /* ever */
-	unsigned served, failed; /* the end of a function's life, one of the two */
-	unsigned frozen; /* of those served */
-	unsigned lost; /* served, idle, and then the server hung up */
+	unsigned served, failed;  /* the end of a function's life, one of the two */
+	unsigned frozen;	  /* of those served */
+	unsigned lost;		  /* served, idle, and then the server hung up */
 	uint64_t attempts, retries, transactions;
 	struct samples connect, transaction, total; /* durations */
 	struct samples served_at, failed_at;	    /* since the storm began */

@@ -35,21 +35,12 @@ static const struct known {
 	const char *keyword;
 	const char *allowed[4]; /* all first: the value is used; else only these, all of which mean "no" or "if you like" to us */
 } known[] = {
-	{ "host", { NULL } },
-	{ "hostaddr", { NULL } },
-	{ "port", { NULL } },
-	{ "user", { NULL } },
-	{ "password", { NULL } },
-	{ "dbname", { NULL } },
-	{ "options", { NULL } },
-	{ "application_name", { NULL } },
-	{ "fallback_application_name", { NULL } },
-	{ "client_encoding", { NULL } },
-	{ "connect_timeout", { NULL } },
-	{ "sslmode", { "disable", "allow", "prefer" } },
-	{ "gssencmode", { "disable", "prefer" } },
-	{ "channel_binding", { "disable", "prefer" } },
-	{ "target_session_attrs", { "any" } },
+	{ "host", { NULL } }, { "hostaddr", { NULL } }, { "port", { NULL } }, { "user", { NULL } },
+	{ "password", { NULL } }, { "dbname", { NULL } }, { "options", { NULL } },
+	{ "application_name", { NULL } }, { "fallback_application_name", { NULL } },
+	{ "client_encoding", { NULL } }, { "connect_timeout", { NULL } },
+	{ "sslmode", { "disable", "allow", "prefer" } }, { "gssencmode", { "disable", "prefer" } },
+	{ "channel_binding", { "disable", "prefer" } }, { "target_session_attrs", { "any" } },
 	{ "load_balance_hosts", { "disable" } },
 	{ "require_auth", { "" } }, /* nothing is allowed: an empty value counts as none */
 };
@@ -84,8 +75,10 @@ static enum result refuse_unknown(const struct values *v, char *error, size_t er
 		const char *value = value_of(v, known[i].keyword);
 
 		if (value && !is_allowed(&known[i], value)) {
-			snprintf(error, error_size, "%s=%s isn't something that pgweir-storm can do: it speaks no TLS or GSSAPI and "
-				 "knows one host", known[i].keyword, value);
+			snprintf(error, error_size,
+				"%s=%s isn't something that pgweir-storm can do: it speaks no TLS or GSSAPI and "
+				"knows one host",
+				known[i].keyword, value);
 			return RES_REFUSED;
 		}
 	}
@@ -121,7 +114,8 @@ static enum result take_numbers(struct target *t, const struct values *v, char *
 
 static enum result take_values(struct target *t, const struct values *v, char *error, size_t error_size)
 {
-	const char *user = value_of(v, "user"), *database = value_of(v, "dbname"), *name = value_of(v, "application_name");
+	const char *user = value_of(v, "user"), *database = value_of(v, "dbname"),
+		   *name = value_of(v, "application_name");
 	const char *host = value_of(v, "hostaddr") ? value_of(v, "hostaddr") : value_of(v, "host");
 	enum result res = refuse_unknown(v, error, error_size);
 

@@ -21,10 +21,11 @@ struct address {
 };
 
 struct target {
-	char *host, *port, *user, *database, *options, *application_name, *client_encoding; /* host, options .. client_encoding may be NULL */
-	char *password; /* NULL: none */
-	char *name;	/* user@host:port/database, for people */
-	usec_t connect_timeout; /* 0: none */
+	char *host, *port, *user, *database, *options, *application_name,
+		*client_encoding;			/* host, options .. client_encoding may be NULL */
+	char *password;					/* NULL: none */
+	char *name;					/* user@host:port/database, for people */
+	usec_t connect_timeout;				/* 0: none */
 	struct address addresses[TARGET_ADDRESSES_MAX]; /* in the resolver's order: a function tries one after the other */
 	size_t n_addresses;
 };

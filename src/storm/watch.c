@@ -6,8 +6,8 @@
 #include <string.h>
 
 #define WATCH_PERIOD_MS 50
-#define COUNT_SQL                                                                                           \
-	"select count(*), current_setting('max_connections')::int from pg_catalog.pg_stat_activity "       \
+#define COUNT_SQL                                                                                            \
+	"select count(*), current_setting('max_connections')::int from pg_catalog.pg_stat_activity "         \
 	"where backend_type = 'client backend' and pid <> pg_catalog.pg_backend_pid()"
 
 struct watch {

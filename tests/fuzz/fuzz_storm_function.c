@@ -14,9 +14,16 @@ struct outcome {
 
 static struct outcome hear(const uint8_t *data, size_t size, size_t cut, uint8_t choice)
 {
-	struct plan plan = { .user = "u", .database = "d", .password = choice & 1 ? "p" : NULL, .sql = "select 1", .is_simple = choice & 2,
-			     .after = choice & 4 ? AFTER_IDLE : AFTER_CLOSE, .invocations = 1, .retries = choice & 8 ? 1 : 0,
-			     .backoff = 10, .timeout = 1000 };
+	struct plan plan = { .user = "u",
+		.database = "d",
+		.password = choice & 1 ? "p" : NULL,
+		.sql = "select 1",
+		.is_simple = choice & 2,
+		.after = choice & 4 ? AFTER_IDLE : AFTER_CLOSE,
+		.invocations = 1,
+		.retries = choice & 8 ? 1 : 0,
+		.backoff = 10,
+		.timeout = 1000 };
 	struct world *w = xcalloc(1, sizeof(*w));
 	struct function f;
 	struct outcome o;
@@ -30,7 +37,8 @@ static struct outcome hear(const uint8_t *data, size_t size, size_t cut, uint8_t
 	function_input(&f, w, 1, data + cut, size - cut);
 	ASSERT(f.partial.len <= 65536);
 	ASSERT(w->stats.served + w->stats.failed <= 1);
-	o = (struct outcome){ f.state, f.out.len, w->stats.n_errors, f.skip, w->stats.served, w->stats.failed, w->stats.lost };
+	o = (struct outcome){ f.state, f.out.len, w->stats.n_errors, f.skip, w->stats.served, w->stats.failed,
+		w->stats.lost };
 	function_end(&f, w, 2);
 	ASSERT(w->stats.served + w->stats.failed == 1 && f.state == FUNCTION_DONE);
 	function_free(&f);
@@ -52,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	whole = hear(data + 2, size - 2, 0, choice);
 	split = hear(data + 2, size - 2, cut > size - 2 ? 0 : cut, choice);
 	ASSERT(whole.state == split.state && whole.out_len == split.out_len && whole.skip == split.skip);
-	ASSERT(whole.n_errors == split.n_errors && whole.served == split.served && whole.failed == split.failed && whole.lost == split.lost);
+	ASSERT(whole.n_errors == split.n_errors && whole.served == split.served &&
+		whole.failed == split.failed && whole.lost == split.lost);
 	return 0;
 }

@@ -80,7 +80,8 @@ static const char *said(struct lab *lab)
 		uint32_t len = load_be32(out->data + at + 1);
 		const char *body = len > 4 ? (const char *)out->data + at + 5 : "";
 
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%c%s%s", used ? ", " : "", out->data[at], *body ? " " : "", body);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%c%s%s", used ? ", " : "",
+			out->data[at], *body ? " " : "", body);
 		at += len + 1;
 	}
 	text[used] = '\0';
@@ -106,7 +107,8 @@ static void log_in(struct lab *lab)
 
 START_TEST(startup_packet_names_what_the_plan_has)
 {
-	static const char want[] = "\0\0\0\x4a\0\3\0\0user\0app\0database\0db\0application_name\0a\0options\0-c statement_timeout=1\0";
+	static const char want[] =
+		"\0\0\0\x4a\0\3\0\0user\0app\0database\0db\0application_name\0a\0options\0-c statement_timeout=1\0";
 	struct lab lab;
 
 	lab_init(&lab, (struct plan){ .options = "-c statement_timeout=1", .application_name = "a" });
@@ -322,7 +324,8 @@ START_TEST(timeout_ends_the_whole_life_even_with_retries_left)
 	function_timer(&lab.fn, &lab.world, NOW + 5000);
 	ck_assert_int_eq(lab.fn.state, FUNCTION_DONE);
 	ck_assert_str_eq(lab.world.stats.errors[0].key, "timeout");
-	ck_assert_str_eq(lab.world.stats.errors[0].message, "not served in 0.005 s, the first one while waiting for the answer to BEGIN");
+	ck_assert_str_eq(lab.world.stats.errors[0].message,
+		"not served in 0.005 s, the first one while waiting for the answer to BEGIN");
 	lab_free(&lab);
 }
 END_TEST
@@ -357,14 +360,23 @@ START_TEST(the_end_of_the_run_fails_whoever_is_still_at_it)
 END_TEST
 
 /* A whole conversation, with rows and notices between what matters, cut at every possible place. */
-static const char conversation[] =
-	"R\0\0\0\x08\0\0\0\0"
-	"S\0\0\0\x08" "a\0b\0"
-	"Z\0\0\0\5I"
-	"C\0\0\0\x0a" "BEGIN\0" "Z\0\0\0\5T"
-	"T\0\0\0\6\0\0" "D\0\0\0\x0a\0\1\xff\xff\xff\xff" "D\0\0\0\6\0\0" "N\0\0\0\5\0"
-	"C\0\0\0\x0d" "SELECT 2\0" "Z\0\0\0\5T"
-	"C\0\0\0\x0b" "COMMIT\0" "Z\0\0\0\5I";
+static const char conversation[] = "R\0\0\0\x08\0\0\0\0"
+				   "S\0\0\0\x08"
+				   "a\0b\0"
+				   "Z\0\0\0\5I"
+				   "C\0\0\0\x0a"
+				   "BEGIN\0"
+				   "Z\0\0\0\5T"
+				   "T\0\0\0\6\0\0"
+				   "D\0\0\0\x0a\0\1\xff\xff\xff\xff"
+				   "D\0\0\0\6\0\0"
+				   "N\0\0\0\5\0"
+				   "C\0\0\0\x0d"
+				   "SELECT 2\0"
+				   "Z\0\0\0\5T"
+				   "C\0\0\0\x0b"
+				   "COMMIT\0"
+				   "Z\0\0\0\5I";
 
 START_TEST(where_tcp_cuts_does_not_matter)
 {

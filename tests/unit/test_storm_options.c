@@ -4,7 +4,7 @@
 
 static bool parse(struct options *o, const char *const *args, char *error, size_t size)
 {
-	char *argv[16] = { (char *)(uintptr_t)"pgweir-storm" };
+	char *argv[16] = { (char *)(uintptr_t) "pgweir-storm" };
 	int argc = 1;
 
 	for (; args[argc - 1]; argc++)
@@ -31,7 +31,8 @@ END_TEST
 
 START_TEST(options_may_come_before_and_after_the_uri)
 {
-	static const char *const args[] = { "-n", "5", "h", "--after=freeze", "--backoff=0.25", "--watch", "w", "-j-", NULL };
+	static const char *const args[] = { "-n", "5", "h", "--after=freeze", "--backoff=0.25", "--watch",
+		"w", "-j-", NULL };
 	struct options o;
 	char error[256];
 
@@ -61,7 +62,8 @@ static const struct {
 	{ { "--sql=", "h", NULL }, "--sql can't be ''" },
 	{ { "--what", "h", NULL }, "unknown option --what" },
 	{ { "h", "--json", NULL }, "a value is missing after --json" },
-	{ { "h", "--simple", "--after=freeze", NULL }, "--simple opens no transaction in which --after=freeze could freeze" },
+	{ { "h", "--simple", "--after=freeze", NULL },
+		"--simple opens no transaction in which --after=freeze could freeze" },
 	{ { "h", "-n100000", "-k1000", NULL }, "--functions times --invocations is more than 10000000" },
 };
 

@@ -7,7 +7,9 @@
 /* Two of three were served, one refused with a text that tries to break out of the JSON. */
 static void fill(struct stats *s)
 {
-	*s = (struct stats){ .functions = 3, .woke = 3, .connected = 2, .served = 2, .failed = 1, .attempts = 3, .transactions = 2 };
+	*s = (struct stats){
+		.functions = 3, .woke = 3, .connected = 2, .served = 2, .failed = 1, .attempts = 3, .transactions = 2
+	};
 	for (usec_t t = 1; t <= 2; t++) {
 		samples_add(&s->connect, t * 1500);
 		samples_add(&s->transaction, t * 2500);
@@ -20,8 +22,15 @@ static void fill(struct stats *s)
 
 static struct report report_of(struct stats *s)
 {
-	return (struct report){ .target = "u@h:1/d", .after = "close", .stats = s, .elapsed = 500000, .window = 100000,
-				.is_watched = true, .connections_before = 1, .connections_max = 20, .connections_limit = 50 };
+	return (struct report){ .target = "u@h:1/d",
+		.after = "close",
+		.stats = s,
+		.elapsed = 500000,
+		.window = 100000,
+		.is_watched = true,
+		.connections_before = 1,
+		.connections_max = 20,
+		.connections_limit = 50 };
 }
 
 typedef void report_fn(FILE *out, struct report *r);
@@ -71,7 +80,8 @@ START_TEST(json_says_null_for_what_nobody_measured)
 	r.elapsed = 0;
 	text = text_of(report_json, &r);
 	ck_assert_ptr_nonnull(strstr(text, "\"server_connections\":null"));
-	ck_assert_ptr_nonnull(strstr(text, "\"connect\":{\"count\":0,\"p50\":null,\"p95\":null,\"p99\":null,\"max\":null}"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "\"connect\":{\"count\":0,\"p50\":null,\"p95\":null,\"p99\":null,\"max\":null}"));
 	ck_assert_ptr_nonnull(strstr(text, "\"transactions_per_s\":0.000"));
 	free(text);
 	stats_free(&s);

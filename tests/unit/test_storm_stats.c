@@ -28,7 +28,8 @@ START_TEST(percentile_is_the_nearest_rank)
 
 	for (size_t i = 0; i < percentiles[_i].n; i++)
 		samples_add(&s, percentiles[_i].values[i]);
-	ck_assert_msg(samples_percentile(&s, percentiles[_i].percent) == percentiles[_i].want, "%s", percentiles[_i].name);
+	ck_assert_msg(samples_percentile(&s, percentiles[_i].percent) == percentiles[_i].want, "%s",
+		percentiles[_i].name);
 	samples_free(&s);
 }
 END_TEST
@@ -75,8 +76,14 @@ static const struct {
 	{ "escape sequences lose their escape", "a\033[2Jb", "a?[2Jb", 64 },
 	{ "line ends too", "a\r\nb\t\x7f", "a??b??", 64 },
 	{ "UTF-8 stays", "größe \xe2\x82\xac \xf0\x9f\x90\x98", "größe \xe2\x82\xac \xf0\x9f\x90\x98", 64 },
-	{ "C1 controls go", "a\xc2\x9b" "b", "a??b", 64 },
-	{ "a lone continuation byte goes", "a\x80" "b", "a?b", 64 },
+	{ "C1 controls go",
+		"a\xc2\x9b"
+		"b",
+		"a??b", 64 },
+	{ "a lone continuation byte goes",
+		"a\x80"
+		"b",
+		"a?b", 64 },
 	{ "a cut character goes", "a\xe2\x82", "a??", 64 },
 	{ "overlong forms go", "\xc0\xaf\xe0\x80\xaf", "?????", 64 },
 	{ "surrogates go", "\xed\xa0\x80", "???", 64 },
@@ -143,8 +150,12 @@ static const struct {
 	usec_t longest, width;
 	size_t n;
 } widths[] = {
-	{ 0, 1000, 1 },		       { 199999, 1000, 200 },	     { 200000, 2000, 101 },
-	{ 400000, 5000, 81 },	       { 1000000, 10000, 101 },	     { 120 * USEC_PER_SEC, 1000000, 121 },
+	{ 0, 1000, 1 },
+	{ 199999, 1000, 200 },
+	{ 200000, 2000, 101 },
+	{ 400000, 5000, 81 },
+	{ 1000000, 10000, 101 },
+	{ 120 * USEC_PER_SEC, 1000000, 121 },
 	{ UINT32_MAX, 50000000, 86 },
 };
 

@@ -8,9 +8,9 @@
 /* What the test's environment says about PostgreSQL mustn't matter. */
 static void forget_environment(void)
 {
-	static const char *const names[] = { "PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGOPTIONS",
-					     "PGSSLMODE", "PGAPPNAME", "PGSERVICE", "PGCONNECT_TIMEOUT", "PGCLIENTENCODING",
-					     "PGGSSENCMODE", "PGCHANNELBINDING", "PGTARGETSESSIONATTRS", "PGREQUIREAUTH" };
+	static const char *const names[] = { "PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD",
+		"PGDATABASE", "PGOPTIONS", "PGSSLMODE", "PGAPPNAME", "PGSERVICE", "PGCONNECT_TIMEOUT",
+		"PGCLIENTENCODING", "PGGSSENCMODE", "PGCHANNELBINDING", "PGTARGETSESSIONATTRS", "PGREQUIREAUTH" };
 
 	for (size_t i = 0; i < N_ELEMENTS(names); i++)
 		unsetenv(names[i]);
@@ -21,7 +21,8 @@ static const struct {
 } accepted[] = {
 	{ "postgresql://u:secret@127.0.0.1:6432/db", "u@127.0.0.1:6432/db", "secret", NULL },
 	{ "host=h user=u", "u@h:5432/u", NULL, NULL },
-	{ "postgresql://u@h/db?options=-c%20statement_timeout%3D30000", "u@h:5432/db", NULL, "-c statement_timeout=30000" },
+	{ "postgresql://u@h/db?options=-c%20statement_timeout%3D30000", "u@h:5432/db", NULL,
+		"-c statement_timeout=30000" },
 	{ "host=/run/x user=u dbname=d sslmode=prefer gssencmode=disable", "u@/run/x:5432/d", NULL, NULL },
 	{ "host=name hostaddr=127.0.0.1 user=u", "u@127.0.0.1:5432/u", NULL, NULL },
 };
@@ -44,10 +45,12 @@ END_TEST
 static const struct {
 	const char *conninfo, *error;
 } refused[] = {
-	{ "postgresql://u@h/db?sslmode=require", "sslmode=require isn't something that pgweir-storm can do: it speaks no TLS or GSSAPI "
-						  "and knows one host" },
-	{ "postgresql://u@h/db?sslmode=verify-full", "sslmode=verify-full isn't something that pgweir-storm can do: it speaks no TLS or "
-						      "GSSAPI and knows one host" },
+	{ "postgresql://u@h/db?sslmode=require",
+		"sslmode=require isn't something that pgweir-storm can do: it speaks no TLS or GSSAPI "
+		"and knows one host" },
+	{ "postgresql://u@h/db?sslmode=verify-full",
+		"sslmode=verify-full isn't something that pgweir-storm can do: it speaks no TLS or "
+		"GSSAPI and knows one host" },
 	{ "postgresql://u@h/db?sslrootcert=x", "sslrootcert isn't something that pgweir-storm can do" },
 	{ "user=u host=h keepalives=1", "keepalives isn't something that pgweir-storm can do" },
 	{ "user=u host=a,b", "one host is enough: 'a,b'" },
