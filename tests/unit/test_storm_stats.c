@@ -132,7 +132,7 @@ START_TEST(ever_new_keys_end_up_in_one)
 {
 	struct stats s = { 0 };
 	uint64_t sum = 0;
-	char key[8];
+	char key[16];
 
 	for (int i = 0; i < 1000; i++) {
 		snprintf(key, sizeof(key), "X%04d", i);
