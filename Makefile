@@ -53,6 +53,12 @@ $(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit -MMD -MP $(LDFLAGS) -o $@ $< $(OBJ)/libpgweir.a $(CHECK_LIBS) $(LIBS_ALL)
 
+# Storm's own tests need its parts, too; private: not for what the tests are made from
+STORM_PARTS := $(filter-out %/main.o,$(STORM_OBJ))
+STORM_TEST_BIN := $(filter $(OBJ)/tests/unit/test_storm_% $(OBJ)/tests/fuzz/fuzz_storm_%,$(UNIT_BIN) $(FUZZ_BIN))
+$(STORM_TEST_BIN): $(STORM_PARTS)
+$(STORM_TEST_BIN): private override LDFLAGS += $(STORM_PARTS)
+
 $(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(OBJ)/libpgweir.a $(LIBS_ALL)
