@@ -255,15 +255,21 @@ static enum result ask_sasl(struct login *l)
 	return RES_OK;
 }
 
-/* Of the client itself, not of the database's forced user. A URI instead of a file names one user: it is both. */
+/* A URI in place of a file names one user, who is the clients' and the servers'. */
+static bool is_uri_user(const struct login *l)
+{
+	const char *user = config_uri_user(l->snapshot->config);
+
+	return user && strcmp(user, l->who.user) == 0;
+}
+
+/* The client's own, not that of the database's forced user. */
 static struct credential *client_credential(const struct login *l)
 {
-	const struct config_database *db = l->is_console ? NULL : database_of(l);
-	struct credential *c = userlist_find(l->snapshot->userlist, l->who.user);
+	const struct snapshot *s = l->snapshot;
 
-	if (!c && !l->snapshot->config->file && db && str_equal(db->user, l->who.user))
-		c = snapshot_database_credential(l->snapshot, db);
-	return c;
+	return is_uri_user(l) ? snapshot_database_credential(s, config_database(s->config, "*"))
+			      : userlist_find(s->userlist, l->who.user);
 }
 
 static enum result enter_any(struct login *l)
@@ -277,12 +283,14 @@ static enum result enter_any(struct login *l)
 
 static enum result enter_trusted(struct login *l)
 {
-	const struct config_database *db = l->is_console ? NULL : database_of(l);
-	bool is_the_uri_user = !l->snapshot->config->file && db && str_equal(db->user, l->who.user); /* maybe without a password */
-
-	if (!l->credential && !is_the_uri_user)
+	if (!l->credential && !is_uri_user(l)) /* the URI may be without a password */
 		return fail(l, "28000", "role \"%.63s\" does not exist", l->who.user);
 	return succeed(l);
+}
+
+static struct credential *share(struct credential *c)
+{
+	return c ? credential_ref(c) : NULL;
 }
 
 static enum result authenticate(struct login *l)
@@ -293,7 +301,7 @@ static enum result authenticate(struct login *l)
 		return succeed(l);
 	if (type == AUTH_TYPE_ANY)
 		return enter_any(l);
-	l->credential = credential_ref(client_credential(l));
+	l->credential = share(client_credential(l));
 	if (type == AUTH_TYPE_TRUST)
 		return enter_trusted(l);
 	if (!l->credential)
@@ -475,14 +483,16 @@ static enum result take_client_first(struct login *l, struct reader first)
 	uint32_t iterations = (uint32_t)l->snapshot->config->scram_iterations;
 	struct scram_secret secret;
 	enum result r;
+	size_t had;
 
 	if (l->is_mock || !credential_verifier(l->credential, iterations, &secret))
 		scram_mock_secret(l->who.user, iterations, &secret);
+	had = l->out.len;
 	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
 	r = scram_server_first(&l->scram, first, &secret, l->is_mock, &l->out);
 	explicit_bzero(&secret, sizeof(secret));
 	if (r != RES_OK) {
-		l->out.len = l->out.msg_start; /* takes the begun message back */
+		l->out.len = had; /* takes the begun message back */
 		return fail(l, "08P01", "malformed SCRAM message");
 	}
 	msg_end(&l->out);
@@ -534,19 +544,19 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	uint8_t client_key[SCRAM_KEY_SIZE] = { 0 };
 	struct reader body;
 	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
+	size_t had = l->out.len;
 
 	if (r != RES_OK)
 		return r;
 	begin_authentication(&l->out, AUTH_SASL_FINAL);
 	r = scram_server_final(&l->scram, body, &l->out, client_key);
 	if (r != RES_OK || l->is_mock) {
-		l->out.len = l->out.msg_start;
+		l->out.len = had;
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
 							   : fail_password(l, "wrong password");
 	}
 	msg_end(&l->out);
-	if (credential_kind(l->credential) == SECRET_SCRAM)
-		credential_learn_client_key(l->credential, client_key);
+	credential_learn_client_key(l->credential, client_key);
 	explicit_bzero(client_key, sizeof(client_key));
 	return succeed(l);
 }
@@ -579,7 +589,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->user = xstrdup(l->who.user);
 	n->server_user = xstrdup(db && db->user ? db->user : l->who.user);
 	n->settings = l->settings;
-	n->credential = credential_ref(db && db->user ? snapshot_server_credential(l->snapshot, db, l->who.user) : l->credential);
+	n->credential = share(db && db->user ? snapshot_server_credential(l->snapshot, db, l->who.user) : l->credential);
 	n->greeting = l->out;
 	n->early = *early;
 	n->early_len = early_len;
