@@ -283,7 +283,11 @@ void stream_serve_(struct stream *s)
 			return;
 		}
 		s->is_connecting = false;
+		if (s->ops->connected)
+			s->ops->connected(s);
 	}
+	if (s->fd < 0)
+		return;
 	if (stream_backlog(s) && !s->is_write_failed)
 		flush(s);
 	if (s->fd >= 0 && s->is_retry && !s->is_paused)

@@ -30,6 +30,7 @@ struct stream_ops {
 	void (*drained)(struct stream *s);
 	void (*hangup)(struct stream *s);
 	void (*closed)(struct stream *s, enum stream_end why);
+	void (*connected)(struct stream *s); /* a connect in progress has come to its good end; this and hangup may be NULL */
 };
 
 struct stream {
