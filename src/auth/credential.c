@@ -20,7 +20,7 @@ struct cached_keys {
 
 /* Made at the first need: most users of a long list never log in. */
 struct derived {
-	/* Taken before lock, held through a PBKDF2: who waits for one of these wants the same result. Login threads only. */
+	/* Taken before lock and held through a PBKDF2, on login threads: who waits wants the same result. */
 	pthread_mutex_t verifier_turn, keys_turn;
 	struct scram_secret verifier; /* iterations 0: none yet */
 	struct cached_keys cache[KEYS_CACHED];
@@ -33,8 +33,8 @@ struct derived {
 struct credential {
 	unsigned refs;
 	enum secret_kind kind;
-	char *user, *secret; /* secret is "" for SECRET_NONE */
-	pthread_mutex_t lock; /* guards derived and, but for the turns, what is in it. A leaf; never held through a derivation. */
+	char *user, *secret;  /* secret is "" for SECRET_NONE */
+	pthread_mutex_t lock; /* guards derived and what is in it, but for the turns; a leaf, held for a copy */
 	struct derived *derived;
 };
 
@@ -109,12 +109,17 @@ enum secret_kind credential_kind(const struct credential *c)
 	return c->kind;
 }
 
+const char *credential_secret(const struct credential *c)
+{
+	return c->secret;
+}
+
 bool credential_same(const struct credential *a, const struct credential *b)
 {
 	return str_equal(a->user, b->user) && str_equal(a->secret, b->secret);
 }
 
-/* --- derived keys --------------------------------------------------------------------------------------------- */
+/* --- derived keys ------------------------------------------------------------------------------- */
 
 static struct derived *lock_derived(struct credential *c)
 {
@@ -144,7 +149,8 @@ unsigned credential_derivations(struct credential *c)
 	return n;
 }
 
-static void derive(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations, struct scram_keys *out)
+static void derive(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
+		   struct scram_keys *out)
 {
 	scram_derive(c->secret, salt, salt_len, iterations, out);
 	lock_derived(c)->derivations++;
@@ -215,7 +221,7 @@ void credential_learn_client_key(struct credential *c, const uint8_t client_key[
 	OPENSSL_cleanse(&secret, sizeof(secret));
 }
 
-/* Pass-through: same salt, same iterations. Another StoredKey the server notices itself, as our proof is wrong then. */
+/* Pass-through: same salt, same iterations. If its StoredKey is another one, the server refuses our proof. */
 static bool find_learnt_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out)
 {
@@ -246,7 +252,8 @@ static bool find_cached_keys(struct credential *c, const uint8_t *salt, size_t s
 	for (size_t i = 0; i < KEYS_CACHED && !found; i++) {
 		struct cached_keys *k = &d->cache[i];
 
-		if (!k->salt || k->iterations != iterations || k->salt_len != salt_len || memcmp(k->salt, salt, salt_len) != 0)
+		if (!k->salt || k->iterations != iterations || k->salt_len != salt_len ||
+		    memcmp(k->salt, salt, salt_len) != 0)
 			continue;
 		k->used = ++d->clock;
 		*out = k->keys;
@@ -275,8 +282,8 @@ static void cache_keys(struct credential *c, const uint8_t *salt, size_t salt_le
 	pthread_mutex_unlock(&c->lock);
 }
 
-bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-				 struct scram_keys *out)
+bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len,
+				 uint32_t iterations, struct scram_keys *out)
 {
 	switch (c->kind) {
 	case SECRET_PLAIN: return find_cached_keys(c, salt, salt_len, iterations, out);
@@ -306,7 +313,7 @@ bool credential_server_keys(struct credential *c, const uint8_t *salt, size_t sa
 	return true;
 }
 
-/* --- passwords ------------------------------------------------------------------------------------------------ */
+/* --- passwords ---------------------------------------------------------------------------------- */
 
 static bool check_scram(struct credential *c, const char *password)
 {
@@ -344,7 +351,8 @@ static bool check_text(const char *secret, const char *password)
 static bool check_md5_hash(const struct credential *c, const char *password)
 {
 	char hash[MD5_HASH_LEN + 1];
-	bool is_right = md5_hash(password, c->user, hash) && !CRYPTO_memcmp(hash, c->secret + 3, MD5_HASH_LEN);
+	bool is_right =
+		md5_hash(password, c->user, hash) && !CRYPTO_memcmp(hash, c->secret + 3, MD5_HASH_LEN);
 
 	OPENSSL_cleanse(hash, sizeof(hash));
 	return is_right;
@@ -384,6 +392,7 @@ bool credential_check_md5(const struct credential *c, const uint8_t salt[4], con
 {
 	char want[MD5_SECRET_SIZE];
 
-	return credential_md5_response(c, salt, want) && strnlen(response, MD5_SECRET_SIZE) == MD5_SECRET_LEN &&
+	return credential_md5_response(c, salt, want) &&
+	       strnlen(response, MD5_SECRET_SIZE) == MD5_SECRET_LEN &&
 	       !CRYPTO_memcmp(want, response, MD5_SECRET_LEN);
 }

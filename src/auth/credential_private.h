@@ -1,4 +1,4 @@
-/* credential_private.h - what the tests count. Nobody else includes this. */
+/* credential_private.h - what the tests count and compare. Nobody else includes this. */
 #ifndef PGWEIR_CREDENTIAL_PRIVATE_H
 #define PGWEIR_CREDENTIAL_PRIVATE_H
 
@@ -6,6 +6,7 @@
 
 #define KEYS_CACHED 4 /* (salt, iterations) pairs a credential keeps: one a server that it logs in to */
 
-unsigned credential_derivations(struct credential *c); /* how often PBKDF2 ran for a verifier or for server keys */
+unsigned credential_derivations(struct credential *c); /* how often PBKDF2 ran for a verifier or server keys */
+const char *credential_secret(const struct credential *c);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * digest.h - SHA-256, HMAC-SHA-256 and random bytes, cheap enough for thousands of logins a second.
  *
- * OpenSSL 3 looks an algorithm up at every call of its one-shot functions, and that costs more than the hashing: an HMAC
- * over 180 bytes takes 1.7 us by HMAC(), 1.4 us by EVP_MAC with a cached EVP_MAC and 0.46 us as here, by two digests over
- * an EVP_MD that is fetched once.
+ * OpenSSL 3 looks an algorithm up at every call of its one-shot functions, and that costs more than the hashing:
+ * an HMAC over 180 bytes takes 1.7 us by HMAC(), 1.4 us by EVP_MAC with a cached EVP_MAC and 0.46 us as here, by
+ * two digests over an EVP_MD that is fetched once.
  *
- * Errors:  none. A libcrypto without SHA-256 or without randomness is no machine to go on with: it aborts, as running out
- *          of memory does.
+ * Errors:  none. A libcrypto without SHA-256 or without randomness is no machine to go on with: it aborts, as
+ *          running out of memory does.
  * Threads: any; the fetched EVP_MDs are set once and constant from then on.
  */
 #ifndef PGWEIR_DIGEST_H

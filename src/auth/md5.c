@@ -20,8 +20,9 @@ static bool md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, ch
 {
 	uint8_t sum[MD5_SIZE];
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bool ok = ctx && digest_md5() && EVP_DigestInit_ex2(ctx, digest_md5(), NULL) && EVP_DigestUpdate(ctx, a, a_len) &&
-		  EVP_DigestUpdate(ctx, b, b_len) && EVP_DigestFinal_ex(ctx, sum, NULL);
+	bool ok = ctx && digest_md5() && EVP_DigestInit_ex2(ctx, digest_md5(), NULL) &&
+		  EVP_DigestUpdate(ctx, a, a_len) && EVP_DigestUpdate(ctx, b, b_len) &&
+		  EVP_DigestFinal_ex(ctx, sum, NULL);
 
 	if (ok)
 		to_hex(sum, sizeof(sum), out);

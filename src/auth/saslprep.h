@@ -1,9 +1,11 @@
 /*
  * saslprep.h - a password in the form in which SCRAM hashes it (RFC 4013, through libidn).
  *
- * As in PostgreSQL, a password that SASLprep refuses (not UTF-8, control characters, unassigned code points, mixed
- * directions, nothing left) is used as it is. So is one of more than SASLPREP_MAX bytes with any outside ASCII: libidn's
- * normalization is quadratic, and who sends a password isn't known yet.
+ * As in PostgreSQL, a password that SASLprep refuses (not UTF-8, control characters, unassigned code points,
+ * mixed directions, nothing left) is used as it is. So is one of more than SASLPREP_MAX bytes with any outside
+ * ASCII: libidn's normalization is quadratic, and who sends a password isn't known yet.
+ * Known difference: libidn normalizes as before Unicode's Corrigendum 5, which matters to jamo (parts of a Hangul
+ * syllable) with a combining mark between them.
  * Threads: any.
  */
 #ifndef PGWEIR_SASLPREP_H

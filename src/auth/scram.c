@@ -47,7 +47,7 @@ void scram_wipe(struct scram *s)
 	OPENSSL_cleanse(s, sizeof(*s));
 }
 
-/* --- attributes: "r=value,s=value,.." ------------------------------------------------------------------------- */
+/* --- attributes: "r=value,s=value,.." ----------------------------------------------------------- */
 
 struct slice { /* a part of a message, borrowed */
 	const uint8_t *s;
@@ -96,7 +96,7 @@ static struct slice read_named(struct reader *r, uint8_t name)
 	return v;
 }
 
-/* What RFC 5802 calls extensions: optional ones may be ignored, and m=, which is mandatory, comes first if at all. */
+/* RFC 5802's optional extensions may be ignored. The mandatory one, m=, comes first if at all. */
 static void skip_extensions(struct reader *r)
 {
 	uint8_t name;
@@ -134,7 +134,7 @@ static enum result parse_iterations(struct slice v, uint32_t *out)
 	for (size_t i = 0; i < v.len; i++) {
 		if (v.s[i] < '0' || v.s[i] > '9')
 			return RES_PROTOCOL;
-		n = MIN(n * 10 + v.s[i] - '0', UINT64_C(1) << 32); /* more is more: it's over the limit either way */
+		n = MIN(n * 10 + v.s[i] - '0', UINT64_C(1) << 32); /* over the limit either way */
 	}
 	if (n > SCRAM_ITERATIONS_MAX)
 		return RES_LIMIT;
@@ -154,7 +154,7 @@ static enum result parse_salt(struct slice v, struct scram_secret *out)
 	return RES_OK;
 }
 
-/* --- keys ----------------------------------------------------------------------------------------------------- */
+/* --- keys --------------------------------------------------------------------------------------- */
 
 static struct slice read_field(struct reader *r, char end)
 {
@@ -180,8 +180,9 @@ bool scram_secret_parse(const char *text, struct scram_secret *out)
 	salt = read_field(&r, '$');
 	stored = read_field(&r, ':');
 	server = read_field(&r, '\0');
-	return !r.bad && parse_iterations(iterations, &out->iterations) == RES_OK && parse_salt(salt, out) == RES_OK &&
-	       decode_key(stored, out->stored_key) && decode_key(server, out->server_key);
+	return !r.bad && parse_iterations(iterations, &out->iterations) == RES_OK &&
+	       parse_salt(salt, out) == RES_OK && decode_key(stored, out->stored_key) &&
+	       decode_key(server, out->server_key);
 }
 
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_SIZE], uint8_t out[SCRAM_KEY_SIZE])
@@ -198,7 +199,8 @@ static void hmac_text(const uint8_t key[SCRAM_KEY_SIZE], const char *text, uint8
 	hmac_end(&h, out);
 }
 
-void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations, struct scram_keys *out)
+void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
+		  struct scram_keys *out)
 {
 	uint8_t salted[SCRAM_KEY_SIZE];
 	char *prepared = saslprep(password);
@@ -207,7 +209,8 @@ void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, ui
 
 	ASSERT(strlen(password) <= SCRAM_PASSWORD_MAX && salt_len <= SCRAM_SALT_MAX);
 	ASSERT(iterations > 0 && iterations <= SCRAM_ITERATIONS_MAX);
-	ok = PKCS5_PBKDF2_HMAC(p, (int)strlen(p), salt, (int)salt_len, (int)iterations, digest_sha256(), sizeof(salted), salted);
+	ok = PKCS5_PBKDF2_HMAC(p, (int)strlen(p), salt, (int)salt_len, (int)iterations, digest_sha256(),
+			       sizeof(salted), salted);
 	ASSERT(ok);
 	hmac_text(salted, "Client Key", out->client_key);
 	hmac_text(salted, "Server Key", out->server_key);
@@ -216,7 +219,8 @@ void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, ui
 }
 
 /* HMAC over AuthMessage: client-first-bare "," server-first "," client-final-without-proof */
-static void sign(const struct scram *s, const uint8_t key[SCRAM_KEY_SIZE], struct slice final, uint8_t out[SCRAM_KEY_SIZE])
+static void sign(const struct scram *s, const uint8_t key[SCRAM_KEY_SIZE], struct slice final,
+		 uint8_t out[SCRAM_KEY_SIZE])
 {
 	struct hmac h;
 
@@ -275,7 +279,7 @@ void scram_mock_secret(const char *user, uint32_t iterations, struct scram_secre
 	mock_bytes("server key", user, out->server_key);
 }
 
-/* --- server's side -------------------------------------------------------------------------------------------- */
+/* --- server's side ------------------------------------------------------------------------------ */
 
 static void write_challenge(struct scram *s, struct slice client_nonce, const char *nonce, struct writer *out)
 {
@@ -314,8 +318,9 @@ static enum result server_first(struct scram *s, struct reader r, const char *no
 	return RES_OK;
 }
 
-enum result scram_server_first_with_nonce(struct scram *s, struct reader client_first, const struct scram_secret *secret,
-					  bool is_mock, const char *nonce, struct writer *out)
+enum result scram_server_first_with_nonce(struct scram *s, struct reader client_first,
+					  const struct scram_secret *secret, bool is_mock, const char *nonce,
+					  struct writer *out)
 {
 	if (s->state != SCRAM_NEW)
 		return conclude(s, RES_PROTOCOL, SCRAM_FAILED);
@@ -325,8 +330,8 @@ enum result scram_server_first_with_nonce(struct scram *s, struct reader client_
 	return conclude(s, server_first(s, client_first, nonce, out), SCRAM_SERVER_CHALLENGED);
 }
 
-enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret, bool is_mock,
-			       struct writer *out)
+enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret,
+			       bool is_mock, struct writer *out)
 {
 	char nonce[NONCE_LEN + 1];
 
@@ -335,13 +340,15 @@ enum result scram_server_first(struct scram *s, struct reader client_first, cons
 }
 
 /* client-final: c= r= [extensions] p=, and nothing behind the proof */
-static bool parse_client_final(const struct scram *s, struct reader r, struct slice *without_proof, uint8_t proof[SCRAM_KEY_SIZE])
+static bool parse_client_final(const struct scram *s, struct reader r, struct slice *without_proof,
+			       uint8_t proof[SCRAM_KEY_SIZE])
 {
 	const uint8_t *start = r.pos, *last;
 	uint8_t name = 0;
 	struct slice v;
 
-	if (!slice_is(read_named(&r, 'c'), s->gs2_flag == 'n' ? "biws" : "eSws") || !slice_is(read_named(&r, 'r'), s->nonce))
+	if (!slice_is(read_named(&r, 'c'), s->gs2_flag == 'n' ? "biws" : "eSws") ||
+	    !slice_is(read_named(&r, 'r'), s->nonce))
 		return false;
 	do {
 		last = r.pos;
@@ -369,6 +376,7 @@ static enum result server_final(struct scram *s, struct reader r, struct writer 
 	enum result res = check_message(&r);
 	uint8_t key[SCRAM_KEY_SIZE], signature[SCRAM_KEY_SIZE], stored[SCRAM_KEY_SIZE];
 	struct slice without_proof;
+	bool is_wrong;
 
 	if (res != RES_OK)
 		return res;
@@ -377,7 +385,8 @@ static enum result server_final(struct scram *s, struct reader r, struct writer 
 	sign(s, s->secret.stored_key, without_proof, signature);
 	xor_key(key, signature); /* ClientKey := ClientProof XOR ClientSignature */
 	scram_stored_key(key, stored);
-	res = CRYPTO_memcmp(stored, s->secret.stored_key, sizeof(stored)) | s->is_mock ? RES_REFUSED : RES_OK;
+	is_wrong = CRYPTO_memcmp(stored, s->secret.stored_key, sizeof(stored)) != 0;
+	res = is_wrong || s->is_mock ? RES_REFUSED : RES_OK;
 	if (res == RES_OK) {
 		write_server_signature(s, without_proof, out);
 		if (client_key)
@@ -387,14 +396,15 @@ static enum result server_final(struct scram *s, struct reader r, struct writer 
 	return res;
 }
 
-enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out, uint8_t *client_key)
+enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out,
+			       uint8_t *client_key)
 {
 	if (s->state != SCRAM_SERVER_CHALLENGED)
 		return conclude(s, RES_PROTOCOL, SCRAM_FAILED);
 	return conclude(s, server_final(s, client_final, out, client_key), SCRAM_DONE);
 }
 
-/* --- client's side -------------------------------------------------------------------------------------------- */
+/* --- client's side ------------------------------------------------------------------------------ */
 
 void scram_client_first_with_nonce(struct scram *s, const char *user, const char *nonce, struct writer *out)
 {
@@ -427,7 +437,8 @@ static enum result client_challenge(struct scram *s, struct reader r)
 	/* A nonce that isn't ours with something added is a replay of another exchange. */
 	if (r.bad || !is_nonce(nonce) || !slice_begins(nonce, s->nonce) || nonce.len == strlen(s->nonce))
 		return RES_PROTOCOL;
-	if ((res = parse_salt(salt, &s->secret)) != RES_OK || (res = parse_iterations(iterations, &s->secret.iterations)) != RES_OK)
+	if ((res = parse_salt(salt, &s->secret)) != RES_OK ||
+	    (res = parse_iterations(iterations, &s->secret.iterations)) != RES_OK)
 		return res;
 	secure_free(&s->nonce);
 	s->nonce = xstrndup((const char *)nonce.s, nonce.len);

@@ -3,13 +3,14 @@
  *
  * Costs:     PBKDF2 runs only in scram_derive(). Everything else is a few HMACs. Callers keep what it yields (see
  *            credential.h), so that neither a login storm nor a reconnect pays for it again.
- * Ownership: a struct scram is zeroed at first, embedded in a login and wiped by scram_wipe(), after which it can be used
- *            again; out buffers are the caller's writers and stay untouched unless the result is RES_OK.
- * Errors:    RES_PROTOCOL: malformed, or not what comes now (also every message after a failure). RES_LIMIT: a message over
- *            SCRAM_MESSAGE_MAX, or a server's iterations or salt beyond the limits below. RES_REFUSED: the proof is wrong.
+ * Ownership: a struct scram is zeroed at first, embedded in a login and wiped by scram_wipe(), after which it can be
+ *            used again; out buffers are the caller's writers and stay untouched unless the result is RES_OK.
+ * Errors:    RES_PROTOCOL: malformed, or not what comes now (also every message after a failure). RES_LIMIT: a
+ *            message over SCRAM_MESSAGE_MAX, or a server's iterations or salt beyond the limits below. RES_REFUSED:
+ *            the proof is wrong.
  * Threads:   no shared state but the key of scram_mock_secret(), made once.
- * Source:    RFC 5802, RFC 7677, RFC 4013 (SASLprep through libidn); PostgreSQL's manual "SASL Authentication": the user
- *            name inside the exchange is ignored. Channel binding: 'n' and 'y' are accepted as long as no -PLUS was
+ * Source:    RFC 5802, RFC 7677, RFC 4013 (see saslprep.h); PostgreSQL's manual "SASL Authentication": the user name
+ *            inside the exchange is ignored. Channel binding: 'n' and 'y' are accepted as long as no -PLUS was
  *            offered; 'p', an authorization identity and the extension m= are refused, other extensions are ignored.
  */
 #ifndef PGWEIR_SCRAM_H
@@ -51,27 +52,31 @@ bool scram_secret_parse(const char *text, struct scram_secret *out); /* false: i
  * PBKDF2 of the SASLprep'd password (raw bytes where SASLprep refuses, as PostgreSQL does). Milliseconds of CPU.
  * The password has at most SCRAM_PASSWORD_MAX bytes; salt and iterations are within the limits.
  */
-void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations, struct scram_keys *out);
+void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
+		  struct scram_keys *out);
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_SIZE], uint8_t out[SCRAM_KEY_SIZE]);
 
 struct scram {
-	enum scram_state state; /* private, like the rest */
+	enum scram_state state; /* private, like everything but secret */
 	char gs2_flag;		/* server's side: what the client said about channel binding, 'n' or 'y' */
 	bool is_mock;
 	char *client_first_bare, *server_first; /* the exchange so far: both proofs are over it */
-	char *nonce;				/* client's side: ours; server's side and after the challenge: both halves */
-	struct scram_secret secret;		/* server's side: what we verify against; client's: the server's salt, iterations */
+	char *nonce;		    /* client's side before the challenge: ours; otherwise both halves */
+	struct scram_secret secret; /* server's side: what we verify against; client's: salt and iterations */
 	uint8_t server_signature[SCRAM_KEY_SIZE]; /* client's side: what the server must answer */
 };
 
 void scram_wipe(struct scram *s);
 
-/* Server's side: we verify a client. With mock the exchange always ends in RES_REFUSED, after the same messages and the same work. */
-enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret, bool is_mock,
-			       struct writer *out); /* out: data of AuthenticationSASLContinue */
 /*
- * RES_OK: out is the data of AuthenticationSASLFinal and client_key (32 bytes, may be NULL) is what the client proved to
- * know. RES_REFUSED: wrong password.
+ * Server's side: we verify a client. With is_mock the exchange always ends in RES_REFUSED, after the same messages
+ * and the same work. out: the data of AuthenticationSASLContinue.
+ */
+enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret,
+			       bool is_mock, struct writer *out);
+/*
+ * RES_OK: out is the data of AuthenticationSASLFinal and client_key (32 bytes, may be NULL) is what the client
+ * proved to know. RES_REFUSED: wrong password.
  */
 enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out, uint8_t *client_key);
 /* A secret for a user that doesn't exist: stable per name and process, so that asking twice shows nothing. */
@@ -79,9 +84,10 @@ void scram_mock_secret(const char *user, uint32_t iterations, struct scram_secre
 
 /* Client's side: we log in to a server. */
 void scram_client_first(struct scram *s, struct writer *out); /* data of SASLInitialResponse */
-/* Reads the server's first message: salt and iterations are in s->secret afterwards. Then the caller derives or finds the keys. */
+/* Salt and iterations are in s->secret afterwards. Then the caller derives or finds the keys. */
 enum result scram_client_challenge(struct scram *s, struct reader server_first);
 enum result scram_client_final(struct scram *s, const struct scram_keys *keys, struct writer *out);
-enum result scram_client_verify(struct scram *s, struct reader server_final); /* RES_REFUSED: the server doesn't know the password */
+/* RES_REFUSED: the server doesn't know the password. */
+enum result scram_client_verify(struct scram *s, struct reader server_final);
 
 #endif

@@ -44,8 +44,7 @@ void userlist_unref(struct userlist **up)
 	*up = NULL;
 	if (!u || __atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	HASH_ITER(hh, u->users, e, next)
-	{
+	HASH_ITER (hh, u->users, e, next) {
 		HASH_DEL(u->users, e);
 		credential_unref(&e->credential);
 		free(e);
@@ -93,7 +92,7 @@ static void put(struct userlist *u, struct credential *c)
 	HASH_ADD_KEYPTR(hh, u->users, credential_user(c), strlen(credential_user(c)), e);
 }
 
-/* --- the file's text ------------------------------------------------------------------------------------------ */
+/* --- the file's text ---------------------------------------------------------------------------- */
 
 struct parser {
 	const char *pos, *end;
@@ -138,7 +137,7 @@ static bool skip_to_user(struct parser *p)
 	return false;
 }
 
-/* A string in quotes into out, which has room for what is left of the file. The caller is at the opening quote. */
+/* A string in quotes into out, which has room for max bytes and a NUL. The caller is at the opening quote. */
 static bool parse_quoted(struct parser *p, char *out, const char *what, size_t max)
 {
 	size_t n = 0;
@@ -194,10 +193,10 @@ static struct credential *make_credential(const struct userlist *old, const char
 	return c;
 }
 
-struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old, char *error,
-				size_t error_size)
+struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old,
+				char *error, size_t error_size)
 {
-	struct parser p = { .pos = text, .end = text + len, .line = 1, .name = name, .error = error, .error_size = error_size };
+	struct parser p = { text, text + len, 1, name, error, error_size };
 	struct userlist *u = userlist_empty();
 	char user[USERLIST_NAME_MAX + 1], *secret = xmalloc(CREDENTIAL_SECRET_MAX + 1);
 	bool ok = true;
@@ -214,7 +213,7 @@ struct userlist *userlist_parse(const char *text, size_t len, const char *name, 
 	return u;
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------------- */
 
 struct text {
 	char *data;

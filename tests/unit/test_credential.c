@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCRAM_PENCIL                                                                                        \
-	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="            \
+#define SCRAM_PENCIL                                                                                         \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="           \
 	":wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 #define MD5_SECRET_OF_BOB "md5d2a7f4b9f2a8f3a6d7a0a0e2ad6f6f10" /* any hash */
 
@@ -31,17 +31,14 @@ static char *long_text(size_t len)
 	return s;
 }
 
-/* --- md5 ------------------------------------------------------------------------------------------------------ */
+/* --- md5 ---------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *user, *password, *hash, *response; /* the response to the salt 01 02 03 04 */
 } md5s[] = {
-	{ "bob", "secret", "21f3163f8f86fa10bdefbfbd502a8f06",
-	  "md5f21dfe33ff3a9e03dbc3e008251fe5cc" },
-	{ "postgres", "pencil", "4c21b325d75177d5e9b9789a50ab0c9c",
-	  "md5dba33b405438ce4ca5423846a9bffead" },
-	{ "o\"brien", "p w", "b4550eaaecdab0de130f1b978dbcbfde",
-	  "md51635a3a6de5eafec4c526de4bb916231" },
+	{ "bob", "secret", "21f3163f8f86fa10bdefbfbd502a8f06", "md5f21dfe33ff3a9e03dbc3e008251fe5cc" },
+	{ "postgres", "pencil", "4c21b325d75177d5e9b9789a50ab0c9c", "md5dba33b405438ce4ca5423846a9bffead" },
+	{ "o\"brien", "p w", "b4550eaaecdab0de130f1b978dbcbfde", "md51635a3a6de5eafec4c526de4bb916231" },
 };
 
 START_TEST(md5_gives_the_known_hashes)
@@ -58,7 +55,8 @@ END_TEST
 /* The same user once with the password and once with its hash. */
 START_TEST(md5_logs_in_with_the_password_or_its_hash)
 {
-	const uint8_t *salt = (const uint8_t *)"\x01\x02\x03\x04", *other_salt = (const uint8_t *)"\x01\x02\x03\x05";
+	const uint8_t *salt = (const uint8_t *)"\x01\x02\x03\x04",
+		      *other_salt = (const uint8_t *)"\x01\x02\x03\x05";
 	char secret[MD5_SECRET_SIZE], response[MD5_SECRET_SIZE];
 	struct credential *c;
 
@@ -95,7 +93,7 @@ START_TEST(a_damaged_md5_response_is_refused)
 }
 END_TEST
 
-/* --- kinds ---------------------------------------------------------------------------------------------------- */
+/* --- kinds -------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name, *secret;
@@ -105,7 +103,8 @@ static const struct {
 	{ "an empty secret", "", SECRET_NONE },
 	{ "a password", "pencil", SECRET_PLAIN },
 	{ "a hash", MD5_SECRET_OF_BOB, SECRET_MD5 },
-	{ "upper-case digits: a password to PostgreSQL", "md5D2A7F4B9F2A8F3A6D7A0A0E2AD6F6F10", SECRET_PLAIN },
+	{ "upper-case digits: a password to PostgreSQL", "md5D2A7F4B9F2A8F3A6D7A0A0E2AD6F6F10",
+	  SECRET_PLAIN },
 	{ "a digit less", "md5d2a7f4b9f2a8f3a6d7a0a0e2ad6f6f1", SECRET_PLAIN },
 	{ "a digit more", MD5_SECRET_OF_BOB "0", SECRET_PLAIN },
 	{ "a SCRAM secret", SCRAM_PENCIL, SECRET_SCRAM },
@@ -128,7 +127,8 @@ START_TEST(each_kind_does_what_it_can)
 {
 	const uint8_t *salt = (const uint8_t *)"salt";
 	struct credential *c = cred("bob", kinds[_i].secret);
-	bool is_plain = kinds[_i].want == SECRET_PLAIN, is_md5 = kinds[_i].want == SECRET_MD5, is_scram = kinds[_i].want == SECRET_SCRAM;
+	bool is_plain = kinds[_i].want == SECRET_PLAIN, is_md5 = kinds[_i].want == SECRET_MD5,
+	     is_scram = kinds[_i].want == SECRET_SCRAM;
 	struct scram_secret verifier;
 	struct scram_keys keys;
 	char response[MD5_SECRET_SIZE];
@@ -165,7 +165,8 @@ END_TEST
 
 START_TEST(the_same_is_the_same_user_with_the_same_secret)
 {
-	struct credential *a = cred("bob", "x"), *b = cred("bob", "x"), *other = cred("bob", "y"), *alice = cred("alice", "x");
+	struct credential *a = cred("bob", "x"), *b = cred("bob", "x"), *other = cred("bob", "y"),
+			  *alice = cred("alice", "x");
 
 	ck_assert(credential_same(a, a) && credential_same(a, b));
 	ck_assert(!credential_same(a, other) && !credential_same(a, alice));
@@ -176,7 +177,7 @@ START_TEST(the_same_is_the_same_user_with_the_same_secret)
 }
 END_TEST
 
-/* --- derived keys --------------------------------------------------------------------------------------------- */
+/* --- derived keys ------------------------------------------------------------------------------- */
 
 START_TEST(a_verifier_is_derived_once_and_anew_for_other_iterations)
 {
@@ -211,8 +212,10 @@ START_TEST(server_keys_are_derived_once)
 	scram_derive("pencil", (const uint8_t *)"salt", 4, 10, &want);
 	ck_assert(!memcmp(&keys, &want, sizeof(keys)));
 	memset(&keys, 0, sizeof(keys));
-	ck_assert(credential_find_server_keys(c, (const uint8_t *)"salt", 4, 10, &keys) && !memcmp(&keys, &want, sizeof(keys)));
-	ck_assert(credential_server_keys(c, (const uint8_t *)"salt", 4, 10, &keys) && credential_derivations(c) == 1);
+	ck_assert(credential_find_server_keys(c, (const uint8_t *)"salt", 4, 10, &keys) &&
+		  !memcmp(&keys, &want, sizeof(keys)));
+	ck_assert(credential_server_keys(c, (const uint8_t *)"salt", 4, 10, &keys) &&
+		  credential_derivations(c) == 1);
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"salt", 4, 11, &keys));
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"salT", 4, 10, &keys));
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"sal", 3, 10, &keys));
@@ -227,7 +230,8 @@ START_TEST(the_least_recently_used_keys_go_first)
 
 	for (uint8_t i = 0; i < KEYS_CACHED; i++)
 		credential_server_keys(c, &i, 1, 1, &keys);
-	ck_assert(credential_find_server_keys(c, (const uint8_t *)"\0", 1, 1, &keys)); /* so 1 is the oldest */
+	ck_assert(
+		credential_find_server_keys(c, (const uint8_t *)"\0", 1, 1, &keys)); /* so 1 is the oldest */
 	ck_assert(credential_server_keys(c, (const uint8_t *)"new", 3, 1, &keys));
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"\1", 1, 1, &keys));
 	ck_assert(credential_find_server_keys(c, (const uint8_t *)"\0", 1, 1, &keys));
@@ -279,7 +283,7 @@ START_TEST(a_herd_computes_once)
 }
 END_TEST
 
-/* --- pass-through --------------------------------------------------------------------------------------------- */
+/* --- pass-through ------------------------------------------------------------------------------- */
 
 static void pencil_keys(struct scram_secret *secret, struct scram_keys *keys)
 {
@@ -295,8 +299,10 @@ START_TEST(a_learnt_key_logs_in_for_the_very_same_secret_only)
 	uint8_t other_salt[16];
 
 	pencil_keys(&secret, &keys);
-	ck_assert(credential_verifier(c, 1, &verifier)); /* the secret's own, whatever iterations are asked for */
-	ck_assert(verifier.iterations == 4096 && !memcmp(verifier.stored_key, secret.stored_key, SCRAM_KEY_SIZE));
+	ck_assert(credential_verifier(c, 1,
+				      &verifier)); /* the secret's own, whatever iterations are asked for */
+	ck_assert(verifier.iterations == 4096 &&
+		  !memcmp(verifier.stored_key, secret.stored_key, SCRAM_KEY_SIZE));
 	ck_assert(!credential_find_server_keys(c, secret.salt, secret.salt_len, 4096, &found));
 	credential_learn_client_key(c, keys.client_key);
 	ck_assert(credential_find_server_keys(c, secret.salt, secret.salt_len, 4096, &found));
@@ -314,7 +320,8 @@ END_TEST
 
 START_TEST(a_key_that_does_not_belong_to_the_secret_is_not_learnt)
 {
-	struct credential *scram = cred("bob", SCRAM_PENCIL), *plain = cred("bob", "pencil"), *md5 = cred("bob", MD5_SECRET_OF_BOB);
+	struct credential *scram = cred("bob", SCRAM_PENCIL), *plain = cred("bob", "pencil"),
+			  *md5 = cred("bob", MD5_SECRET_OF_BOB);
 	struct scram_secret secret;
 	struct scram_keys keys, found;
 
@@ -323,8 +330,10 @@ START_TEST(a_key_that_does_not_belong_to_the_secret_is_not_learnt)
 	credential_learn_client_key(md5, keys.client_key);
 	keys.client_key[0] ^= 1;
 	credential_learn_client_key(scram, keys.client_key);
-	ck_assert(!credential_find_server_keys(scram, secret.salt, secret.salt_len, secret.iterations, &found));
-	ck_assert(!credential_find_server_keys(plain, secret.salt, secret.salt_len, secret.iterations, &found));
+	ck_assert(
+		!credential_find_server_keys(scram, secret.salt, secret.salt_len, secret.iterations, &found));
+	ck_assert(
+		!credential_find_server_keys(plain, secret.salt, secret.salt_len, secret.iterations, &found));
 	ck_assert(!credential_find_server_keys(md5, secret.salt, secret.salt_len, secret.iterations, &found));
 	credential_unref(&scram);
 	credential_unref(&plain);
@@ -348,7 +357,7 @@ START_TEST(a_password_that_fits_a_scram_secret_teaches_its_key)
 }
 END_TEST
 
-/* --- userlist ------------------------------------------------------------------------------------------------- */
+/* --- userlist ----------------------------------------------------------------------------------- */
 
 static struct userlist *parse(const char *text, const struct userlist *old, char error[200])
 {
@@ -376,7 +385,13 @@ static const struct {
 	{ "a blank and a backslash in the secret", "\"bob\" \" a\\b \"\n", 1, "bob", " a\\b " },
 	{ "the last line of a user counts", "\"bob\" \"x\"\n\"al\" \"y\"\n\"bob\" \"z\"\n", 2, "bob", "z" },
 	{ "names differ in case", "\"bob\" \"x\"\n\"Bob\" \"y\"\n", 2, "Bob", "y" },
-	{ "beyond ASCII", "\"b\xc3\xb6" "b\" \"\xff\"\n", 1, "b\xc3\xb6" "b", "\xff" },
+	{ "beyond ASCII",
+	  "\"b\xc3\xb6"
+	  "b\" \"\xff\"\n",
+	  1,
+	  "b\xc3\xb6"
+	  "b",
+	  "\xff" },
 };
 
 START_TEST(a_userlist_is_read_as_pgbouncer_does)
@@ -400,11 +415,14 @@ static const struct {
 	const char *name, *text, *want;
 } bad_lists[] = {
 	{ "no quotes", "bob secret\n", "users:1: expected a user name in double quotes" },
-	{ "no secret", "\n\n\"bob\"\n\"al\" \"x\"\n", "users:3: expected a secret in double quotes after the user name" },
-	{ "the file ends before the secret", "\"bob\" ", "users:1: expected a secret in double quotes after the user name" },
+	{ "no secret", "\n\n\"bob\"\n\"al\" \"x\"\n",
+	  "users:3: expected a secret in double quotes after the user name" },
+	{ "the file ends before the secret", "\"bob\" ",
+	  "users:1: expected a secret in double quotes after the user name" },
 	{ "an open name", "\"al\" \"x\"\n\"bob\n", "users:2: user name has no closing quote" },
 	{ "an open secret", "\"bob\" \"x\n\"al\" \"x\"\n", "users:1: secret has no closing quote" },
-	{ "a secret that ends with a doubled quote", "\"bob\" \"x\"\"", "users:1: secret has no closing quote" },
+	{ "a secret that ends with a doubled quote", "\"bob\" \"x\"\"",
+	  "users:1: secret has no closing quote" },
 	{ "only a quote", "\"", "users:1: user name has no closing quote" },
 	{ "nothing between the two, so that it's one name", "\"bob\"\"x\"\n",
 	  "users:1: expected a secret in double quotes after the user name" },
@@ -463,17 +481,20 @@ START_TEST(a_reload_keeps_what_did_not_change)
 {
 	char error[200];
 	struct userlist *old = parse("\"same\" \"a\"\n\"changed\" \"b\"\n\"gone\" \"c\"\n", NULL, error);
-	struct credential *same = userlist_find(old, "same"), *changed = credential_ref(userlist_find(old, "changed"));
+	struct credential *same = userlist_find(old, "same"),
+			  *changed = credential_ref(userlist_find(old, "changed"));
 	struct userlist *u;
 	struct scram_keys keys;
 
 	credential_server_keys(same, (const uint8_t *)"salt", 4, 1, &keys);
 	u = parse("\"new\" \"d\"\n\"changed\" \"B\"\n\"same\" \"a\"\n", old, error);
 	ck_assert(userlist_find(u, "same") == same);
-	ck_assert(userlist_find(u, "changed") != changed && userlist_find(u, "new") && !userlist_find(u, "gone"));
+	ck_assert(userlist_find(u, "changed") != changed && userlist_find(u, "new") &&
+		  !userlist_find(u, "gone"));
 	ck_assert(userlist_find(old, "changed") == changed && userlist_count(old) == 3);
 	userlist_unref(&old);
-	ck_assert(credential_find_server_keys(same, (const uint8_t *)"salt", 4, 1, &keys)); /* it outlives the old list */
+	ck_assert(credential_find_server_keys(same, (const uint8_t *)"salt", 4, 1,
+					      &keys)); /* it outlives the old list */
 	ck_assert_str_eq(credential_plain(changed), "b");
 	credential_unref(&changed);
 	userlist_unref(&u);
