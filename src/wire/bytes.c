@@ -75,7 +75,7 @@ void writer_free(struct writer *w)
 uint8_t *writer_reserve(struct writer *w, size_t n)
 {
 	ASSERT(n <= WRITER_MAX && w->len + n <= WRITER_MAX);
-	if (w->cap - w->len < n) {
+	if (!w->data || w->cap - w->len < n) { /* NULL + 0 is undefined in C */
 		w->cap = MAX(MAX(w->cap * 2, w->len + n), 64);
 		w->data = xrealloc(w->data, w->cap);
 	}

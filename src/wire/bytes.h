@@ -23,7 +23,7 @@ static inline struct reader reader_over(const void *data, size_t len)
 {
 	const uint8_t *p = data;
 
-	return (struct reader){ .pos = p, .end = p + len };
+	return (struct reader){ .pos = p, .end = len ? p + len : p }; /* NULL + 0 is undefined in C */
 }
 
 static inline size_t reader_left(const struct reader *r)

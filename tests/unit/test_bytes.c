@@ -102,6 +102,19 @@ START_TEST(messages_carry_their_length)
 }
 END_TEST
 
+START_TEST(nothing_at_all_is_allowed)
+{
+	struct writer w = { 0 };
+	struct reader r = reader_over(NULL, 0);
+
+	write_bytes(&w, NULL, 0);
+	ck_assert_uint_eq(w.len, 0);
+	writer_free(&w);
+	ck_assert_str_eq(read_cstring(&r), "");
+	ck_assert(r.bad);
+}
+END_TEST
+
 START_TEST(a_writer_grows_and_keeps_what_it_has)
 {
 	struct writer w = { 0 };
@@ -195,6 +208,7 @@ UNIT_MAIN("bytes", {
 	tcase_add_test(tc, a_reader_reads_big_endian_and_strings_in_place);
 	tcase_add_loop_test(tc, a_short_read_is_bad_for_good, 0, N_ELEMENTS(shorts));
 	tcase_add_test(tc, messages_carry_their_length);
+	tcase_add_test(tc, nothing_at_all_is_allowed);
 	tcase_add_test(tc, a_writer_grows_and_keeps_what_it_has);
 	tcase_add_loop_test(tc, an_error_comes_back_as_it_was_written, 0, N_ELEMENTS(errors));
 	tcase_add_loop_test(tc, odd_errors_are_read_as_far_as_they_go, 0, N_ELEMENTS(bodies));
