@@ -25,7 +25,7 @@ fi
 # The tests make clusters of their own. The one that Debian makes and starts with a new server would take port 5432 of a
 # machine whose owner asked for no server; this holds for this one installation only.
 conf=/etc/postgresql-common/createcluster.d/pgweir-build.conf
-cleanup() { $sudo rm -f $conf; }
+cleanup() { $sudo rm -f $conf; $sudo rmdir --ignore-fail-on-non-empty ${conf%/*}; }
 case "$missing " in
 *" postgresql "*)
 	trap cleanup EXIT
