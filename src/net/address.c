@@ -1,0 +1,184 @@
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+bool address_unix(struct address *out, const char *dir, int port)
+{
+	bool is_abstract = dir[0] == '@';
+	char *path = out->un.sun_path;
+	int n;
+
+	memset(out, 0, sizeof(*out));
+	out->un.sun_family = AF_UNIX;
+	n = snprintf(path, sizeof(out->un.sun_path), "%s/.s.PGSQL.%d", dir, port);
+	if (n < 0 || (size_t)n >= sizeof(out->un.sun_path))
+		return false;
+	if (is_abstract)
+		path[0] = '\0';
+	out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + (is_abstract ? 0 : 1));
+	return true;
+}
+
+bool address_numeric(struct address *out, const char *host, int port)
+{
+	struct sockaddr_in *in4 = (struct sockaddr_in *)&out->storage;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&out->storage;
+
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET, host, &in4->sin_addr) == 1) {
+		in4->sin_family = AF_INET;
+		in4->sin_port = htons((uint16_t)port);
+		out->len = sizeof(*in4);
+		return true;
+	}
+	memset(out, 0, sizeof(*out));
+	if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		out->len = sizeof(*in6);
+		return true;
+	}
+	return false;
+}
+
+bool address_is_unix(const struct address *a)
+{
+	return a->sa.sa_family == AF_UNIX;
+}
+
+int address_port(const struct address *a)
+{
+	switch (a->sa.sa_family) {
+	case AF_INET:
+		return ntohs(((const struct sockaddr_in *)&a->storage)->sin_port);
+	case AF_INET6:
+		return ntohs(((const struct sockaddr_in6 *)&a->storage)->sin6_port);
+	default:
+		return 0;
+	}
+}
+
+void address_host(const struct address *a, char out[ADDRESS_TEXT_MAX])
+{
+	const void *bytes = NULL;
+
+	if (a->sa.sa_family == AF_INET)
+		bytes = &((const struct sockaddr_in *)&a->storage)->sin_addr;
+	else if (a->sa.sa_family == AF_INET6)
+		bytes = &((const struct sockaddr_in6 *)&a->storage)->sin6_addr;
+	if (!bytes || !inet_ntop(a->sa.sa_family, bytes, out, ADDRESS_TEXT_MAX))
+		snprintf(out, ADDRESS_TEXT_MAX, "unix");
+}
+
+void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
+{
+	char host[ADDRESS_TEXT_MAX];
+
+	address_host(a, host);
+	if (!a->len)
+		snprintf(out, ADDRESS_TEXT_MAX, "-");
+	else if (address_is_unix(a))
+		snprintf(out, ADDRESS_TEXT_MAX, "unix");
+	else
+		snprintf(out, ADDRESS_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%.64s]:%d" : "%.64s:%d", host, address_port(a));
+}
+
+void address_local(int fd, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->len = sizeof(out->storage);
+	if (getsockname(fd, &out->sa, &out->len) < 0)
+		memset(out, 0, sizeof(*out));
+}
+
+void address_peer(int fd, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->len = sizeof(out->storage);
+	if (getpeername(fd, &out->sa, &out->len) < 0)
+		memset(out, 0, sizeof(*out));
+}
+
+static void set_int(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value)); /* a refusal costs nothing but the tuning */
+}
+
+void socket_tune(int fd, bool is_tcp, const struct tcp_options *o)
+{
+	if (o->socket_buffer) {
+		set_int(fd, SOL_SOCKET, SO_SNDBUF, o->socket_buffer);
+		set_int(fd, SOL_SOCKET, SO_RCVBUF, o->socket_buffer);
+	}
+	if (!is_tcp)
+		return;
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (o->user_timeout)
+		set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout);
+	if (!o->keepalive)
+		return;
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (o->keepcnt)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, o->keepcnt);
+	if (o->keepidle)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle);
+	if (o->keepintvl)
+		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl);
+}
+
+static int close_keeping_errno(int fd)
+{
+	int e = errno;
+
+	close(fd);
+	errno = e;
+	return -1;
+}
+
+int socket_connect(const struct address *a, const struct tcp_options *o, bool *in_progress)
+{
+	int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*in_progress = false;
+	if (fd < 0)
+		return -1;
+	socket_tune(fd, !address_is_unix(a), o);
+	if (connect(fd, &a->sa, a->len) == 0)
+		return fd;
+	if (errno != EINPROGRESS)
+		return close_keeping_errno(fd);
+	*in_progress = true;
+	return fd;
+}
+
+int socket_listen(const struct address *a, int backlog, bool reuseport)
+{
+	int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (!address_is_unix(a)) {
+		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (reuseport)
+			set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		if (a->sa.sa_family == AF_INET6)
+			set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	}
+	if (bind(fd, &a->sa, a->len) < 0 || listen(fd, backlog) < 0)
+		return close_keeping_errno(fd);
+	return fd;
+}
+
+int socket_error(int fd)
+{
+	int e = 0;
+	socklen_t len = sizeof(e);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 ? errno : e;
+}

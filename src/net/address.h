@@ -1,0 +1,47 @@
+/*
+ * address.h - socket addresses as text and back, and sockets as we like them: non-blocking, close-on-exec.
+ *
+ * Threads: no shared state. Nothing here resolves names: see resolver.h.
+ */
+#ifndef PGWEIR_ADDRESS_H
+#define PGWEIR_ADDRESS_H
+
+#include "base/base.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define ADDRESS_TEXT_MAX 128
+
+struct address {
+	socklen_t len; /* 0: none */
+	union {
+		struct sockaddr sa;
+		struct sockaddr_storage storage;
+		struct sockaddr_un un;
+	};
+};
+
+struct tcp_options {
+	bool keepalive;
+	int keepcnt, keepidle, keepintvl; /* 0: the kernel's */
+	int user_timeout;		  /* ms, 0: the kernel's */
+	int socket_buffer;		  /* bytes, 0: the kernel's */
+};
+
+/* A Unix socket in a directory ("/dir" or "@name", as PostgreSQL names it: dir/.s.PGSQL.port). False: too long. */
+bool address_unix(struct address *out, const char *dir, int port);
+bool address_numeric(struct address *out, const char *host, int port); /* false: it's a name, not an address */
+bool address_is_unix(const struct address *a);
+int address_port(const struct address *a); /* 0 for Unix sockets */
+void address_host(const struct address *a, char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1", "::1"; "unix" for Unix sockets, as PgBouncer prints it */
+void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1:5123", "[::1]:5123", "unix:6432" */
+void address_local(int fd, struct address *out);
+void address_peer(int fd, struct address *out);
+
+int socket_connect(const struct address *a, const struct tcp_options *o, bool *in_progress); /* fd, or -1 and errno */
+int socket_listen(const struct address *a, int backlog, bool reuseport);		     /* fd, or -1 and errno */
+void socket_tune(int fd, bool is_tcp, const struct tcp_options *o);
+int socket_error(int fd); /* SO_ERROR, for a connect that has finished */
+
+#endif

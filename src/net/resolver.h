@@ -1,0 +1,34 @@
+/*
+ * resolver.h - names to addresses on a thread of its own, since getaddrinfo blocks.
+ *
+ * Answers are cached for dns_max_ttl, failures for dns_nxdomain_ttl; a lookup that is under way is shared in effect, as
+ * the next request for the name finds its answer in the cache.
+ * Ownership: the request belongs to the resolver from resolver_ask() until its message is delivered.
+ * Threads:   resolver_ask() from any.
+ */
+#ifndef PGWEIR_RESOLVER_H
+#define PGWEIR_RESOLVER_H
+
+#include "net/address.h"
+#include "net/mailbox.h"
+
+struct resolver;
+
+#define RESOLVE_HOST_MAX 256
+
+struct resolve_request {
+	struct message message;	 /* posted to reply_to with deliver and discard as the caller set them */
+	struct mailbox *reply_to;
+	char host[RESOLVE_HOST_MAX];
+	int port;
+	struct address address; /* the answer; len 0: failed */
+	char error[128];
+	struct resolve_request *next_;
+};
+
+struct resolver *resolver_start(void);
+void resolver_set_ttl(struct resolver *r, usec_t max_ttl, usec_t nxdomain_ttl);
+void resolver_ask(struct resolver *r, struct resolve_request *q);
+void resolver_stop(struct resolver *r); /* waits for a lookup that is under way; requests left over are discarded */
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * stream.h - a socket: how bytes come and go, with backpressure. The only code that calls recv and send.
+ *
+ * Input:    ops->data() gets what was read and says how much it took; the rest is kept and given again together with what
+ *           follows, or at stream_resume(). A paused stream isn't read. An idle stream owns no buffer.
+ * Output:   stream_send() hands the kernel what it takes and copies the rest; stream_backlog() says how much waits. The
+ *           caller stops its source when that is too much and goes on when ops->drained() says that all is out.
+ * End:      ops->closed() once, after the last byte was given to data(). A failed write first lets the peer have its last
+ *           word (a server's FATAL). While paused, ops->hangup() tells that the peer will send no more.
+ * Events:   registered once, edge-triggered, for reading, writing and hang-up; pausing is a flag. A short read means drained.
+ * Calls:    ops are called from the loop only, never from inside stream_send() and its sisters. In any of them the
+ *           owner may call stream_close(); the struct must then live until the round ends (loop_doom()).
+ * Threads:  those of its loop; between stream_detach() and stream_attach() it may move to another thread.
+ *           A detached stream is posted from the loop's round_end, never from inside one of its own callbacks.
+ * Source:   epoll(7) on EPOLLET; doc/ARCHITECTURE.md on the path of a query.
+ */
+#ifndef PGWEIR_STREAM_H
+#define PGWEIR_STREAM_H
+
+#include "net/loop.h"
+
+#include <sys/uio.h>
+
+struct stream;
+
+enum stream_end { STREAM_EOF, STREAM_RESET };
+
+struct stream_ops {
+	size_t (*data)(struct stream *s, const uint8_t *bytes, size_t len);
+	void (*drained)(struct stream *s);
+	void (*hangup)(struct stream *s);
+	void (*closed)(struct stream *s, enum stream_end why);
+};
+
+struct stream {
+	const struct stream_ops *ops;
+	struct loop *loop; /* NULL while detached */
+	struct event event;
+	struct list_node ready_node;
+	uint8_t *held; /* input that data() didn't take */
+	size_t held_len, held_cap;
+	uint8_t *out; /* output that the kernel didn't take: out[out_pos .. out_len) */
+	size_t out_pos, out_len, out_cap;
+	usec_t stalled_since; /* since when the kernel has taken nothing of out; 0: nothing waits */
+	int fd;		      /* -1: closed */
+	int error;	      /* errno of a STREAM_RESET, for the log */
+	bool is_first : 1;    /* served before others: servers */
+	bool is_readable : 1, is_paused : 1, is_retry : 1 /* held bytes are to be offered again */;
+	bool is_peer_shut : 1, is_write_failed : 1, is_ended : 1, is_connecting : 1;
+};
+
+void stream_init(struct stream *s, const struct stream_ops *ops, int fd, bool is_first);
+void stream_attach(struct stream *s, struct loop *l);
+void stream_detach(struct stream *s);
+void stream_close(struct stream *s); /* idempotent; closes the descriptor */
+void stream_hold(struct stream *s, const void *bytes, size_t len); /* as if these had been read already; they're offered in the next round */
+
+void stream_send(struct stream *s, const struct iovec *iov, int n);
+void stream_send_bytes(struct stream *s, const void *bytes, size_t len);
+static inline size_t stream_backlog(const struct stream *s)
+{
+	return s->out_len - s->out_pos;
+}
+
+void stream_pause(struct stream *s);
+void stream_resume(struct stream *s);
+void stream_kick(struct stream *s); /* serve it in this round, or the next */
+
+#endif

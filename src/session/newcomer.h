@@ -1,0 +1,41 @@
+/*
+ * newcomer.h - a client on its way from a login thread to the thread that will own it.
+ *
+ * The message's deliver() is set by whoever routes it (a worker's or the console's); from the post on the sender keeps no
+ * pointer. newcomer_free() closes the descriptor if it is still there.
+ */
+#ifndef PGWEIR_NEWCOMER_H
+#define PGWEIR_NEWCOMER_H
+
+#include "auth/credential.h"
+#include "net/address.h"
+#include "net/mailbox.h"
+#include "state/settings.h"
+
+struct newcomer {
+	struct message message;
+	uint64_t id; /* unique in the process */
+	int fd;	     /* -1 once taken */
+	struct address peer;
+	char *database, *user;	       /* as the client said; database is never empty */
+	char *server_user;	       /* the pool's user: the database's forced user, else user */
+	struct settings *settings;     /* from startup parameters and options */
+	struct credential *credential; /* of server_user: what servers are logged in with; may be NULL */
+	struct writer greeting;	       /* goes in front of the welcome: NegotiateProtocolVersion, SASL's last word, AuthenticationOk */
+	uint8_t *early;		       /* read behind the login already */
+	size_t early_len;
+	usec_t since; /* when it was accepted: the login timeout goes on until the welcome */
+	bool is_admin, may_admin; /* console: database pgweir or pgbouncer; may_admin: in admin_users, else only SHOW */
+	bool is_counted;	  /* counts in max_client_conn: whoever frees it decrements */
+};
+
+void newcomer_free(struct newcomer **n);
+
+/* A CancelRequest on its way to the worker that gave out the key. The descriptor is closed when the cancel has been dealt with. */
+struct cancel_request {
+	struct message message;
+	int fd;
+	uint32_t pid, secret;
+};
+
+#endif
