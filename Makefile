@@ -146,7 +146,7 @@ build/lint/%.tidy: %.c $(ALL_HDR) .clang-tidy config.mk
 lint-cppcheck:
 	@mkdir -p build/lint/cppcheck
 	$(call short,CPPCHECK,src)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
-		--suppressions-list=tests/cppcheck.supp --cppcheck-build-dir=build/lint/cppcheck -j$$(nproc) \
+		--include=tests/cppcheck.h --suppressions-list=tests/cppcheck.supp --cppcheck-build-dir=build/lint/cppcheck -j$$(nproc) \
 		-D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' -Isrc $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC)
 format: deps-dev ## clang-format on all C sources
 	@$(MAKE) --no-print-directory format-run
