@@ -159,13 +159,14 @@ format-check-run:
 
 ##@ Installing
 INSTALL := install
+install_files = $(if $(strip $(1)),$(INSTALL) -m 644 $(1) $(DESTDIR)$(2))
 install: all ## into prefix (/usr/local), below DESTDIR where that is set
 	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 $(mandir)/man5 $(docdir) $(docdir)/examples)
 	$(INSTALL) -m 755 pgweir pgweir-storm $(DESTDIR)$(bindir)
-	$(INSTALL) -m 644 $(wildcard man/*.1) $(DESTDIR)$(mandir)/man1
-	$(INSTALL) -m 644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
-	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE $(wildcard doc/*.md) $(DESTDIR)$(docdir)
-	$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(docdir)/examples
+	$(call install_files,$(wildcard man/*.1),$(mandir)/man1)
+	$(call install_files,$(wildcard man/*.5),$(mandir)/man5)
+	$(call install_files,README.md CHANGELOG.md LICENSE $(wildcard doc/*.md),$(docdir))
+	$(call install_files,$(EXAMPLES),$(docdir)/examples)
 	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' etc/pgweir.service >$(DESTDIR)$(docdir)/examples/pgweir.service
 # Configuration and unit are examples: what runs on a machine is its administrator's to decide, and an upgrade can't overwrite it
 EXAMPLES = $(filter-out etc/pgweir.service,$(wildcard etc/*))
