@@ -139,7 +139,7 @@ lint-clang:
 	@$(MAKE) --no-print-directory VARIANT=clang clang-objects
 clang-objects: $(ALL_SRC:%.c=$(OBJ)/%.o)
 lint-tidy: $(ALL_SRC:%.c=build/lint/%.tidy)
-build/lint/%.tidy: %.c $(ALL_HDR) .clang-tidy config.mk
+build/lint/%.tidy: %.c $(ALL_HDR) .clang-tidy tests/.clang-tidy config.mk
 	@mkdir -p $(@D)
 	$(call short,TIDY,$<)clang-tidy --quiet $< -- $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit >$@.log 2>&1 || { cat $@.log; exit 1; }
 	@touch $@
