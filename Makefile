@@ -78,8 +78,11 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 
 $(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(OBJ)/libpgweir.a \
-		$(CHECK_LIBS) $(LIBS_ALL)
+	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
+		$(filter %.o,$^) $(OBJ)/libpgweir.a $(CHECK_LIBS) $(LIBS_ALL)
+
+# The storm's modules are in no library: its own tests link them
+$(filter $(OBJ)/tests/unit/test_storm_%,$(UNIT_BIN)): $(filter-out %/main.o,$(STORM_OBJ))
 
 $(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
