@@ -21,9 +21,11 @@ OBJ := build/$(VARIANT)
 HARDENED := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPT_plain := $(HARDENED)
 OPT_clang := $(HARDENED)
-OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
+OPT_asan = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(SANITIZED)
+OPT_tsan = -O1 -fsanitize=thread $(SANITIZED)
 OPT_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# Sanitizers hide from gcc what it needs for these two, which then are wrong; the plain build has them
+SANITIZED := -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-maybe-uninitialized -Wno-format-truncation
 ifneq ($(filter $(VARIANT),clang fuzz),)
 CC := clang
 endif
@@ -32,7 +34,7 @@ WERROR := -Werror
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith \
 	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum $(WERROR)
 CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
-CFLAGS_ALL = -std=c11 -g $(OPT_$(VARIANT)) $(WARN) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(INIH_CFLAGS) \
+CFLAGS_ALL = -std=c11 -g $(WARN) $(OPT_$(VARIANT)) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(INIH_CFLAGS) \
 	$(IDN_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(INIH_LIBS) $(IDN_LIBS) -pthread
