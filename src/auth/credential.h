@@ -1,13 +1,19 @@
 /*
  * credential.h - a user's secret, and the keys derived from it, each computed once.
  *
- * userlist:   auth_file, PgBouncer's format: "user" "secret" a line ('""' inside quotes is a quote), ; comments. Secrets are plain text, "md5" + 32 hex
- *             digits, or SCRAM-SHA-256$... . An immutable snapshot like the configuration; loading a new one keeps the credential
- *             objects (and so the derived keys) of users whose secret didn't change.
+ * userlist:   auth_file, PgBouncer's format: "user" "secret" a line ('""' inside quotes is a quote), ; comments; what
+ *             follows the secret is ignored. A user's last line counts. A quoted string ends on its line. Secrets are
+ *             plain text, "md5" + 32 hex digits, or SCRAM-SHA-256$... . An immutable snapshot like the configuration;
+ *             loading a new one keeps the credential objects (and so the derived keys) of users whose secret didn't change.
  * Ownership:  credentials are shared by reference count and wiped when the last reference goes.
- * Threads:    everything but loading may be called from any thread; a credential's lock guards its derived keys only and is a leaf.
- * Costs:      credential_verifier() and credential_server_keys() run PBKDF2 at their first call per (salt, iterations): call them on a login
- *             thread, never on a worker. credential_find_server_keys() only looks.
+ * Threads:    everything but loading may be called from any thread; a credential's lock guards its derived keys only and
+ *             is a leaf, held for a copy. Derivations wait for each other under locks of their own: a herd that needs the
+ *             same key computes it once.
+ * Costs:      credential_verifier() and credential_server_keys() run PBKDF2 at their first call per (salt, iterations), and
+ *             credential_check_plain() at every call for a SCRAM secret: call them on a login thread, never on a worker.
+ *             credential_find_server_keys() only looks.
+ * Limits:     a secret has up to CREDENTIAL_SECRET_MAX bytes, a name in the file up to USERLIST_NAME_MAX, the file up to
+ *             USERLIST_FILE_MAX. Keys are kept for the last few (salt, iterations) of a credential.
  * Errors:     userlist_load() gives NULL and `file:line: what is wrong`.
  */
 #ifndef PGWEIR_CREDENTIAL_H
@@ -15,12 +21,16 @@
 
 #include "auth/scram.h"
 
+#define CREDENTIAL_SECRET_MAX SCRAM_PASSWORD_MAX
+#define USERLIST_NAME_MAX 127 /* PgBouncer's; PostgreSQL cuts names at 63 */
+#define USERLIST_FILE_MAX (64 << 20)
+
 enum secret_kind { SECRET_NONE, SECRET_PLAIN, SECRET_MD5, SECRET_SCRAM };
 
 struct credential;
 struct userlist;
 
-struct credential *credential_new(const char *user, const char *secret); /* secret "" or NULL: SECRET_NONE */
+struct credential *credential_new(const char *user, const char *secret); /* secret "", NULL or too long: SECRET_NONE */
 struct credential *credential_ref(struct credential *c);
 void credential_unref(struct credential **c); /* NULL inside is fine */
 const char *credential_user(const struct credential *c);
@@ -32,12 +42,16 @@ bool credential_check_plain(struct credential *c, const char *password); /* work
 bool credential_check_md5(const struct credential *c, const uint8_t salt[4], const char *response); /* false for SECRET_SCRAM */
 /* The secret to verify SCRAM against. Plain text: derived once with a random salt. False for SECRET_MD5 and SECRET_NONE. */
 bool credential_verifier(struct credential *c, uint32_t iterations, struct scram_secret *out);
-/* The client has just proved client_key against this SCRAM secret: kept, so that we can log in to the server with it. */
+/*
+ * The client has just proved client_key against this SCRAM secret: kept, so that we can log in to the server with it, and
+ * only to one that has the very same secret. A key that doesn't belong to it, or any other kind of secret: no-op.
+ */
 void credential_learn_client_key(struct credential *c, const uint8_t client_key[SCRAM_KEY_SIZE]);
 
 /* Server's side. */
 const char *credential_plain(const struct credential *c); /* NULL unless SECRET_PLAIN */
 bool credential_md5_response(const struct credential *c, const uint8_t salt[4], char out[36]); /* false unless plain or md5 */
+/* False: not known (yet). For a SCRAM secret: known once learnt, if salt and iterations are the secret's own. */
 bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations, struct scram_keys *out);
 bool credential_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations, struct scram_keys *out);
 
@@ -45,6 +59,10 @@ struct userlist *userlist_load(const char *path, const struct userlist *old, cha
 struct userlist *userlist_empty(void);
 struct userlist *userlist_ref(struct userlist *u);
 void userlist_unref(struct userlist **u);
+/* The file's text, for a test or a secret that comes from elsewhere; name stands for the file in errors. */
+struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old, char *error,
+				size_t error_size);
+void userlist_each(const struct userlist *u, void (*fn)(struct credential *c, void *arg), void *arg); /* in the file's order */
 struct credential *userlist_find(const struct userlist *u, const char *user); /* borrowed: lives as long as the list; NULL: unknown */
 size_t userlist_count(const struct userlist *u);
 

@@ -1,13 +1,16 @@
 /*
  * scram.h - SCRAM-SHA-256, server's and client's side, as state machines over messages. No I/O.
  *
- * Costs:     PBKDF2 runs only in scram_derive(). Everything else is a few HMACs. Callers keep what it yields (see credential.h), so that
- *            neither a login storm nor a reconnect pays for it again.
- * Ownership: a struct scram is embedded in a login and wiped by scram_wipe(); out buffers are the caller's writers.
- * Limits:    messages up to SCRAM_MESSAGE_MAX; iterations 1 .. 10,000,000 are accepted from a server; salts up to 1024 bytes.
- * Threads:   no shared state.
+ * Costs:     PBKDF2 runs only in scram_derive(). Everything else is a few HMACs. Callers keep what it yields (see
+ *            credential.h), so that neither a login storm nor a reconnect pays for it again.
+ * Ownership: a struct scram is zeroed at first, embedded in a login and wiped by scram_wipe(), after which it can be used
+ *            again; out buffers are the caller's writers and stay untouched unless the result is RES_OK.
+ * Errors:    RES_PROTOCOL: malformed, or not what comes now (also every message after a failure). RES_LIMIT: a message over
+ *            SCRAM_MESSAGE_MAX, or a server's iterations or salt beyond the limits below. RES_REFUSED: the proof is wrong.
+ * Threads:   no shared state but the key of scram_mock_secret(), made once.
  * Source:    RFC 5802, RFC 7677, RFC 4013 (SASLprep through libidn); PostgreSQL's manual "SASL Authentication": the user
- *            name inside the exchange is ignored. Channel binding: 'n' and 'y' are accepted as long as no -PLUS was offered; 'p' is refused.
+ *            name inside the exchange is ignored. Channel binding: 'n' and 'y' are accepted as long as no -PLUS was
+ *            offered; 'p', an authorization identity and the extension m= are refused, other extensions are ignored.
  */
 #ifndef PGWEIR_SCRAM_H
 #define PGWEIR_SCRAM_H
@@ -16,6 +19,8 @@
 
 #define SCRAM_KEY_SIZE 32
 #define SCRAM_SALT_MAX 1024
+#define SCRAM_ITERATIONS_MAX 10000000
+#define SCRAM_PASSWORD_MAX 65536
 #define SCRAM_MESSAGE_MAX 8192
 
 /* A SCRAM secret as PostgreSQL stores it: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> */
@@ -26,23 +31,37 @@ struct scram_secret {
 	uint8_t stored_key[SCRAM_KEY_SIZE], server_key[SCRAM_KEY_SIZE];
 };
 
+enum scram_state {
+	SCRAM_NEW,		 /* nothing was sent or read */
+	SCRAM_SERVER_CHALLENGED, /* server's side: salt and nonce are out, the client's proof comes next */
+	SCRAM_CLIENT_GREETED,	 /* client's side: our nonce is out, the server's challenge comes next */
+	SCRAM_CLIENT_CHALLENGED, /* client's side: salt and iterations are known, our caller gets the keys */
+	SCRAM_CLIENT_PROVED,	 /* client's side: our proof is out, the server's signature comes next */
+	SCRAM_DONE,
+	SCRAM_FAILED,
+};
+
 /* What a client needs to log in; client_key is as good as the password. */
 struct scram_keys {
 	uint8_t client_key[SCRAM_KEY_SIZE], server_key[SCRAM_KEY_SIZE];
 };
 
 bool scram_secret_parse(const char *text, struct scram_secret *out); /* false: it isn't one, or is malformed */
-/* PBKDF2 of the SASLprep'd password (raw bytes where SASLprep refuses, as PostgreSQL does). Milliseconds of CPU. */
+/*
+ * PBKDF2 of the SASLprep'd password (raw bytes where SASLprep refuses, as PostgreSQL does). Milliseconds of CPU.
+ * The password has at most SCRAM_PASSWORD_MAX bytes; salt and iterations are within the limits.
+ */
 void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations, struct scram_keys *out);
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_SIZE], uint8_t out[SCRAM_KEY_SIZE]);
 
 struct scram {
-	int state; /* private, like the rest */
-	char *client_first_bare, *server_first, *nonce;
-	char gs2_flag;
-	struct scram_secret secret; /* server's side: what we verify against */
+	enum scram_state state; /* private, like the rest */
+	char gs2_flag;		/* server's side: what the client said about channel binding, 'n' or 'y' */
 	bool is_mock;
-	struct scram_keys keys;
+	char *client_first_bare, *server_first; /* the exchange so far: both proofs are over it */
+	char *nonce;				/* client's side: ours; server's side and after the challenge: both halves */
+	struct scram_secret secret;		/* server's side: what we verify against; client's: the server's salt, iterations */
+	uint8_t server_signature[SCRAM_KEY_SIZE]; /* client's side: what the server must answer */
 };
 
 void scram_wipe(struct scram *s);
@@ -50,7 +69,10 @@ void scram_wipe(struct scram *s);
 /* Server's side: we verify a client. With mock the exchange always ends in RES_REFUSED, after the same messages and the same work. */
 enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret, bool is_mock,
 			       struct writer *out); /* out: data of AuthenticationSASLContinue */
-/* RES_OK: out is the data of AuthenticationSASLFinal and client_key (32 bytes, may be NULL) is what the client proved to know. RES_REFUSED: wrong password. */
+/*
+ * RES_OK: out is the data of AuthenticationSASLFinal and client_key (32 bytes, may be NULL) is what the client proved to
+ * know. RES_REFUSED: wrong password.
+ */
 enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out, uint8_t *client_key);
 /* A secret for a user that doesn't exist: stable per name and process, so that asking twice shows nothing. */
 void scram_mock_secret(const char *user, uint32_t iterations, struct scram_secret *out);

@@ -1,13 +1,17 @@
 /*
  * log.h - the log: lower case, no full stop, as PostgreSQL does.
  *
- * A line is formatted by the caller's thread and put into a bounded queue; one thread of the log's own writes it, so
- * that a stuck disk or pipe never stops a worker. Lines that don't fit are counted, and the count is logged when the sink moves
- * again. Before log_start_thread() and after log_stop() lines are written at once.
+ *	2026-11-25 13:00:00.123 UTC [4711] LOG client=7 db=app user=bob addr=10.0.0.5:5123: login failed: no such user
  *
- * Secrets:  callers never pass passwords; query text at debug level at most. Control characters in arguments are escaped
- *           by the log itself, so that a client's name can't forge a line.
- * Threads:  log_write() from any thread. Everything else from the main thread.
+ * A line is formatted by the caller's thread and put into a bounded queue (1 MiB); one thread of the log's own writes it, so
+ * that a stuck disk or pipe never stops a worker. Lines that don't fit are counted, and the count is logged when the sink
+ * moves again. Before log_start_thread() and after log_stop() lines are written at once, and are lost if the sink doesn't
+ * take them within a tenth of a second. A line has at most 2 KiB; a longer one is cut and ends in an ellipsis.
+ *
+ * Secrets:  callers never pass passwords; query text at debug level at most. Control characters and bytes that aren't UTF-8
+ *           are escaped (\x0a) by the log itself, in names also blanks, so that a client's name can't forge a line.
+ * Threads:  log_write() from any thread; it keeps errno. Everything else from the main thread. fork() only without the
+ *           log's thread. The process ignores SIGPIPE.
  * A process has one log, therefore no handle is passed around: the exception to "no globals", as stderr is.
  */
 #ifndef PGWEIR_LOG_H
@@ -32,9 +36,10 @@ struct log_options {
 	int verbose;		     /* 0: up to INFO; 1: DEBUG; 2 and more: NOISE */
 };
 
-enum result log_open(const struct log_options *o, char *error, size_t error_size); /* again: switches over, or keeps the old */
+/* Again (a rotated file, a reload): switches over. RES_SYSTEM, with error filled in: keeps what it had. */
+enum result log_open(const struct log_options *o, char *error, size_t error_size);
 void log_start_thread(void);
-void log_stop(void); /* writes what is queued, at most a second long */
+void log_stop(void); /* writes what is queued, about a second long at most */
 
 extern int log_threshold_; /* an enum log_level, read with relaxed atomics: for log_is_on() only */
 static inline bool log_is_on(enum log_level level)

@@ -66,15 +66,21 @@ static void free_held(struct stream *s)
 	s->held_len = s->held_cap = 0;
 }
 
-void stream_close(struct stream *s)
+int stream_release(struct stream *s)
 {
-	if (s->fd < 0)
-		return;
+	int fd = s->fd;
+
 	stream_detach(s);
-	close(s->fd);
 	s->fd = -1;
 	free_out(s);
 	free_held(s);
+	return fd;
+}
+
+void stream_close(struct stream *s)
+{
+	if (s->fd >= 0)
+		close(stream_release(s));
 }
 
 void stream_kick(struct stream *s)
@@ -277,7 +283,11 @@ void stream_serve_(struct stream *s)
 			return;
 		}
 		s->is_connecting = false;
+		if (s->ops->connected)
+			s->ops->connected(s);
 	}
+	if (s->fd < 0)
+		return;
 	if (stream_backlog(s) && !s->is_write_failed)
 		flush(s);
 	if (s->fd >= 0 && s->is_retry && !s->is_paused)

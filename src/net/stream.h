@@ -30,6 +30,7 @@ struct stream_ops {
 	void (*drained)(struct stream *s);
 	void (*hangup)(struct stream *s);
 	void (*closed)(struct stream *s, enum stream_end why);
+	void (*connected)(struct stream *s); /* a connect in progress has come to its good end; this and hangup may be NULL */
 };
 
 struct stream {
@@ -53,6 +54,7 @@ void stream_init(struct stream *s, const struct stream_ops *ops, int fd, bool is
 void stream_attach(struct stream *s, struct loop *l);
 void stream_detach(struct stream *s);
 void stream_close(struct stream *s); /* idempotent; closes the descriptor */
+int stream_release(struct stream *s); /* as stream_close(), but the descriptor is the caller's from now on */
 void stream_hold(struct stream *s, const void *bytes, size_t len); /* as if these had been read already; they're offered in the next round */
 
 void stream_send(struct stream *s, const struct iovec *iov, int n);

@@ -1,0 +1,586 @@
+#include "front/front.h"
+
+#include "front/login.h"
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define ACCEPTS_PER_ROUND 16
+#define SPARE_LOGINS 1000			  /* beyond max_client_conn: logins that will be refused, cancels, consoles */
+#define HURRY (5 * USEC_PER_SEC)		  /* client_login_timeout while all places are taken */
+#define ACCEPT_PAUSE (100 * USEC_PER_MSEC)	  /* when descriptors have run out */
+#define LINGER USEC_PER_SEC			  /* for how long a refused client is read from .. */
+#define LINGER_BYTES (256 * 1024)		  /* .. and how much */
+#define TICK_IDLE USEC_PER_SEC
+#define NICE 5
+
+struct door {
+	struct event event;
+	struct front *front;
+	int fd;
+	bool is_unix, is_armed;
+};
+
+/* A connection. Which list holds it says how far it is. */
+struct visitor {
+	struct stream stream;
+	struct login login;
+	struct front *front;
+	struct list *list; /* logins, finished or lingering; NULL: closed */
+	struct list_node node;
+	struct doomed doomed;
+	usec_t since;	    /* accepted */
+	usec_t linger_until;
+	size_t lingered;
+	uint8_t *early; /* came behind the login */
+	size_t early_len;
+};
+
+struct front {
+	/* fixed before the thread starts */
+	const struct front_ops *ops;
+	void *ctx;
+	pthread_t thread;
+	uint64_t id_step;
+
+	/* its own thread's */
+	struct loop loop;
+	struct snapshot *snapshot;
+	struct login_env env;
+	uint64_t next_id;
+	struct door *doors;
+	size_t n_doors;
+	enum front_door door;
+	usec_t paused_until;	 /* descriptors had run out */
+	usec_t complained_at;	 /* last logged that they had */
+	struct list logins;	 /* in the order of accept, which is that of their deadlines */
+	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
+	struct list lingering;	 /* FAILED: the last word is on its way; in the order of their deadlines */
+	int served, served_last; /* logins that had work, this round and in the last */
+
+	/* any thread */
+	size_t login_count; /* atomic */
+};
+
+static void move_to(struct visitor *v, struct list *list)
+{
+	if (v->list)
+		list_remove(v->list, &v->node);
+	v->list = list;
+	if (list)
+		list_push_back(list, &v->node);
+}
+
+static size_t places_taken(const struct front *f)
+{
+	return f->logins.count + f->lingering.count + f->finished.count;
+}
+
+static size_t places(const struct front *f)
+{
+	return (size_t)f->snapshot->config->max_client_conn + SPARE_LOGINS;
+}
+
+static void visitor_free(struct doomed *d)
+{
+	free(CONTAINER_OF(d, struct visitor, doomed));
+}
+
+static void drop(struct visitor *v)
+{
+	if (!v->list)
+		return;
+	move_to(v, NULL);
+	stream_close(&v->stream);
+	login_free(&v->login);
+	free(v->early);
+	loop_doom(&v->front->loop, &v->doomed);
+}
+
+/* The last word. */
+
+/* Closing a socket with unread input would reset it and lose the error, so we say that we're done and read on a little. */
+static void linger(struct visitor *v)
+{
+	struct front *f = v->front;
+
+	if (v->login.out.len == 0) {
+		drop(v);
+		return;
+	}
+	stream_send_bytes(&v->stream, v->login.out.data, v->login.out.len);
+	writer_free(&v->login.out);
+	if (!stream_backlog(&v->stream))
+		shutdown(v->stream.fd, SHUT_WR);
+	if (list_is_empty(&f->lingering))
+		loop_tick_soon(&f->loop);
+	v->linger_until = f->loop.now + LINGER;
+	move_to(v, &f->lingering);
+}
+
+static size_t discard(struct visitor *v, size_t len)
+{
+	v->lingered += len;
+	if (v->lingered > LINGER_BYTES)
+		drop(v);
+	return len;
+}
+
+/* The stream's news. */
+
+static void finish(struct visitor *v, const uint8_t *early, size_t len)
+{
+	if (len && v->login.state == LOGIN_DONE) {
+		v->early = xmalloc(len);
+		v->early_len = len;
+		memcpy(v->early, early, len);
+	}
+	stream_pause(&v->stream);
+	move_to(v, &v->front->finished);
+}
+
+/* Passwords don't stay in the loop's buffer. The bytes are the stream's own, and it is done with them. */
+static void wipe(const uint8_t *bytes, size_t len)
+{
+	explicit_bzero((void *)(uintptr_t)bytes, len);
+}
+
+static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+	struct login *l = &v->login;
+	size_t used;
+
+	loop_assert_own(&v->front->loop);
+	if (l->state == LOGIN_FAILED)
+		return discard(v, len);
+	v->front->served++;
+	used = login_feed(l, bytes, len);
+	wipe(bytes, used);
+	if (l->state == LOGIN_DONE || l->state == LOGIN_CANCEL) {
+		finish(v, bytes + used, len - used);
+		return len;
+	}
+	if (l->state == LOGIN_FAILED) {
+		linger(v);
+		return len;
+	}
+	stream_send_bytes(s, l->out.data, l->out.len);
+	l->out.len = 0;
+	return used;
+}
+
+static void on_drained(struct stream *s)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+
+	if (v->list == &v->front->lingering)
+		shutdown(s->fd, SHUT_WR);
+}
+
+static void on_closed(struct stream *s, enum stream_end why)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+
+	(void)why;
+	if (!login_is_over(&v->login))
+		log_debug(&v->login.who, "closing before login: the client went away");
+	drop(v);
+}
+
+static const struct stream_ops visitor_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+
+/* Handing over. */
+
+static void deliver(struct visitor *v)
+{
+	struct front *f = v->front;
+	struct login *l = &v->login;
+	struct writer unsent = { 0 };
+	struct newcomer *n;
+
+	/* what the kernel hasn't taken yet goes in front of the greeting */
+	write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
+	write_bytes(&unsent, l->out.data, l->out.len);
+	writer_free(&l->out);
+	l->out = unsent;
+	n = login_newcomer(l, stream_release(&v->stream), &v->early, v->early_len, v->since);
+	f->ops->deliver(f->ctx, n);
+}
+
+static void deliver_cancel(struct visitor *v)
+{
+	struct front *f = v->front;
+	struct cancel_request *c = xcalloc(1, sizeof(*c));
+
+	c->pid = v->login.cancel_pid;
+	c->secret = v->login.cancel_secret;
+	c->fd = stream_release(&v->stream);
+	f->ops->cancel(f->ctx, c);
+}
+
+static void hand_over(struct visitor *v)
+{
+	if (v->login.state == LOGIN_CANCEL)
+		deliver_cancel(v);
+	else
+		deliver(v);
+	drop(v);
+}
+
+/* Doors: when we listen. */
+
+static bool may_listen(const struct front *f)
+{
+	return f->door != FRONT_CLOSED && f->loop.now >= f->paused_until && places_taken(f) < places(f);
+}
+
+static void update_doors(struct front *f)
+{
+	bool may = may_listen(f);
+
+	for (size_t i = 0; i < f->n_doors; i++) {
+		struct door *d = &f->doors[i];
+
+		if (d->fd < 0 || d->is_armed == may)
+			continue;
+		d->is_armed = may;
+		if (may)
+			event_add(&d->event, NULL);
+		else
+			event_del(&d->event);
+	}
+}
+
+static void close_door(struct door *d)
+{
+	if (d->fd < 0)
+		return;
+	event_del(&d->event); /* before close: other descriptors of the same socket would keep it in epoll */
+	close(d->fd);
+	d->fd = -1;
+}
+
+static bool is_own_uid(int fd, bool is_unix)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid();
+}
+
+static void tune(const struct front *f, int fd, bool is_unix)
+{
+	const struct config *c = f->snapshot->config;
+	const struct tcp_options o = {
+		.keepalive = c->tcp_keepalive,
+		.keepcnt = c->tcp_keepcnt,
+		.keepidle = c->tcp_keepidle,
+		.keepintvl = c->tcp_keepintvl,
+		.user_timeout = c->tcp_user_timeout,
+		.socket_buffer = c->tcp_socket_buffer,
+	};
+
+	socket_tune(fd, !is_unix, &o);
+}
+
+static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix)
+{
+	struct visitor *v = xcalloc(1, sizeof(*v));
+
+	tune(f, fd, is_unix);
+	v->front = f;
+	v->since = f->loop.now;
+	v->doomed.free = visitor_free;
+	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, is_own_uid(fd, is_unix));
+	f->next_id += f->id_step;
+	stream_init(&v->stream, &visitor_ops, fd, false);
+	stream_attach(&v->stream, &f->loop);
+	if (list_is_empty(&f->logins))
+		loop_tick_soon(&f->loop); /* it has been sleeping longer than this login may take */
+	move_to(v, &f->logins);
+	log_noise(&v->login.who, "connected");
+}
+
+static void pause_accepting(struct front *f, int e)
+{
+	f->paused_until = f->loop.now + ACCEPT_PAUSE;
+	loop_tick_soon(&f->loop);
+	if (f->complained_at && f->loop.now - f->complained_at < USEC_PER_SEC)
+		return;
+	f->complained_at = f->loop.now;
+	log_warning(NULL, "cannot accept clients: %s: trying again in %d ms", strerror(e), (int)(ACCEPT_PAUSE / USEC_PER_MSEC));
+}
+
+/* False: enough for this round. */
+static bool accept_one(struct front *f, const struct door *d)
+{
+	struct address peer = { .len = sizeof(peer.storage) };
+	int fd = accept4(d->fd, &peer.sa, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		if (d->is_unix)
+			peer.sa.sa_family = AF_UNIX; /* a client's end has no name */
+		welcome(f, fd, &peer, d->is_unix);
+		return true;
+	}
+	switch (errno) {
+	case EAGAIN: /* another login thread was quicker */
+		return false;
+	case EINTR:
+	case ECONNABORTED:
+		return true; /* that client is gone; accept(2) says to try the next */
+	default:
+		pause_accepting(f, errno);
+		return false;
+	}
+}
+
+static void on_door(evutil_socket_t fd, short what, void *arg)
+{
+	struct door *d = arg;
+	struct front *f = d->front;
+
+	(void)fd, (void)what;
+	loop_assert_own(&f->loop);
+	f->loop.now = clock_now();
+	if (f->served_last >= f->snapshot->config->login_concurrency)
+		return; /* level-triggered: it calls again in the next round */
+	for (int i = 0; i < ACCEPTS_PER_ROUND && may_listen(f) && accept_one(f, d); i++)
+		;
+}
+
+/* The loop's news. */
+
+static void round_end(void *owner)
+{
+	struct front *f = owner;
+	struct list_node *node;
+
+	while ((node = list_first(&f->finished)))
+		hand_over(CONTAINER_OF(node, struct visitor, node));
+	f->served_last = f->served;
+	f->served = 0;
+	update_doors(f);
+	__atomic_store_n(&f->login_count, f->logins.count, __ATOMIC_RELAXED);
+}
+
+static usec_t login_limit(const struct front *f)
+{
+	usec_t timeout = f->snapshot->config->client_login_timeout;
+
+	if (places_taken(f) < places(f))
+		return timeout;
+	return timeout ? MIN(timeout, HURRY) : HURRY;
+}
+
+/* How long until the first login's time is up; those whose time is up get their answer. */
+static usec_t sweep_logins(struct front *f)
+{
+	usec_t limit = login_limit(f);
+	struct list_node *node;
+
+	while (limit && (node = list_first(&f->logins))) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, node);
+
+		if (v->since + limit > f->loop.now)
+			return v->since + limit - f->loop.now;
+		login_fail(&v->login, "57014", "canceling authentication due to timeout");
+		linger(v);
+	}
+	return TICK_IDLE;
+}
+
+static usec_t sweep_lingering(struct front *f)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&f->lingering))) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, node);
+
+		if (v->linger_until > f->loop.now)
+			return v->linger_until - f->loop.now;
+		drop(v);
+	}
+	return TICK_IDLE;
+}
+
+static usec_t tick(void *owner)
+{
+	struct front *f = owner;
+	usec_t in = MIN(sweep_logins(f), TICK_IDLE);
+
+	in = MIN(in, sweep_lingering(f));
+	if (f->paused_until > f->loop.now)
+		in = MIN(in, f->paused_until - f->loop.now);
+	update_doors(f);
+	return in;
+}
+
+/* Messages from the main thread. */
+
+struct front_message {
+	struct message message;
+	struct snapshot *snapshot; /* NULL: unchanged */
+	enum front_door door;
+};
+
+static void message_free(struct message *m)
+{
+	struct front_message *fm = CONTAINER_OF(m, struct front_message, message);
+
+	snapshot_unref(&fm->snapshot);
+	free(fm);
+}
+
+static void take_snapshot(struct message *m, void *owner)
+{
+	struct front_message *fm = CONTAINER_OF(m, struct front_message, message);
+	struct front *f = owner;
+	struct snapshot *had = f->snapshot;
+
+	f->snapshot = fm->snapshot;
+	fm->snapshot = had;
+	message_free(m);
+}
+
+static void take_door(struct message *m, void *owner)
+{
+	struct front *f = owner;
+
+	if (f->door != FRONT_CONSOLE_ONLY)
+		f->door = CONTAINER_OF(m, struct front_message, message)->door;
+	f->env.is_console_only = f->door == FRONT_CONSOLE_ONLY;
+	for (size_t i = 0; i < f->n_doors; i++) {
+		if (f->env.is_console_only && !f->doors[i].is_unix)
+			close_door(&f->doors[i]);
+	}
+	update_doors(f);
+	message_free(m);
+}
+
+static void take_stop(struct message *m, void *owner)
+{
+	struct front *f = owner;
+
+	loop_stop(&f->loop);
+	message_free(m);
+}
+
+static void post(struct front *f, void (*deliver_fn)(struct message *, void *), struct front_message fm)
+{
+	struct front_message *copy = xmalloc(sizeof(*copy));
+
+	*copy = fm;
+	copy->message.deliver = deliver_fn;
+	copy->message.discard = message_free;
+	mailbox_post(&f->loop.mailbox, &copy->message);
+}
+
+void front_set_snapshot(struct front *f, struct snapshot *s)
+{
+	post(f, take_snapshot, (struct front_message){ .snapshot = snapshot_ref(s) });
+}
+
+void front_set_door(struct front *f, enum front_door door)
+{
+	post(f, take_door, (struct front_message){ .door = door });
+}
+
+size_t front_login_count(const struct front *f)
+{
+	return __atomic_load_n(&f->login_count, __ATOMIC_RELAXED);
+}
+
+/* The thread. */
+
+static void *front_main(void *arg)
+{
+	struct front *f = arg;
+	struct list_node *node;
+	pid_t tid = gettid();
+
+	pthread_setname_np(pthread_self(), "login");
+	setpriority(PRIO_PROCESS, (id_t)tid, getpriority(PRIO_PROCESS, (id_t)tid) + NICE); /* clients at work go first */
+	loop_run(&f->loop);
+	while ((node = list_first(&f->logins))) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, node);
+
+		login_fail(&v->login, "57P01", "terminating connection due to administrator command");
+		linger(v);
+	}
+	return NULL;
+}
+
+static void open_doors(struct front *f, const struct listener *l)
+{
+	f->doors = xcalloc(l->n, sizeof(f->doors[0]));
+	f->n_doors = l->n;
+	for (size_t i = 0; i < l->n; i++) {
+		struct door *d = &f->doors[i];
+
+		d->front = f;
+		d->is_unix = l->sockets[i].is_unix;
+		d->fd = fcntl(l->sockets[i].fd, F_DUPFD_CLOEXEC, 0);
+		if (d->fd < 0) {
+			int e = errno;
+
+			log_error(NULL, "cannot duplicate a listening socket: %s", strerror(e));
+			continue;
+		}
+		event_assign(&d->event, f->loop.base, d->fd, EV_READ | EV_PERSIST, on_door, d);
+	}
+	update_doors(f);
+}
+
+struct front *front_start(const struct front_options *o)
+{
+	struct front *f = xcalloc(1, sizeof(*f));
+	sigset_t all, had;
+	int e;
+
+	f->ops = o->ops;
+	f->ctx = o->ctx;
+	f->snapshot = snapshot_ref(o->snapshot);
+	f->env = (struct login_env){ o->ctx, o->ops->count_client, o->ops->uncount_client, false };
+	f->next_id = o->first_id;
+	f->id_step = o->id_step;
+	list_init(&f->logins);
+	list_init(&f->finished);
+	list_init(&f->lingering);
+	loop_init(&f->loop, f, tick);
+	f->loop.round_end = round_end;
+	open_doors(f, o->listener);
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &had);
+	e = pthread_create(&f->thread, NULL, front_main, f);
+	pthread_sigmask(SIG_SETMASK, &had, NULL);
+	ASSERT(e == 0);
+	return f;
+}
+
+void front_stop(struct front **fp)
+{
+	struct front *f = *fp;
+	struct list_node *node;
+
+	*fp = NULL;
+	if (!f)
+		return;
+	post(f, take_stop, (struct front_message){ 0 });
+	pthread_join(f->thread, NULL);
+	while ((node = list_first(&f->lingering)))
+		drop(CONTAINER_OF(node, struct visitor, node));
+	for (size_t i = 0; i < f->n_doors; i++)
+		close_door(&f->doors[i]);
+	loop_destroy(&f->loop);
+	snapshot_unref(&f->snapshot);
+	free(f->doors);
+	free(f);
+}

@@ -1,0 +1,595 @@
+#include "front/login.h"
+
+#include "front/params.h"
+#include "wire/msg.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+#define MECHANISM "SCRAM-SHA-256"
+#define TO(s) (1u << (s))
+
+static const unsigned moves[LOGIN_FAILED + 1] = { /* nothing leaves DONE, CANCEL and FAILED */
+	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_CANCEL) |
+			  TO(LOGIN_FAILED),
+	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
+	[LOGIN_SASL_FIRST] = TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
+	[LOGIN_SASL_FINAL] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+};
+
+static void set_state(struct login *l, enum login_state next)
+{
+	ASSERT(moves[l->state] & TO(next));
+	l->state = next;
+}
+
+void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id, const struct address *peer,
+		bool is_own_uid)
+{
+	memset(l, 0, sizeof(*l));
+	l->state = LOGIN_STARTUP;
+	l->env = env;
+	l->snapshot = snapshot_ref(snapshot);
+	l->peer = *peer;
+	l->is_own_uid = is_own_uid;
+	address_text(peer, l->addr);
+	l->who = (struct log_who){ .kind = "client", .id = id, .addr = l->addr };
+}
+
+void login_free(struct login *l)
+{
+	if (l->is_counted)
+		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
+	l->is_counted = false;
+	scram_wipe(&l->scram);
+	credential_unref(&l->credential);
+	settings_unref(&l->settings);
+	snapshot_unref(&l->snapshot);
+	writer_free(&l->out);
+	free(l->packet);
+	l->packet = NULL;
+	l->who.user = l->who.database = NULL;
+}
+
+/* Failing. The step that failed returns RES_OK: the machine has moved on. */
+
+static void write_fatal(struct login *l, const char *sqlstate, const char *message, const char *detail)
+{
+	write_error(&l->out, &(struct error_info){ .severity = "FATAL", .sqlstate = sqlstate, .message = message, .detail = detail });
+	set_state(l, LOGIN_FAILED);
+}
+
+void login_fail(struct login *l, const char *sqlstate, const char *message)
+{
+	if (l->snapshot->config->log_pooler_errors)
+		log_info(&l->who, "login failed: %s", message);
+	write_fatal(l, sqlstate, message, NULL);
+}
+
+/* The names that go into a message are cut by its format, so that no peer makes us send much. */
+static enum result fail(struct login *l, const char *sqlstate, const char *format, ...) PRINTF_LIKE(3, 4);
+static enum result fail(struct login *l, const char *sqlstate, const char *format, ...)
+{
+	char message[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(message, sizeof(message), format, ap);
+	va_end(ap);
+	login_fail(l, sqlstate, message);
+	return RES_OK;
+}
+
+/* A port scanner, or a client that gave up: neither gets a word, nor more than a debug line. */
+static enum result fail_silently(struct login *l, const char *why)
+{
+	log_debug(&l->who, "closing before login: %s", why);
+	set_state(l, LOGIN_FAILED);
+	return RES_OK;
+}
+
+static enum result fail_password(struct login *l, const char *cause)
+{
+	char message[128];
+
+	if (l->snapshot->config->log_pooler_errors)
+		log_info(&l->who, "login failed: %s", l->is_mock ? l->cause : cause);
+	snprintf(message, sizeof(message), "password authentication failed for user \"%.63s\"", l->who.user);
+	write_fatal(l, "28P01", message, NULL);
+	return RES_OK;
+}
+
+/* Succeeding: the password was right, or none was asked for. */
+
+static void begin_authentication(struct writer *w, enum auth_request request)
+{
+	msg_begin(w, MSG_AUTHENTICATION);
+	write_u32(w, request);
+}
+
+static const struct config_database *database_of(const struct login *l)
+{
+	return config_database(l->snapshot->config, l->who.database);
+}
+
+static bool is_console_name(const char *name)
+{
+	return strcmp(name, "pgweir") == 0 || strcmp(name, "pgbouncer") == 0;
+}
+
+/* The process's own user may come in as the console's without a password: that's how PgBouncer's operators do it. */
+static bool is_own_operator(const struct login *l)
+{
+	return l->is_own_uid && l->is_console && is_console_name(l->who.user);
+}
+
+static bool is_in(const char *list, const char *user)
+{
+	return list && config_list_has(list, user);
+}
+
+static bool may_admin(const struct login *l)
+{
+	const struct config *c = l->snapshot->config;
+
+	return c->auth_type == AUTH_TYPE_ANY || is_own_operator(l) || is_in(c->admin_users, l->who.user);
+}
+
+static bool may_enter(struct login *l)
+{
+	if (l->is_console) {
+		if (may_admin(l) || is_in(l->snapshot->config->stats_users, l->who.user))
+			return true;
+		fail(l, "42501", "permission denied for console");
+		return false;
+	}
+	if (l->env->is_console_only)
+		fail(l, "57P03", "the database system is shutting down");
+	else if (!database_of(l))
+		fail(l, "3D000", "database \"%.63s\" does not exist", l->who.database);
+	else
+		return true;
+	return false;
+}
+
+static bool take_settings(struct login *l)
+{
+	struct startup_error error = { 0 };
+	struct startup st;
+	size_t used;
+	enum result r = startup_parse(l->packet, l->packet_len, &st, &used, &error);
+
+	ASSERT(r == RES_OK); /* it was already, when it came */
+	r = params_to_settings(&st, l->snapshot->config, l->is_console ? NULL : database_of(l), l->addr, &l->settings, &error);
+	if (r == RES_OK)
+		return true;
+	fail(l, error.sqlstate ? error.sqlstate : "08P01", "%s", error.message);
+	return false;
+}
+
+/* Last of all, so that nobody without the password takes a place. Console logins don't count. */
+static bool take_place(struct login *l)
+{
+	const char *why = "sorry, too many clients already";
+
+	if (l->is_console)
+		return true;
+	l->is_counted = l->env->count_client(l->env->ctx, l->who.database, l->who.user, &why);
+	if (!l->is_counted)
+		fail(l, "53300", "%s", why);
+	return l->is_counted;
+}
+
+/* What goes wrong from here on comes after AuthenticationOk, as PostgreSQL does it. */
+static enum result succeed(struct login *l)
+{
+	if (l->snapshot->config->log_connections)
+		log_info(&l->who, "login attempt: db=%s user=%s tls=no", l->who.database, l->who.user);
+	begin_authentication(&l->out, AUTH_OK);
+	msg_end(&l->out);
+	if (may_enter(l) && take_settings(l) && take_place(l))
+		set_state(l, LOGIN_DONE);
+	return RES_OK;
+}
+
+/* Asking for the password. */
+
+static void random_bytes(void *out, size_t len)
+{
+	ssize_t n = getrandom(out, len, 0); /* up to 256 bytes are never cut short */
+
+	ASSERT(n == (ssize_t)len);
+}
+
+/* From here on the client is checked against a secret that nobody knows. */
+static void use_mock(struct login *l, const char *cause)
+{
+	static const char hex[] = "0123456789abcdef";
+	uint8_t bytes[16];
+	char secret[2 * sizeof(bytes) + 1] = "";
+
+	random_bytes(bytes, sizeof(bytes));
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		secret[2 * i] = hex[bytes[i] >> 4];
+		secret[2 * i + 1] = hex[bytes[i] & 15];
+	}
+	credential_unref(&l->credential);
+	l->credential = credential_new(l->who.user, secret);
+	l->is_mock = true;
+	l->cause = cause;
+}
+
+static enum result ask_cleartext(struct login *l)
+{
+	begin_authentication(&l->out, AUTH_CLEARTEXT_PASSWORD);
+	msg_end(&l->out);
+	set_state(l, LOGIN_CLEARTEXT);
+	return RES_OK;
+}
+
+static enum result ask_md5(struct login *l)
+{
+	random_bytes(l->salt, sizeof(l->salt));
+	begin_authentication(&l->out, AUTH_MD5_PASSWORD);
+	write_bytes(&l->out, l->salt, sizeof(l->salt));
+	msg_end(&l->out);
+	set_state(l, LOGIN_MD5);
+	return RES_OK;
+}
+
+static enum result ask_sasl(struct login *l)
+{
+	if (!l->is_mock && credential_kind(l->credential) == SECRET_MD5)
+		use_mock(l, "the user's secret is an md5 hash, which SCRAM can't use");
+	begin_authentication(&l->out, AUTH_SASL);
+	write_cstring(&l->out, MECHANISM);
+	write_u8(&l->out, 0);
+	msg_end(&l->out);
+	set_state(l, LOGIN_SASL);
+	return RES_OK;
+}
+
+/* Of the client itself, not of the database's forced user. A URI instead of a file names one user: it is both. */
+static struct credential *client_credential(const struct login *l)
+{
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	struct credential *c = userlist_find(l->snapshot->userlist, l->who.user);
+
+	if (!c && !l->snapshot->config->file && db && str_equal(db->user, l->who.user))
+		c = snapshot_database_credential(l->snapshot, db);
+	return c;
+}
+
+static enum result enter_any(struct login *l)
+{
+	const struct config_database *db = database_of(l);
+
+	if (!l->is_console && db && !db->user)
+		return fail(l, "F0000", "auth_type \"any\" needs a forced user for database \"%.63s\"", l->who.database);
+	return succeed(l);
+}
+
+static enum result enter_trusted(struct login *l)
+{
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	bool is_the_uri_user = !l->snapshot->config->file && db && str_equal(db->user, l->who.user); /* maybe without a password */
+
+	if (!l->credential && !is_the_uri_user)
+		return fail(l, "28000", "role \"%.63s\" does not exist", l->who.user);
+	return succeed(l);
+}
+
+static enum result authenticate(struct login *l)
+{
+	enum auth_type type = l->snapshot->config->auth_type;
+
+	if (is_own_operator(l))
+		return succeed(l);
+	if (type == AUTH_TYPE_ANY)
+		return enter_any(l);
+	l->credential = credential_ref(client_credential(l));
+	if (type == AUTH_TYPE_TRUST)
+		return enter_trusted(l);
+	if (!l->credential)
+		use_mock(l, "no such user");
+	else if (credential_kind(l->credential) == SECRET_NONE)
+		use_mock(l, "the user has no password");
+	switch (type) {
+	case AUTH_TYPE_PLAIN:
+		return ask_cleartext(l);
+	case AUTH_TYPE_MD5:
+		return credential_kind(l->credential) == SECRET_SCRAM ? ask_sasl(l) : ask_md5(l);
+	case AUTH_TYPE_SCRAM:
+		return ask_sasl(l);
+	case AUTH_TYPE_ANY:
+	case AUTH_TYPE_TRUST:
+		break;
+	}
+	ASSERT(!"an auth_type without an exchange");
+}
+
+/* The startup packet. */
+
+/* We speak 3.0 and know no protocol option. The number is the whole version, as PostgreSQL sends it and libpq reads it. */
+static void negotiate(struct login *l, const struct startup *st)
+{
+	uint32_t unknown = 0;
+
+	for (size_t i = 0; i < st->n_params; i++)
+		unknown += params_is_protocol_option(st->params[i].name);
+	if (st->version == PROTOCOL_3_0 && !unknown)
+		return;
+	msg_begin(&l->out, MSG_NEGOTIATE_PROTOCOL_VERSION);
+	write_u32(&l->out, PROTOCOL_3_0);
+	write_u32(&l->out, unknown);
+	for (size_t i = 0; i < st->n_params; i++) {
+		if (params_is_protocol_option(st->params[i].name))
+			write_cstring(&l->out, st->params[i].name);
+	}
+	msg_end(&l->out);
+}
+
+static bool is_one_of(const char *value, const char *const words[4])
+{
+	for (int i = 0; i < 4; i++) {
+		if (strcasecmp(value, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum result check_replication(struct login *l, const char *value)
+{
+	static const char *const off[] = { "false", "off", "no", "0" }, *const on[] = { "true", "on", "yes", "1" };
+
+	if (!value || is_one_of(value, off))
+		return RES_OK;
+	if (is_one_of(value, on) || strcmp(value, "database") == 0)
+		fail(l, "0A000", "replication connections are not supported: connect to the server directly");
+	else
+		fail(l, "22023", "invalid value for parameter \"replication\": \"%.63s\"", value);
+	return RES_REFUSED;
+}
+
+static enum result take_startup_message(struct login *l, const uint8_t *packet, size_t len)
+{
+	struct startup_error error;
+	struct startup st;
+	size_t used;
+
+	l->packet = xmalloc(len);
+	l->packet_len = len;
+	memcpy(l->packet, packet, len);
+	if (startup_parse(l->packet, len, &st, &used, &error) != RES_OK)
+		ASSERT(!"the same bytes parse once and not twice");
+	l->who.user = st.user;
+	l->who.database = st.database;
+	l->is_console = is_console_name(st.database);
+	negotiate(l, &st);
+	if (check_replication(l, st.replication) != RES_OK)
+		return RES_OK;
+	return authenticate(l);
+}
+
+/* Each may be asked for once; then the code counts as a version that we don't speak, as in PostgreSQL. */
+static enum result refuse_encryption(struct login *l, bool *asked, uint32_t code)
+{
+	if (*asked)
+		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0", code >> 16, code & 0xffff);
+	*asked = true;
+	write_u8(&l->out, 'N');
+	return RES_OK;
+}
+
+static enum result startup_step(struct login *l, struct reader *in)
+{
+	struct startup_error error = { 0 };
+	struct startup st;
+	const uint8_t *packet = in->pos;
+	size_t used = 0;
+	enum result r = startup_parse(packet, reader_left(in), &st, &used, &error);
+
+	if (r == RES_MORE)
+		return RES_MORE;
+	if (r != RES_OK)
+		return error.sqlstate ? fail(l, error.sqlstate, "%s", error.message) : fail_silently(l, "not a startup packet");
+	read_bytes(in, used);
+	switch (st.kind) {
+	case STARTUP_SSL:
+		return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
+	case STARTUP_GSSENC:
+		return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
+	case STARTUP_CANCEL:
+		l->cancel_pid = st.cancel_pid;
+		l->cancel_secret = st.cancel_secret;
+		set_state(l, LOGIN_CANCEL);
+		return RES_OK;
+	case STARTUP_MESSAGE:
+		break;
+	}
+	return take_startup_message(l, packet, used);
+}
+
+/* Answers to what we asked. All of them are messages of type 'p'. */
+
+/* RES_OK: body is the next message's; RES_MORE: it isn't whole; else the login has failed. */
+static enum result next_response(struct login *l, struct reader *in, const char *kind, uint32_t max, struct reader *body)
+{
+	const uint8_t *message;
+	struct frame f;
+	enum result r = frame_peek(in, &f);
+
+	if (r == RES_MORE)
+		return RES_MORE;
+	if (r == RES_OK && f.type == MSG_TERMINATE)
+		fail_silently(l, "the client took its leave");
+	else if (r == RES_OK && f.type != MSG_PASSWORD)
+		fail(l, "08P01", "expected %s response, got message type %d", kind, f.type);
+	else if (r != RES_OK || f.length - FRAME_HEADER_SIZE > max)
+		fail(l, "08P01", "invalid message length");
+	else if (reader_left(in) < f.length)
+		return RES_MORE;
+	if (login_is_over(l))
+		return RES_PROTOCOL;
+	message = read_bytes(in, f.length);
+	*body = reader_over(message + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE);
+	return RES_OK;
+}
+
+/* The one string of a PasswordMessage, or NULL and the login has failed. */
+static const char *read_password(struct login *l, struct reader *body)
+{
+	const char *password = read_cstring(body);
+
+	if (!body->bad && reader_left(body) == 0)
+		return password;
+	fail(l, "08P01", "invalid password packet size");
+	return NULL;
+}
+
+static enum result password_step(struct login *l, struct reader *in)
+{
+	struct reader body;
+	const char *password;
+	enum result r = next_response(l, in, "password", LOGIN_PASSWORD_MAX, &body);
+	bool is_right;
+
+	if (r != RES_OK)
+		return r;
+	password = read_password(l, &body);
+	if (!password)
+		return RES_OK;
+	is_right = l->state == LOGIN_MD5 ? credential_check_md5(l->credential, l->salt, password)
+					 : credential_check_plain(l->credential, password);
+	return is_right && !l->is_mock ? succeed(l) : fail_password(l, "wrong password");
+}
+
+static enum result take_client_first(struct login *l, struct reader first)
+{
+	uint32_t iterations = (uint32_t)l->snapshot->config->scram_iterations;
+	struct scram_secret secret;
+	enum result r;
+
+	if (l->is_mock || !credential_verifier(l->credential, iterations, &secret))
+		scram_mock_secret(l->who.user, iterations, &secret);
+	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
+	r = scram_server_first(&l->scram, first, &secret, l->is_mock, &l->out);
+	explicit_bzero(&secret, sizeof(secret));
+	if (r != RES_OK) {
+		l->out.len = l->out.msg_start; /* takes the begun message back */
+		return fail(l, "08P01", "malformed SCRAM message");
+	}
+	msg_end(&l->out);
+	set_state(l, LOGIN_SASL_FINAL);
+	return RES_OK;
+}
+
+/* A client may name the mechanism first and speak only after an empty challenge. */
+static enum result ask_for_client_first(struct login *l)
+{
+	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
+	msg_end(&l->out);
+	set_state(l, LOGIN_SASL_FIRST);
+	return RES_OK;
+}
+
+static enum result sasl_step(struct login *l, struct reader *in)
+{
+	struct reader body;
+	const char *mechanism;
+	const uint8_t *first;
+	uint32_t len;
+	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
+
+	if (r != RES_OK)
+		return r;
+	mechanism = read_cstring(&body);
+	len = read_u32(&body);
+	if (!body.bad && strcmp(mechanism, MECHANISM) != 0)
+		return fail(l, "08P01", "client selected an invalid SASL authentication mechanism");
+	if (!body.bad && len == UINT32_MAX && reader_left(&body) == 0)
+		return ask_for_client_first(l);
+	first = read_bytes(&body, len);
+	if (body.bad || reader_left(&body) > 0)
+		return fail(l, "08P01", "invalid message format");
+	return take_client_first(l, reader_over(first, len));
+}
+
+static enum result sasl_first_step(struct login *l, struct reader *in)
+{
+	struct reader body;
+	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
+
+	return r == RES_OK ? take_client_first(l, body) : r;
+}
+
+static enum result sasl_final_step(struct login *l, struct reader *in)
+{
+	uint8_t client_key[SCRAM_KEY_SIZE] = { 0 };
+	struct reader body;
+	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
+
+	if (r != RES_OK)
+		return r;
+	begin_authentication(&l->out, AUTH_SASL_FINAL);
+	r = scram_server_final(&l->scram, body, &l->out, client_key);
+	if (r != RES_OK || l->is_mock) {
+		l->out.len = l->out.msg_start;
+		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
+							   : fail_password(l, "wrong password");
+	}
+	msg_end(&l->out);
+	if (credential_kind(l->credential) == SECRET_SCRAM)
+		credential_learn_client_key(l->credential, client_key);
+	explicit_bzero(client_key, sizeof(client_key));
+	return succeed(l);
+}
+
+static enum result (*const steps[LOGIN_FAILED + 1])(struct login *, struct reader *) = {
+	[LOGIN_STARTUP] = startup_step,	    [LOGIN_CLEARTEXT] = password_step,
+	[LOGIN_MD5] = password_step,	    [LOGIN_SASL] = sasl_step,
+	[LOGIN_SASL_FIRST] = sasl_first_step, [LOGIN_SASL_FINAL] = sasl_final_step,
+};
+
+size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
+{
+	struct reader in = reader_over(bytes, len);
+
+	while (steps[l->state] && steps[l->state](l, &in) != RES_MORE)
+		;
+	return len - reader_left(&in);
+}
+
+struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since)
+{
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	struct newcomer *n = xcalloc(1, sizeof(*n));
+
+	ASSERT(l->state == LOGIN_DONE && l->packet);
+	n->id = l->who.id;
+	n->fd = fd;
+	n->peer = l->peer;
+	n->database = xstrdup(l->who.database);
+	n->user = xstrdup(l->who.user);
+	n->server_user = xstrdup(db && db->user ? db->user : l->who.user);
+	n->settings = l->settings;
+	n->credential = credential_ref(db && db->user ? snapshot_server_credential(l->snapshot, db, l->who.user) : l->credential);
+	n->greeting = l->out;
+	n->early = *early;
+	n->early_len = early_len;
+	n->since = since;
+	n->is_admin = l->is_console;
+	n->may_admin = l->is_console && may_admin(l);
+	n->is_counted = l->is_counted;
+	l->settings = NULL;
+	l->out = (struct writer){ 0 };
+	l->is_counted = false;
+	*early = NULL;
+	return n;
+}

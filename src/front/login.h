@@ -1,0 +1,81 @@
+/*
+ * login.h - a client's life between accept and handoff, as a machine over bytes: no socket, no clock, no thread.
+ *
+ * Bytes go in by login_feed(), what the client is to be sent collects in out. The caller sends and empties out while the login
+ * goes on. In LOGIN_DONE out is the greeting, which goes with the newcomer; in LOGIN_FAILED it is the last word, or empty where
+ * the peer doesn't speak our protocol.
+ *
+ * Secrecy:   an unknown user, one without a fitting secret and a wrong password get the same exchange and the same error; an unknown
+ *            database is told only after the right password. The cause is in the log.
+ * Limits:    a startup packet up to STARTUP_MAX, a password message up to LOGIN_PASSWORD_MAX; longer ones are refused by their
+ *            header, so a caller never holds more than that.
+ * Places:    count_client() is asked once, last, after the password; login_free() gives the place back unless a newcomer took it along.
+ * Ownership: holds a reference to the snapshot that it began with; env is borrowed for life.
+ * Errors:    are messages to the client; see the state. Threads: one.
+ * Source:    PostgreSQL's manual, "Start-up", "SASL Authentication"; src/backend/postmaster/postmaster.c and libpq/auth.c for texts.
+ */
+#ifndef PGWEIR_LOGIN_H
+#define PGWEIR_LOGIN_H
+
+#include "auth/snapshot.h"
+#include "base/log.h"
+#include "session/newcomer.h"
+
+#define LOGIN_PASSWORD_MAX 65536
+
+enum login_state {
+	LOGIN_STARTUP,	  /* waits for a startup packet; refused encryption requests come back here */
+	LOGIN_CLEARTEXT,  /* asked for the password itself */
+	LOGIN_MD5,	  /* asked for its MD5 with our salt */
+	LOGIN_SASL,	  /* offered SCRAM-SHA-256: waits for SASLInitialResponse */
+	LOGIN_SASL_FIRST, /* that one was empty: waits for the client's first SCRAM message */
+	LOGIN_SASL_FINAL, /* waits for the client's proof */
+	LOGIN_DONE,	  /* logged in: login_newcomer() */
+	LOGIN_CANCEL,	  /* it was a CancelRequest: cancel_pid, cancel_secret */
+	LOGIN_FAILED,	  /* out holds a FATAL, or nothing: send it and close */
+};
+
+struct login_env {
+	void *ctx;
+	bool (*count_client)(void *ctx, const char *database, const char *user, const char **why); /* false: why is the message */
+	void (*uncount_client)(void *ctx, const char *database, const char *user);
+	bool is_console_only; /* shutting down: only console logins get in */
+};
+
+struct login {
+	enum login_state state;
+	const struct login_env *env;
+	struct snapshot *snapshot;
+	struct log_who who; /* user and database point into packet */
+	struct address peer;
+	char addr[ADDRESS_TEXT_MAX];
+	uint8_t *packet; /* the StartupMessage */
+	size_t packet_len;
+	struct credential *credential; /* what the client is checked against: its own, or a random one if is_mock */
+	struct scram scram;
+	const char *cause; /* why a mock, for the log */
+	uint8_t salt[4];
+	struct settings *settings;
+	struct writer out;
+	uint32_t cancel_pid, cancel_secret;
+	bool is_own_uid; /* on our Unix socket by this process's own user */
+	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted;
+};
+
+void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id, const struct address *peer,
+		bool is_own_uid);
+void login_free(struct login *l); /* what it holds; the struct is the caller's */
+
+/* Takes whole messages; yields how many bytes. The rest is to come again with more behind it, or, in LOGIN_DONE, is the client's first query. */
+size_t login_feed(struct login *l, const uint8_t *bytes, size_t len);
+void login_fail(struct login *l, const char *sqlstate, const char *message); /* from outside: timeout, shutdown. Not once it's over */
+
+/* In LOGIN_DONE, once: fd and early, of which *early is moved, are the caller's to give. */
+struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since);
+
+static inline bool login_is_over(const struct login *l)
+{
+	return l->state >= LOGIN_DONE;
+}
+
+#endif

@@ -1,0 +1,764 @@
+#include "pool/pool.h"
+
+#include "pool/server.h"
+#include "wire/msg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
+#define UNUSED_POOL_TTL (60 * USEC_PER_SEC)
+#define EVICT_EVERY (20 * USEC_PER_MSEC)
+
+static struct worker_view *view(const struct pool *p, int worker)
+{
+	return &p->shared->views[worker];
+}
+
+static struct worker_view *own_view(const struct pool *p)
+{
+	return view(p, p->worker->index);
+}
+
+static struct waiter *first_waiter(const struct pool *p)
+{
+	struct list_node *n = list_first(&p->waiting);
+
+	return n ? CONTAINER_OF(n, struct waiter, node) : NULL;
+}
+
+/* Publish first, then look at the others: see shared.h. */
+static void publish_waiting(struct pool *p)
+{
+	struct waiter *first = first_waiter(p);
+
+	atomic_store(&own_view(p)->waiting, (unsigned)p->waiting.count);
+	atomic_store(&own_view(p)->oldest, first ? first->since : 0);
+}
+
+static void publish_idle(struct pool *p)
+{
+	atomic_store(&own_view(p)->idle, (unsigned)p->idle.count);
+}
+
+/* ---- making and configuring ---- */
+
+static char *fingerprint(const struct config_database *db)
+{
+	return db ? xasprintf("%s|%d|%s|%s|%s", db->host ? db->host : "", db->port, db->dbname ? db->dbname : "",
+			      db->user ? db->user : "", db->connect_query ? db->connect_query : "")
+		  : NULL;
+}
+
+static void close_all(struct pool *p, const char *reason)
+{
+	LIST_FOREACH(&p->idle, n, next)
+		server_close(CONTAINER_OF(n, struct server, node), reason);
+	LIST_FOREACH(&p->servers, n, next)
+		server_close_when_free(CONTAINER_OF(n, struct server, node), reason);
+}
+
+void pool_configure(struct pool *p)
+{
+	const struct config *c = p->worker->config;
+	char *print;
+
+	p->database = config_database(c, p->shared->database);
+	p->user = config_user(c, p->shared->user);
+	p->limits.pool = config_pool_size(c, p->database, p->user);
+	p->limits.database = config_max_db_connections(c, p->database);
+	p->limits.user = config_max_user_connections(c, p->user);
+	p->reserve = config_reserve_pool_size(c, p->database, p->user);
+	p->min_size = MIN(config_min_pool_size(c, p->database), p->limits.pool);
+	p->mode = config_pool_mode(c, p->database, p->user);
+	p->query_wait_timeout = config_query_wait_timeout(c, p->database, p->user);
+	p->server_lifetime = config_server_lifetime(c, p->database);
+	print = fingerprint(p->database);
+	if (p->fingerprint && !str_equal(print, p->fingerprint))
+		close_all(p, p->database ? "database configuration changed" : "database removed");
+	free(p->fingerprint);
+	p->fingerprint = print ? print : xstrdup("");
+	if (p->database && p->database->user)
+		pool_set_credential(p, snapshot_database_credential(p->worker->snapshot, p->database));
+}
+
+struct pool *pool_get(struct worker *w, const char *database, const char *user)
+{
+	struct pool_shared *shared = registry_pool(w->registry, database, user);
+	struct pool *p;
+
+	ASSERT_ON_WORKER(w);
+	HASH_FIND_PTR(w->pools, &shared, p);
+	if (p) {
+		registry_drop_pool(w->registry, &shared);
+		return p;
+	}
+	p = xcalloc(1, sizeof(*p));
+	p->worker = w;
+	p->shared = shared;
+	list_init(&p->idle);
+	list_init(&p->servers);
+	list_init(&p->waiting);
+	list_init(&p->greeting);
+	HASH_ADD_PTR(w->pools, shared, p);
+	pool_configure(p);
+	return p;
+}
+
+void pool_free(struct pool *p)
+{
+	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->idle.count && !p->servers.count);
+	HASH_DEL(p->worker->pools, p);
+	credential_unref(&p->credential);
+	registry_drop_pool(p->worker->registry, &p->shared);
+	free(p->fingerprint);
+	free(p);
+}
+
+void pool_set_credential(struct pool *p, struct credential *c)
+{
+	if (c == p->credential)
+		return;
+	credential_unref(&p->credential);
+	p->credential = c ? credential_ref(c) : NULL;
+}
+
+/* ---- waiting ---- */
+
+static void leave_queue(struct pool *p, struct waiter *w)
+{
+	struct list *l = w->is_greeting ? &p->greeting : &p->waiting;
+
+	list_remove(l, &w->node);
+	worker_count_waiting(p->worker, -1);
+	if (w->is_greeting)
+		return;
+	atomic_fetch_sub(&p->shared->waiting, 1);
+	publish_waiting(p);
+}
+
+void pool_withdraw(struct pool *p, struct waiter *w)
+{
+	if (list_is_linked(&w->node))
+		leave_queue(p, w);
+}
+
+static void refuse(struct pool *p, struct waiter *w, const struct error_info *e)
+{
+	leave_queue(p, w);
+	w->ops->refused(w, e);
+}
+
+static const struct error_info *queue_error(struct pool *p, struct error_info *e, char *detail, size_t size, const char *message)
+{
+	snprintf(detail, size, "%u clients wait for this pool, %d of %d server connections are open.",
+		 (unsigned)atomic_load(&p->shared->waiting), atomic_load(&p->shared->servers), p->limits.pool);
+	*e = (struct error_info){ .severity = p->worker->config->query_wait_timeout_action == TIMEOUT_DISCONNECT ? "FATAL" : "ERROR",
+				  .sqlstate = "53300",
+				  .message = message,
+				  .detail = detail,
+				  .hint = "Retry on the same connection, or raise default_pool_size if PostgreSQL can bear it." };
+	return e;
+}
+
+static void refuse_late(struct pool *p, struct waiter *w)
+{
+	struct error_info e;
+	char detail[256], failing[LOGIN_ERROR_MAX + 64], sqlstate[6], message[LOGIN_ERROR_MAX];
+	bool is_final;
+
+	queue_error(p, &e, detail, sizeof(detail), "query_wait_timeout: no server connection became available in time");
+	if (shared_login_error(p->shared, sqlstate, message, &is_final)) {
+		snprintf(failing, sizeof(failing), "The login to the server has been failing: %s", message);
+		e.detail = failing;
+		e.hint = NULL;
+		if (w->is_greeting)
+			e.sqlstate = sqlstate;
+	}
+	if (w->is_greeting)
+		e.severity = "FATAL";
+	refuse(p, w, &e);
+}
+
+static void refuse_with_login_error(struct waiter *w, const char *sqlstate, const char *message)
+{
+	struct error_info e = { .severity = w->is_greeting ? "FATAL" : "ERROR", .sqlstate = sqlstate, .message = message };
+
+	w->ops->refused(w, &e);
+}
+
+/* The login error of a moment ago, if it is one that waiting won't mend and it isn't time yet to try again. */
+static bool refuse_by_last_error(struct pool *p, struct waiter *w)
+{
+	usec_t next_try = atomic_load(&p->shared->next_try);
+	char sqlstate[6], message[LOGIN_ERROR_MAX];
+	bool is_final;
+
+	if (!next_try || p->worker->loop.now >= next_try || atomic_load(&p->shared->servers) > 0)
+		return false;
+	if (!shared_login_error(p->shared, sqlstate, message, &is_final) || !is_final)
+		return false;
+	refuse_with_login_error(w, sqlstate, message);
+	return true;
+}
+
+/* ---- idle servers ---- */
+
+static struct server *idle_at(struct list_node *n)
+{
+	return n ? CONTAINER_OF(n, struct server, node) : NULL;
+}
+
+static bool needs_test(const struct pool *p, const struct server *s)
+{
+	const struct config *c = p->worker->config;
+
+	return c->server_check_delay && *c->server_check_query && p->worker->loop.now - s->used_at > c->server_check_delay;
+}
+
+static void start_test(struct pool *p, struct server *s)
+{
+	const char *query = p->worker->config->server_check_query;
+
+	list_push_back(&p->servers, &s->node);
+	server_set_state(s, SERVER_TESTING);
+	p->n_testing++;
+	s->deadline = p->worker->loop.now + p->worker->config->server_connect_timeout;
+	server_query(s, strcmp(query, "<empty>") == 0 ? "" : query);
+	worker_tick_fast(p->worker);
+}
+
+/* An idle server, best with the settings that are wanted. One that has been idle for long is tested first. */
+static struct server *take_idle(struct pool *p, const struct settings *wants)
+{
+	struct list_node *n = p->worker->config->server_round_robin ? list_last(&p->idle) : list_first(&p->idle);
+	struct server *best = idle_at(n);
+	int depth = 0;
+
+	if (!best)
+		return NULL;
+	for (; n && depth < PREFER_DEPTH && !p->worker->config->server_round_robin; n = list_next(&p->idle, n), depth++) {
+		if (settings_same(idle_at(n)->settings, wants)) {
+			best = idle_at(n);
+			break;
+		}
+	}
+	list_remove(&p->idle, &best->node);
+	publish_idle(p);
+	if (!needs_test(p, best))
+		return best;
+	start_test(p, best);
+	return NULL;
+}
+
+/* ---- lending to other workers ---- */
+
+static bool wants_server(const struct pool *p, int worker)
+{
+	return atomic_load(&view(p, worker)->waiting) > atomic_load(&view(p, worker)->incoming);
+}
+
+/* The other worker with the longest waiting client; -1 if nobody waits elsewhere. */
+static int oldest_elsewhere(const struct pool *p, usec_t *since)
+{
+	int best = -1;
+
+	if (p->worker->n_workers == 1)
+		return -1;
+	for (int i = 0; i < p->worker->n_workers; i++) {
+		usec_t oldest = i == p->worker->index ? 0 : atomic_load(&view(p, i)->oldest);
+
+		if (oldest && (best < 0 || oldest < *since) && wants_server(p, i)) {
+			best = i;
+			*since = oldest;
+		}
+	}
+	return best;
+}
+
+static void move_server(struct pool *p, struct server *s, int to)
+{
+	server_set_state(s, SERVER_MOVING);
+	s->move_to = to;
+	atomic_fetch_add(&view(p, to)->incoming, 1);
+	list_push_back(&p->worker->moving, &s->node);
+}
+
+static void deliver_server(struct message *m, void *owner)
+{
+	struct server *s = CONTAINER_OF(m, struct server, message);
+	struct worker *w = owner;
+	struct pool_shared *shared = s->moving_pool;
+	struct pool *p = pool_get(w, shared->database, shared->user);
+
+	s->moving_pool = NULL;
+	atomic_fetch_sub(&shared->views[w->index].incoming, 1);
+	registry_drop_pool(w->registry, &shared);
+	pool_adopt_server(p, &s);
+}
+
+static void discard_server(struct message *m)
+{
+	struct server *s = CONTAINER_OF(m, struct server, message);
+
+	/* Only when everything ends: the receiver is gone, its registry isn't. */
+	s->pool = NULL;
+	server_close(s, "pgweir is shutting down");
+}
+
+void pool_send_moving(struct worker *w)
+{
+	struct list_node *n;
+
+	while ((n = list_pop_front(&w->moving))) {
+		struct server *s = CONTAINER_OF(n, struct server, node);
+
+		s->moving_pool = registry_ref_pool(w->registry, s->pool->shared);
+		s->pool = NULL;
+		stream_detach(&s->stream);
+		s->message.deliver = deliver_server;
+		s->message.discard = discard_server;
+		mailbox_post(&w->peers[s->move_to]->loop.mailbox, &s->message);
+	}
+}
+
+void pool_adopt_server(struct pool *p, struct server **sp)
+{
+	struct server *s = *sp;
+
+	*sp = NULL;
+	s->pool = p;
+	stream_attach(&s->stream, &p->worker->loop);
+	server_set_state(s, SERVER_IDLE);
+	if (!p->database || !str_equal(s->fingerprint, p->fingerprint))
+		s->close_reason = "database configuration changed";
+	pool_put_server(p, &s);
+}
+
+struct lend_request {
+	struct message message;
+	struct pool_shared *shared; /* a reference */
+	struct registry *registry;
+	int to;
+};
+
+static void discard_lend(struct message *m)
+{
+	struct lend_request *r = CONTAINER_OF(m, struct lend_request, message);
+
+	registry_drop_pool(r->registry, &r->shared);
+	free(r);
+}
+
+static void deliver_lend(struct message *m, void *owner)
+{
+	struct lend_request *r = CONTAINER_OF(m, struct lend_request, message);
+	struct worker *w = owner;
+	struct pool *p;
+
+	HASH_FIND_PTR(w->pools, &r->shared, p);
+	if (p && !p->is_paused && !list_is_empty(&p->idle) && wants_server(p, r->to)) {
+		struct server *s = idle_at(list_pop_front(&p->idle));
+
+		publish_idle(p);
+		move_server(p, s, r->to);
+	}
+	discard_lend(m);
+}
+
+static void ask_elsewhere(struct pool *p, size_t n)
+{
+	for (int i = 0; i < p->worker->n_workers && n > 0; i++) {
+		struct lend_request *r;
+
+		if (i == p->worker->index || !atomic_load(&view(p, i)->idle))
+			continue;
+		r = xcalloc(1, sizeof(*r));
+		r->message.deliver = deliver_lend;
+		r->message.discard = discard_lend;
+		r->registry = p->worker->registry;
+		r->shared = registry_ref_pool(r->registry, p->shared);
+		r->to = p->worker->index;
+		mailbox_post(&p->worker->peers[i]->loop.mailbox, &r->message);
+		n--;
+	}
+}
+
+/* ---- granting ---- */
+
+static void grant(struct pool *p, struct server *s)
+{
+	struct waiter *w = first_waiter(p);
+
+	leave_queue(p, w);
+	p->counters.wait_time += p->worker->loop.now - w->since;
+	w->ops->granted(w, &s);
+}
+
+static const char *reason_to_close(const struct pool *p, const struct server *s)
+{
+	if (s->close_reason)
+		return s->close_reason;
+	if (!p->database)
+		return "database removed";
+	if (p->server_lifetime == 0 || p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter)
+		return "server lifetime over";
+	if (atomic_load(&p->shared->servers) > p->limits.pool + p->reserve)
+		return "pool is smaller now";
+	return NULL;
+}
+
+void pool_put_server(struct pool *p, struct server **sp)
+{
+	struct server *s = *sp;
+	struct waiter *first = first_waiter(p);
+	const char *reason = reason_to_close(p, s);
+	usec_t since = 0;
+	int elsewhere;
+
+	*sp = NULL;
+	ASSERT_ON_WORKER(p->worker);
+	ASSERT(s->state == SERVER_IDLE && pending_is_idle(&s->pending) && !list_is_linked(&s->node));
+	s->used_at = p->worker->loop.now;
+	if (reason) {
+		server_close(s, reason);
+		return;
+	}
+	if (p->is_paused) {
+		server_close(s, "paused");
+		return;
+	}
+	elsewhere = oldest_elsewhere(p, &since);
+	if (first && !(elsewhere >= 0 && since + p->worker->config->handoff_tolerance < first->since)) {
+		grant(p, s);
+		return;
+	}
+	if (elsewhere < 0) {
+		list_push_front(&p->idle, &s->node);
+		publish_idle(p);
+		elsewhere = oldest_elsewhere(p, &since); /* again, now that the others can see it */
+		if (elsewhere < 0)
+			return;
+		list_remove(&p->idle, &s->node);
+		publish_idle(p);
+	}
+	move_server(p, s, elsewhere);
+}
+
+/* ---- opening servers ---- */
+
+/* Another pool under the same limit of a database or user may have an idle server to spare. */
+static bool evict_here(struct pool *p, enum slot_result full)
+{
+	struct pool *other, *next;
+
+	HASH_ITER(hh, p->worker->pools, other, next) {
+		bool is_same = full == SLOT_DATABASE_FULL ? other->shared->by_database == p->shared->by_database
+							  : other->shared->by_user == p->shared->by_user;
+		struct list_node *n = list_last(&other->idle);
+
+		if (other == p || !is_same || !n || atomic_load(&other->shared->servers) <= other->min_size)
+			continue;
+		server_close(idle_at(n), "evicted for another pool");
+		return true;
+	}
+	return false;
+}
+
+struct evict_request {
+	struct message message;
+	struct registry *registry;
+	struct pool_shared *shared; /* a reference */
+	enum slot_result full;
+};
+
+static void discard_evict(struct message *m)
+{
+	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
+
+	registry_drop_pool(r->registry, &r->shared);
+	free(r);
+}
+
+static void deliver_evict(struct message *m, void *owner)
+{
+	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
+	struct worker *w = owner;
+
+	evict_here(pool_get(w, r->shared->database, r->shared->user), r->full);
+	discard_evict(m);
+}
+
+static void evict_elsewhere(struct pool *p, enum slot_result full)
+{
+	if (p->worker->loop.now - p->evict_asked < EVICT_EVERY)
+		return;
+	p->evict_asked = p->worker->loop.now;
+	for (int i = 0; i < p->worker->n_workers; i++) {
+		struct evict_request *r;
+
+		if (i == p->worker->index)
+			continue;
+		r = xcalloc(1, sizeof(*r));
+		r->message.deliver = deliver_evict;
+		r->message.discard = discard_evict;
+		r->registry = p->worker->registry;
+		r->shared = registry_ref_pool(r->registry, p->shared);
+		r->full = full;
+		mailbox_post(&p->worker->peers[i]->loop.mailbox, &r->message);
+	}
+}
+
+static bool take_slot(struct pool *p)
+{
+	struct slot_limits limits = p->limits;
+	struct waiter *first = first_waiter(p);
+	enum slot_result full;
+
+	if (p->reserve && first && p->worker->loop.now - first->since >= p->worker->config->reserve_pool_timeout)
+		limits.pool += p->reserve;
+	full = slot_take(p->shared, &limits);
+	if (full == SLOT_DATABASE_FULL || full == SLOT_USER_FULL) {
+		if (evict_here(p, full))
+			full = slot_take(p->shared, &limits);
+		else
+			evict_elsewhere(p, full);
+	}
+	return full == SLOT_TAKEN;
+}
+
+/* Opens one server if nothing speaks against it. After a failure a single login finds out whether the server is back. */
+static bool open_one(struct pool *p)
+{
+	usec_t next_try = atomic_load(&p->shared->next_try);
+	int at_once = next_try ? 1 : p->worker->config->server_connect_concurrency;
+
+	if (!p->database || (next_try && p->worker->loop.now < next_try))
+		return false;
+	if (!take_one(&p->shared->by_database->logins, at_once))
+		return false;
+	if (!take_slot(p)) {
+		atomic_fetch_sub(&p->shared->by_database->logins, 1);
+		return false;
+	}
+	server_open(p);
+	return true;
+}
+
+void pool_kick(struct pool *p)
+{
+	size_t coming, want;
+	struct server *s;
+
+	if (p->is_paused)
+		return;
+	while (first_waiter(p) && (s = take_idle(p, first_waiter(p)->wants)))
+		grant(p, s);
+	want = MAX(p->waiting.count, p->greeting.count ? 1 : 0);
+	coming = p->n_login + p->n_testing;
+	while (coming < want && open_one(p))
+		coming = p->n_login + p->n_testing;
+	if (p->n_login + p->n_testing < p->waiting.count && p->worker->n_workers > 1)
+		ask_elsewhere(p, p->waiting.count - p->n_login - p->n_testing);
+}
+
+static void greet_all(struct pool *p)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&p->greeting))) {
+		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
+		struct server *none = NULL;
+
+		leave_queue(p, w);
+		w->ops->granted(w, &none);
+	}
+}
+
+void pool_look(struct pool *p)
+{
+	if (p->greeting.count) {
+		struct settings *reported = shared_reported(p->shared);
+
+		if (reported)
+			greet_all(p);
+		settings_unref(&reported);
+	}
+	if (p->waiting.count || p->greeting.count)
+		pool_kick(p);
+}
+
+struct server *pool_request(struct pool *p, struct waiter *w)
+{
+	const struct config *c = p->worker->config;
+	struct server *s;
+
+	ASSERT_ON_WORKER(p->worker);
+	w->since = p->worker->loop.now;
+	w->is_greeting = false;
+	p->counters.server_assignments++;
+	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants)))
+		return s;
+	if (!p->is_paused && refuse_by_last_error(p, w))
+		return NULL;
+	if (!take_one(&p->shared->waiting, c->max_waiting_clients)) {
+		struct error_info e;
+		char detail[256];
+
+		w->ops->refused(w, queue_error(p, &e, detail, sizeof(detail), "too many clients are waiting (max_waiting_clients)"));
+		return NULL;
+	}
+	w->deadline = p->query_wait_timeout ? w->since + p->query_wait_timeout : 0;
+	list_push_back(&p->waiting, &w->node);
+	worker_count_waiting(p->worker, 1);
+	publish_waiting(p);
+	worker_tick_fast(p->worker);
+	pool_kick(p);
+	return NULL;
+}
+
+void pool_request_greeting(struct pool *p, struct waiter *w)
+{
+	w->since = p->worker->loop.now;
+	w->is_greeting = true;
+	if (refuse_by_last_error(p, w))
+		return;
+	list_push_back(&p->greeting, &w->node);
+	worker_count_waiting(p->worker, 1);
+	worker_tick_fast(p->worker);
+	p->worker->must_look = true;
+}
+
+void pool_login_done(struct pool *p, struct server *s)
+{
+	shared_login_ok(p->shared, s->reported);
+	worker_look_again(p->worker);
+	if (p->greeting.count)
+		greet_all(p);
+	server_set_state(s, SERVER_IDLE);
+	list_remove(&p->servers, &s->node);
+	pool_put_server(p, &s);
+}
+
+void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final)
+{
+	struct worker *w = p->worker;
+	struct list_node *n;
+
+	shared_login_failed(p->shared, w->loop.now, w->config->server_login_retry, sqlstate, message, is_final);
+	if (!is_final)
+		return;
+	while ((n = list_first(&p->greeting)) || (n = list_first(&p->waiting))) {
+		struct waiter *waiter = CONTAINER_OF(n, struct waiter, node);
+
+		leave_queue(p, waiter);
+		refuse_with_login_error(waiter, sqlstate, message);
+	}
+	worker_look_again(w); /* the other workers' clients get it, too: by trying */
+}
+
+/* ---- time ---- */
+
+static void tick_waiting(struct pool *p, usec_t now)
+{
+	LIST_FOREACH(&p->waiting, n, next) {
+		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
+
+		if (!w->deadline || now < w->deadline)
+			break; /* all have the same timeout, so the order of arrival is that of the deadlines */
+		refuse_late(p, w);
+	}
+	LIST_FOREACH(&p->greeting, n, next) {
+		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
+
+		if (w->deadline && now >= w->deadline)
+			refuse_late(p, w);
+	}
+}
+
+static void tick_idle(struct pool *p, usec_t now)
+{
+	usec_t timeout = p->worker->config->server_idle_timeout;
+
+	LIST_FOREACH(&p->idle, n, next) {
+		struct server *s = idle_at(n);
+		const char *reason = reason_to_close(p, s);
+
+		if (!reason && timeout && now - s->used_at > timeout && atomic_load(&p->shared->servers) > p->min_size)
+			reason = "server idle timeout";
+		if (reason)
+			server_close(s, reason);
+	}
+	publish_idle(p);
+}
+
+/* A pool without clients is one worker's affair; with clients it is theirs who have them. */
+static bool minds_minimum(const struct pool *p)
+{
+	bool is_mine = hash64(p->shared->database, strlen(p->shared->database)) % (unsigned)p->worker->n_workers ==
+		       (unsigned)p->worker->index;
+
+	return p->n_clients > 0 || (is_mine && p->database->user);
+}
+
+static void tick_minimum(struct pool *p)
+{
+	if (!p->min_size || p->is_paused || p->is_disabled || !p->database || !minds_minimum(p))
+		return;
+	while (atomic_load(&p->shared->servers) < p->min_size && open_one(p))
+		;
+}
+
+static bool is_unused(const struct pool *p)
+{
+	return !p->n_clients && !p->waiting.count && !p->greeting.count && !p->idle.count && !p->servers.count &&
+	       !(p->database && p->database->user && p->min_size) && !p->is_paused;
+}
+
+void pool_tick(struct pool *p)
+{
+	usec_t now = p->worker->loop.now;
+
+	tick_waiting(p, now);
+	LIST_FOREACH(&p->servers, n, next)
+		server_tick(CONTAINER_OF(n, struct server, node), now);
+	tick_idle(p, now);
+	tick_minimum(p);
+	if (p->waiting.count || p->greeting.count)
+		pool_look(p);
+	if (p->waiting.count || p->greeting.count || p->servers.count)
+		p->worker->tick_every = MIN(p->worker->tick_every, 50 * USEC_PER_MSEC);
+	if (!is_unused(p)) {
+		p->unused_since = 0;
+	} else if (!p->unused_since) {
+		p->unused_since = now;
+	} else if (now - p->unused_since > UNUSED_POOL_TTL) {
+		pool_free(p);
+	}
+}
+
+/* ---- looking ---- */
+
+unsigned pool_count(const struct pool *p, int state)
+{
+	unsigned n = 0;
+
+	if (state == SERVER_IDLE)
+		return (unsigned)p->idle.count;
+	LIST_FOREACH(&p->servers, node, next)
+		n += CONTAINER_OF(node, struct server, node)->state == (enum server_state)state;
+	return n;
+}
+
+bool pool_is_drained(const struct pool *p)
+{
+	return atomic_load(&p->shared->servers) == 0; /* also none that is on its way between workers */
+}
+
+usec_t pool_oldest_wait(const struct pool *p, usec_t now)
+{
+	struct waiter *w = first_waiter(p);
+
+	return w && now > w->since ? now - w->since : 0;
+}

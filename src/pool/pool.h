@@ -1,0 +1,79 @@
+/*
+ * pool.h - one worker's part of a pool: servers of one (database, user), and the queue in which clients wait for them.
+ *
+ * Lending:   pool_request() gives an idle server at once or queues the waiter; a server that becomes free goes to the longest
+ *            waiting client, without passing through the idle list: the local head, unless another worker's oldest has
+ *            waited longer by more than handoff_tolerance. Then, or when nobody waits here, the server itself moves.
+ * Order:     first come, first served. A waiter leaves exactly once: granted, refused or withdrawn.
+ * Limits:    the pool's size and those of its database and user, exact over all workers (shared.h).
+ * Opening:   as many servers at once as clients wait, within server_connect_concurrency; after a failure with backoff.
+ * Ownership: a server belongs to the pool except while it is linked to a client; pool_put_server() gives it back.
+ * Threads:   its worker's.
+ */
+#ifndef PGWEIR_POOL_H
+#define PGWEIR_POOL_H
+
+#include "pool/worker.h"
+#include "stats/counters.h"
+
+struct server;
+struct waiter;
+
+struct waiter_ops {
+	void (*granted)(struct waiter *w, struct server **s); /* the server is SERVER_IDLE and in no list; it must be linked or put back */
+	void (*refused)(struct waiter *w, const struct error_info *e); /* e->severity FATAL: the client must go */
+};
+
+struct waiter { /* embedded in the client */
+	struct list_node node;
+	const struct waiter_ops *ops;
+	usec_t since, deadline; /* deadline 0: none */
+	const struct settings *wants;
+	bool is_greeting; /* doesn't want a server, only the pool's parameters */
+};
+
+struct pool {
+	UT_hash_handle hh;
+	struct worker *worker;
+	struct pool_shared *shared;
+	const struct config_database *database; /* NULL: removed by a reload */
+	const struct config_user *user;
+	struct credential *credential; /* for the server's login; NULL: none known */
+	struct slot_limits limits;     /* without the reserve */
+	int reserve, min_size;
+	enum pool_mode mode;
+	usec_t query_wait_timeout, server_lifetime;
+
+	struct list idle;     /* last in, first out */
+	struct list servers;  /* all others: in login, linked, cleaning, closing */
+	struct list waiting;  /* of struct waiter, oldest first */
+	struct list greeting; /* of struct waiter: newcomers for whom the pool's parameters aren't known yet */
+	unsigned n_login, n_testing; /* servers that will be free soon */
+	usec_t evict_asked;
+	unsigned n_clients;
+	char *fingerprint; /* of what decides where and as whom servers log in */
+	bool is_paused, is_disabled;
+	usec_t unused_since; /* 0: in use */
+	struct counters counters, last_period, averages;
+};
+
+struct pool *pool_get(struct worker *w, const char *database, const char *user);
+void pool_free(struct pool *p); /* nothing may be left in it */
+void pool_configure(struct pool *p); /* after a new snapshot */
+void pool_set_credential(struct pool *p, struct credential *c);
+struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
+void pool_request_greeting(struct pool *p, struct waiter *w);
+void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
+void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
+void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
+void pool_kick(struct pool *p); /* something changed: grant, open servers, ask other workers */
+void pool_tick(struct pool *p); /* deadlines, lifetimes, minimum size */
+void pool_look(struct pool *p); /* greets whom it can, then pool_kick() */
+void pool_send_moving(struct worker *w); /* at the end of a round */
+void pool_login_done(struct pool *p, struct server *s);
+void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final);
+unsigned pool_count(const struct pool *p, int state); /* servers in an enum server_state */
+bool pool_is_drained(const struct pool *p); /* no server is linked or being cleaned: PAUSE may answer */
+usec_t pool_oldest_wait(const struct pool *p, usec_t now);
+
+#endif

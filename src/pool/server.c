@@ -1,0 +1,677 @@
+#include "pool/server.h"
+
+#include "pool/cancel.h"
+#include "wire/msg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_NEEDED_MAX 65536		  /* a longer message is passed on unread */
+#define DRAIN_MAX (1024 * 1024)		  /* of answers that nobody wants */
+#define DRAIN_GRACE (1 * USEC_PER_SEC)	  /* .. or this long: then the query is cancelled */
+#define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
+#define DRAIN_LIMIT (10 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
+
+#define TO(s) (1u << (s))
+static const unsigned server_moves[SERVER_STATES] = { /* nothing leaves SERVER_CLOSING */
+	[SERVER_LOGIN] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
+	[SERVER_IDLE] = TO(SERVER_TESTING) | TO(SERVER_SYNCING) | TO(SERVER_ACTIVE) | TO(SERVER_MOVING) | TO(SERVER_CLOSING),
+	[SERVER_TESTING] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
+	[SERVER_SYNCING] = TO(SERVER_ACTIVE) | TO(SERVER_CLEANING) | TO(SERVER_CLOSING),
+	[SERVER_ACTIVE] = TO(SERVER_IDLE) | TO(SERVER_SYNCING) | TO(SERVER_CLEANING) | TO(SERVER_HELD) | TO(SERVER_CLOSING),
+	[SERVER_CLEANING] = TO(SERVER_IDLE) | TO(SERVER_HELD) | TO(SERVER_CLOSING),
+	[SERVER_HELD] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
+	[SERVER_MOVING] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
+};
+
+void server_set_state(struct server *s, enum server_state next)
+{
+	ASSERT(server_moves[s->state] & TO(next));
+	s->state = next;
+}
+
+const char *server_state_name(enum server_state s)
+{
+	static const char *const names[SERVER_STATES] = {
+		[SERVER_LOGIN] = "new",	    [SERVER_IDLE] = "idle",	[SERVER_TESTING] = "tested",
+		[SERVER_SYNCING] = "active", [SERVER_ACTIVE] = "active", [SERVER_CLEANING] = "used",
+		[SERVER_HELD] = "being_canceled", [SERVER_MOVING] = "idle", [SERVER_CLOSING] = "closing",
+	};
+
+	return names[s];
+}
+
+void server_describe(const struct server *s, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
+{
+	address_text(&s->address, addr);
+	*who = (struct log_who){ .kind = "server",
+				 .id = s->id,
+				 .database = s->pool ? s->pool->shared->database : NULL,
+				 .user = s->pool ? s->pool->shared->user : NULL,
+				 .addr = addr };
+}
+
+static struct worker *worker_of(const struct server *s)
+{
+	return s->pool->worker;
+}
+
+static usec_t now_of(const struct server *s)
+{
+	return s->pool->worker->loop.now;
+}
+
+/* ---- the pending queue's undo ---- */
+
+void server_note_free(struct prepared_note **np)
+{
+	struct prepared_note *n = *np;
+
+	*np = NULL;
+	if (!n)
+		return;
+	if (n->removes_name)
+		client_statement_free(&n->name);
+	free(n);
+}
+
+static void undo_parse(struct server *s, const struct prepared_note *note)
+{
+	if (!note)
+		s->has_unnamed = false;
+	else if (note->adds)
+		server_statements_remove(&s->statements, note->id);
+}
+
+/* The server skipped a request: what its sending had assumed isn't so. */
+static void on_drop(void *ctx, const struct pending_entry *e)
+{
+	struct server *s = ctx;
+	struct prepared_note *note = e->ref;
+
+	if (e->type == PEND_PARSE)
+		undo_parse(s, note);
+	if (note && note->removes)
+		server_statements_add(&s->statements, note->id);
+	if (s->link)
+		s->link->dropped(s, e);
+	server_note_free(&note);
+}
+
+/* ---- opening and closing ---- */
+
+static void free_server(struct doomed *d)
+{
+	struct server *s = CONTAINER_OF(d, struct server, doomed);
+
+	s->link = NULL;
+	pending_clear(&s->pending);
+	settings_unref(&s->settings);
+	settings_unref(&s->syncing);
+	settings_unref(&s->reported);
+	server_statements_clear(&s->statements);
+	server_login_free(s);
+	free(s->fingerprint);
+	free(s);
+}
+
+bool server_open(struct pool *p)
+{
+	struct server *s = xcalloc(1, sizeof(*s));
+
+	s->pool = p;
+	s->registry = p->worker->registry;
+	s->doomed.free = free_server;
+	s->state = SERVER_LOGIN;
+	s->id = registry_id(p->worker->registry);
+	s->stream.fd = -1;
+	s->fingerprint = xstrdup(p->fingerprint);
+	s->connected_at = p->worker->loop.now;
+	s->lifetime_jitter = p->server_lifetime ? hash64(&s->id, sizeof(s->id)) % (p->server_lifetime / 10 + 1) : 0;
+	s->deadline = s->connected_at + p->worker->config->server_connect_timeout;
+	pending_init(&s->pending, on_drop, s);
+	server_statements_init(&s->statements);
+	list_push_back(&p->servers, &s->node);
+	p->n_login++;
+	worker_tick_fast(p->worker);
+	server_login_start(s);
+	return s->state != SERVER_CLOSING;
+}
+
+static void forget_in_pool(struct server *s)
+{
+	struct pool *p = s->pool;
+
+	if (s->state == SERVER_LOGIN) {
+		p->n_login--;
+		atomic_fetch_sub(&p->shared->by_database->logins, 1);
+	}
+	if (s->state == SERVER_TESTING)
+		p->n_testing--;
+	if (s->state == SERVER_IDLE) {
+		list_remove(&p->idle, &s->node);
+		atomic_store(&p->shared->views[p->worker->index].idle, (unsigned)p->idle.count);
+	} else {
+		list_remove(&p->servers, &s->node);
+	}
+	slot_give_back(p->shared);
+	worker_look_again(p->worker);
+}
+
+void server_close(struct server *s, const char *reason)
+{
+	struct log_who who;
+	char addr[ADDRESS_TEXT_MAX];
+
+	if (s->state == SERVER_CLOSING)
+		return;
+	server_describe(s, &who, addr);
+	log_debug(&who, "closing because: %s", reason);
+	if (s->stream.fd >= 0 && s->state != SERVER_LOGIN && !s->is_cut && !stream_backlog(&s->stream))
+		stream_send_bytes(&s->stream, "X\0\0\0\4", 5);
+	stream_close(&s->stream);
+	if (s->cancel)
+		cancel_target_gone(s);
+	if (!s->pool) { /* on its way between workers when everything ended */
+		slot_give_back(s->moving_pool);
+		registry_drop_pool(s->registry, &s->moving_pool);
+		s->state = SERVER_CLOSING;
+		free_server(&s->doomed);
+		return;
+	}
+	forget_in_pool(s);
+	server_set_state(s, SERVER_CLOSING);
+	loop_doom(&worker_of(s)->loop, &s->doomed);
+}
+
+void server_close_when_free(struct server *s, const char *reason)
+{
+	if (s->state == SERVER_LOGIN || s->state == SERVER_IDLE || s->state == SERVER_TESTING)
+		server_close(s, reason);
+	else
+		s->close_reason = reason;
+}
+
+/* The server is gone: tell whoever uses it. */
+void server_lost(struct server *s, const char *sqlstate, const char *message)
+{
+	struct error_info e = { .severity = "ERROR", .sqlstate = sqlstate, .message = message };
+	const struct server_link *link = s->link;
+	struct log_who who;
+	char addr[ADDRESS_TEXT_MAX];
+
+	if (s->state == SERVER_CLOSING)
+		return;
+	if (s->state == SERVER_LOGIN) {
+		server_login_fail(s, sqlstate, message, false);
+		return;
+	}
+	server_describe(s, &who, addr);
+	if (s->state != SERVER_IDLE)
+		log_info(&who, "server connection lost: %s", message);
+	if (link && (s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING)) {
+		link->lost(s, &e); /* it looks at the pending queue, so before the close */
+		s->link = NULL;
+		s->client = NULL;
+	}
+	server_close(s, message);
+}
+
+static void desync(struct server *s, const char *what)
+{
+	server_lost(s, "08P01", what);
+}
+
+/* ---- walking the server's messages ---- */
+
+static bool needs_body(uint8_t type)
+{
+	switch (type) {
+	case MSG_READY_FOR_QUERY:
+	case MSG_COMMAND_COMPLETE:
+	case MSG_ERROR_RESPONSE:
+	case MSG_PARAMETER_STATUS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void take_parameter(struct server *s, struct reader r)
+{
+	const char *name = read_cstring(&r), *value = read_cstring(&r);
+
+	if (!r.bad && settings_put(&s->reported, name, value) != RES_OK)
+		s->close_reason = "too many parameters";
+}
+
+static void take_tag(struct server *s, struct reader r)
+{
+	const char *tag = read_cstring(&r);
+
+	if (tag[0] != 'D')
+		return;
+	if (strcmp(tag, "DISCARD ALL") == 0) {
+		server_statements_clear(&s->statements);
+		settings_unref(&s->settings);
+		s->has_unnamed = false;
+	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
+		server_statements_clear(&s->statements);
+	}
+}
+
+static void take_error(struct server *s, const struct server_message *m)
+{
+	struct error_info e;
+
+	if (!m->body)
+		return;
+	error_parse(reader_over(m->body, m->body_len), &e);
+	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 || m->verdict == PENDING_OURS) {
+		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
+		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
+		s->has_failed = true;
+	}
+	/* A statement whose result type has changed fails for ever under its name: prepare it anew at the next use. */
+	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) {
+		LIST_FOREACH(&s->statements.lru, n, next)
+			CONTAINER_OF(n, struct server_statement, lru_node)->is_stale = true;
+	}
+}
+
+static void take_note(struct server *s, const struct server_message *m)
+{
+	if (m->frame.type == MSG_PARAMETER_STATUS && m->body)
+		take_parameter(s, reader_over(m->body, m->body_len));
+	else if (m->frame.type == MSG_COMMAND_COMPLETE && m->body)
+		take_tag(s, reader_over(m->body, m->body_len));
+	else if (m->frame.type == MSG_ERROR_RESPONSE)
+		take_error(s, m);
+}
+
+/* One message whose header is here, and its body if it's needed. False: the server is gone. */
+static bool take_message(struct server *s, struct server_message *m, const struct server_walk *walk, void *ctx)
+{
+	uint8_t tx_status = m->body && m->body_len == 1 ? m->body[0] : 0;
+
+	m->verdict = pending_answer(&s->pending, m->frame.type, tx_status, &m->popped);
+	if (m->verdict == PENDING_DESYNC) {
+		desync(s, "unexpected message from the server");
+		return false;
+	}
+	take_note(s, m);
+	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
+		undo_parse(s, m->popped.ref);
+	s->body_pass = walk->message(s, m, ctx);
+	return s->state != SERVER_CLOSING;
+}
+
+size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
+{
+	size_t pos = 0;
+
+	while (pos < len) {
+		struct server_message m = { .body = NULL };
+		struct reader r = reader_over(bytes + pos, len - pos);
+		size_t n;
+
+		if (s->body_left) {
+			n = MIN(s->body_left, len - pos);
+			if (s->body_pass)
+				walk->slice(s, bytes + pos, n, ctx);
+			s->body_left -= n;
+			pos += n;
+			continue;
+		}
+		switch (frame_peek(&r, &m.frame)) {
+		case RES_OK:
+			break;
+		case RES_MORE:
+			return pos;
+		case RES_PROTOCOL: case RES_LIMIT: case RES_REFUSED: case RES_SYSTEM:
+			desync(s, "invalid message length from the server");
+			return len;
+		}
+		if (needs_body(m.frame.type) && m.frame.length <= BODY_NEEDED_MAX) {
+			if (m.frame.length > len - pos)
+				return pos;
+			m.body = bytes + pos + FRAME_HEADER_SIZE;
+			m.body_len = m.frame.length - FRAME_HEADER_SIZE;
+		}
+		if (!take_message(s, &m, walk, ctx))
+			return len;
+		n = MIN(m.frame.length, len - pos);
+		if (s->body_pass)
+			walk->slice(s, bytes + pos, n, ctx);
+		s->body_left = m.frame.length - n;
+		pos += n;
+	}
+	return pos;
+}
+
+/* ---- without a client: tests, settings, cleaning ---- */
+
+void server_query(struct server *s, const char *sql)
+{
+	struct writer w = { 0 };
+
+	write_query(&w, sql);
+	s->has_failed = false;
+	s->has_unnamed = false;
+	stream_send_bytes(&s->stream, w.data, w.len);
+	pending_sent(&s->pending, PEND_QUERY, true, 0, NULL);
+	writer_free(&w);
+}
+
+static void come_free(struct server *s)
+{
+	struct pool *p = s->pool;
+
+	list_remove(&p->servers, &s->node);
+	server_set_state(s, SERVER_IDLE);
+	s->client = NULL;
+	s->link = NULL;
+	pool_put_server(p, &s);
+}
+
+static void hold_or_free(struct server *s)
+{
+	if (!s->cancel) {
+		come_free(s);
+		return;
+	}
+	if (s->state != SERVER_HELD)
+		server_set_state(s, SERVER_HELD);
+	s->deadline = now_of(s) + worker_of(s)->config->cancel_wait_timeout;
+}
+
+static void send_sync(struct server *s)
+{
+	stream_send_bytes(&s->stream, "S\0\0\0\4", 5);
+	pending_sent(&s->pending, PEND_SYNC, true, 0, NULL);
+}
+
+static void send_copy_fail(struct server *s)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, MSG_COPY_FAIL);
+	write_cstring(&w, "client has gone");
+	msg_end(&w);
+	stream_send_bytes(&s->stream, w.data, w.len);
+	pending_sent(&s->pending, PEND_COPY_END, true, 0, NULL);
+	writer_free(&w);
+}
+
+static bool wants_reset(const struct server *s)
+{
+	const struct config *c = worker_of(s)->config;
+
+	return !s->is_reset && *c->server_reset_query && (s->pool->mode == POOL_SESSION || c->server_reset_query_always);
+}
+
+/* The client has gone: whatever it left behind, the next step towards a server as good as new. */
+static void clean(struct server *s)
+{
+	struct pending *p = &s->pending;
+
+	if (s->is_cut || s->close_reason || p->is_ambiguous) {
+		server_close(s, s->close_reason ? s->close_reason : "its client left in the middle of a message");
+	} else if (p->copy == COPY_IN) {
+		send_copy_fail(s);
+	} else if (p->is_batch_open && !p->is_skipping) {
+		/* Not Sync: that would commit what nobody said to commit. A ROLLBACK ends the implicit transaction, too. */
+		s->is_rolled_back = true;
+		server_query(s, "ROLLBACK");
+	} else if (p->is_skipping) {
+		send_sync(s);
+	} else if (p->count) {
+		return; /* answers are due */
+	} else if (p->tx_status != TX_IDLE) {
+		if (s->is_rolled_back && s->has_failed) {
+			server_close(s, "could not roll back");
+			return;
+		}
+		s->is_rolled_back = true;
+		server_query(s, "ROLLBACK");
+	} else if (s->is_reset && s->has_failed) {
+		server_close(s, "server_reset_query failed");
+	} else if (wants_reset(s)) {
+		s->is_reset = true;
+		server_query(s, worker_of(s)->config->server_reset_query);
+	} else {
+		hold_or_free(s);
+	}
+}
+
+static void finish_sync(struct server *s)
+{
+	struct error_info e = { .severity = "ERROR", .sqlstate = s->our_sqlstate, .message = s->our_message };
+
+	if (!s->has_failed) {
+		settings_unref(&s->settings);
+		s->settings = s->syncing;
+		s->syncing = NULL;
+		server_set_state(s, SERVER_ACTIVE);
+		s->link->synced(s, NULL);
+		return;
+	}
+	settings_unref(&s->syncing); /* one implicit transaction: all of it was rolled back, so s->settings still holds */
+	s->link->synced(s, &e);
+}
+
+static void finish_test(struct server *s)
+{
+	if (s->has_failed) {
+		server_close(s, "test query failed");
+		return;
+	}
+	s->pool->n_testing--;
+	come_free(s);
+}
+
+/* Whatever state it's in, nothing more is due: go on. */
+static void quiet_step(struct server *s)
+{
+	switch (s->state) {
+	case SERVER_CLEANING:
+		clean(s);
+		break;
+	case SERVER_SYNCING:
+		if (!s->pending.count)
+			finish_sync(s);
+		break;
+	case SERVER_TESTING:
+		if (!s->pending.count)
+			finish_test(s);
+		break;
+	case SERVER_LOGIN: case SERVER_IDLE: case SERVER_ACTIVE: case SERVER_HELD: case SERVER_MOVING: case SERVER_CLOSING:
+	case SERVER_STATES:
+		break;
+	}
+}
+
+static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
+{
+	struct prepared_note *note = m->popped.ref;
+	struct pending_entry local;
+
+	(void)ctx;
+	server_note_free(&note);
+	while (pending_pop_local(&s->pending, &local)) {
+		note = local.ref;
+		server_note_free(&note);
+	}
+	if (m->verdict == PENDING_FATAL)
+		server_lost(s, s->has_failed ? s->our_sqlstate : "08006", s->has_failed ? s->our_message : "server closed the connection");
+	return false;
+}
+
+static void quiet_slice(struct server *s, const uint8_t *bytes, size_t len, void *ctx)
+{
+	(void)s, (void)bytes, (void)len, (void)ctx; /* nothing is ever passed on */
+}
+
+static void cancel_drained(struct server *s)
+{
+	if (s->is_cancelling)
+		return;
+	s->is_cancelling = true;
+	s->deadline = now_of(s) + DRAIN_LIMIT;
+	cancel_start_own(s);
+}
+
+static size_t quiet_data(struct server *s, const uint8_t *bytes, size_t len)
+{
+	static const struct server_walk walk = { .message = quiet_message, .slice = quiet_slice };
+	size_t n = server_walk(s, bytes, len, &walk, NULL);
+
+	if (s->state == SERVER_CLOSING)
+		return len;
+	s->drained_bytes += n;
+	quiet_step(s);
+	if (s->state == SERVER_CLEANING && s->drained_bytes > DRAIN_MAX && s->pending.count)
+		cancel_drained(s);
+	return s->state == SERVER_CLOSING ? len : n;
+}
+
+/* ---- lending ---- */
+
+void server_link(struct server *s, void *client, const struct server_link *link)
+{
+	ASSERT(s->state == SERVER_IDLE && !list_is_linked(&s->node));
+	list_push_back(&s->pool->servers, &s->node);
+	s->client = client;
+	s->link = link;
+	s->lending++;
+	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->has_failed = false;
+	s->drained_bytes = 0;
+	s->request_at = s->xact_at = 0;
+}
+
+bool server_sync(struct server *s, struct settings *to)
+{
+	struct writer w = { 0 };
+
+	if (settings_same(s->settings, to)) {
+		server_set_state(s, SERVER_ACTIVE);
+		return true;
+	}
+	msg_begin(&w, MSG_QUERY);
+	settings_write_sql(&w, s->settings, to);
+	write_u8(&w, 0);
+	msg_end(&w);
+	server_set_state(s, SERVER_SYNCING);
+	settings_unref(&s->syncing);
+	s->syncing = settings_ref(to);
+	s->has_failed = false;
+	s->has_unnamed = false;
+	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	stream_send_bytes(&s->stream, w.data, w.len);
+	pending_sent(&s->pending, PEND_QUERY, true, 0, NULL);
+	writer_free(&w);
+	worker_tick_fast(worker_of(s));
+	return false;
+}
+
+bool server_may_release(struct server *s)
+{
+	return pending_is_idle(&s->pending) && !s->body_left && !s->is_cut && !s->pending.is_ambiguous;
+}
+
+void server_unlink(struct server *s, bool is_cut)
+{
+	s->is_cut = is_cut;
+	s->client = NULL;
+	s->link = NULL;
+	if (s->state == SERVER_CLOSING)
+		return;
+	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s)) {
+		hold_or_free(s);
+		return;
+	}
+	server_set_state(s, SERVER_CLEANING);
+	s->deadline = now_of(s) + (s->is_goodbye ? DRAIN_GOODBYE : DRAIN_GRACE);
+	worker_tick_fast(worker_of(s));
+	clean(s);
+}
+
+void server_cancel_done(struct server *s)
+{
+	s->cancel = NULL;
+	if (s->state == SERVER_HELD)
+		come_free(s);
+}
+
+/* ---- events ---- */
+
+static struct server *of_stream(struct stream *st)
+{
+	struct server *s = CONTAINER_OF(st, struct server, stream);
+
+	ASSERT_ON_WORKER(worker_of(s));
+	return s;
+}
+
+static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
+{
+	struct server *s = of_stream(st);
+
+	s->pool->counters.received += len;
+	if (s->state == SERVER_LOGIN)
+		return server_login_data(s, bytes, len);
+	if (s->state == SERVER_ACTIVE)
+		return s->link->data(s, bytes, len);
+	return quiet_data(s, bytes, len);
+}
+
+static void on_drained(struct stream *st)
+{
+	struct server *s = of_stream(st);
+
+	if (s->link)
+		s->link->drained(s);
+}
+
+static void on_closed(struct stream *st, enum stream_end why)
+{
+	struct server *s = of_stream(st);
+
+	if (s->has_failed) /* it said why before it went */
+		server_lost(s, s->our_sqlstate, s->our_message);
+	else
+		server_lost(s, "08006",
+		     why == STREAM_RESET && s->state == SERVER_LOGIN ? strerror(st->error)
+								     : "server closed the connection unexpectedly");
+}
+
+const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+
+void server_tick(struct server *s, usec_t now)
+{
+	if (!s->deadline || now < s->deadline)
+		return;
+	switch (s->state) {
+	case SERVER_LOGIN:
+		server_login_fail(s, "08006", "server_connect_timeout", false);
+		break;
+	case SERVER_TESTING:
+		server_close(s, "test query timed out");
+		break;
+	case SERVER_SYNCING:
+		server_lost(s, "08006", "server did not answer in time");
+		break;
+	case SERVER_CLEANING:
+		if (s->is_cancelling || !s->pending.count)
+			server_close(s, "cleaning took too long");
+		else
+			cancel_drained(s);
+		break;
+	case SERVER_HELD:
+		server_close(s, "cancel took too long");
+		break;
+	case SERVER_IDLE: case SERVER_ACTIVE: case SERVER_MOVING: case SERVER_CLOSING: case SERVER_STATES:
+		break;
+	}
+}

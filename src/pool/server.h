@@ -1,0 +1,142 @@
+/*
+ * server.h - a connection to PostgreSQL and its state machine.
+ *
+ * Between login and close a server is idle, lent to a client, or busy with our own clean-up. What it was sent and still owes is
+ * in its pending queue, whatever the state.
+ *
+ * Lending:   server_link() lends it; the link's functions are the way up to the session. server_unlink() takes it back: at once
+ *            if the release rule allows it, after cleaning otherwise. The rule is server_may_release(), row by row in tests/unit/test_server.c.
+ * Ownership: the pool's worker; a server moves to another worker only when idle (detached, by message).
+ * Errors:    a server that fails is closed; whoever uses it learns why through link->lost().
+ * Threads:   its worker's.
+ * Source:    PostgreSQL's manual, "Message Flow", "Terminating", "Canceling Requests in Progress".
+ */
+#ifndef PGWEIR_SERVER_H
+#define PGWEIR_SERVER_H
+
+#include "base/log.h"
+#include "net/address.h"
+#include "net/stream.h"
+#include "pool/pool.h"
+#include "state/pending.h"
+
+enum server_state {
+	SERVER_LOGIN,	 /* resolving, connecting, authenticating */
+	SERVER_IDLE,	 /* in its pool's idle list, or just on its way into a client's hands */
+	SERVER_TESTING,	 /* it was idle for long: server_check_query is on its way */
+	SERVER_SYNCING,	 /* lent, and the client's settings are being set */
+	SERVER_ACTIVE,	 /* lent */
+	SERVER_CLEANING, /* its client is gone: the rest of the answers, ROLLBACK, reset */
+	SERVER_HELD,	 /* clean, but a cancel is still on its way to it */
+	SERVER_MOVING,	 /* to another worker */
+	SERVER_CLOSING,	 /* freed when the round ends */
+	SERVER_STATES,
+};
+
+struct server_link { /* the session's side; called while SERVER_SYNCING or SERVER_ACTIVE */
+	size_t (*data)(struct server *s, const uint8_t *bytes, size_t len);
+	void (*drained)(struct server *s);
+	void (*synced)(struct server *s, const struct error_info *e); /* NULL: now SERVER_ACTIVE; else the settings were refused */
+	void (*lost)(struct server *s, const struct error_info *e);   /* the server is being closed: forget it */
+	void (*dropped)(struct server *s, const struct pending_entry *e); /* an error made the server skip it */
+};
+
+struct prepared_note { /* what a pending Parse or Close will have changed */
+	struct hash128 id;
+	bool adds, removes;		 /* the statement on the server */
+	bool adds_name, removes_name;	 /* of the client */
+	struct client_statement *name;	 /* removes_name: owned */
+};
+
+struct server_login;
+struct cancel;
+
+struct server {
+	struct stream stream;
+	struct doomed doomed;
+	struct message message; /* SERVER_MOVING */
+	int move_to;
+	struct pool_shared *moving_pool; /* a reference */
+	struct registry *registry;
+	struct list_node node; /* in pool->idle, pool->servers or worker->moving */
+	enum server_state state;
+	struct pool *pool;
+	uint64_t id;
+	void *client; /* struct client while lent */
+	const struct server_link *link;
+	uint64_t lending; /* counts the times it was lent: a cancel is for one of them */
+
+	struct pending pending;
+	size_t body_left; /* of a message from the server that we're in the middle of */
+	bool body_pass;	  /* .. and whether it goes on to the client */
+
+	struct settings *settings; /* what we have set */
+	struct settings *syncing;  /* .. and will have when our SET is answered */
+	struct settings *reported; /* by ParameterStatus */
+	struct server_statements statements;
+	struct hash128 unnamed; /* the unnamed statement, or what it will be */
+	bool has_unnamed;
+
+	bool has_failed; /* a query of ours got an error: kept in our_error */
+	bool is_reset;	 /* cleaning: server_reset_query has been sent */
+	bool is_rolled_back;
+	bool is_cut;	  /* half a message was sent: it can only be closed */
+	bool is_cancelling; /* cleaning: a cancel of our own was sent */
+	bool is_goodbye;  /* cleaning: the client said Terminate, so what it asked for may finish */
+	char *fingerprint; /* the pool's when it was opened */
+	usec_t lifetime_jitter;
+	const char *close_reason; /* set: close it when it comes free */
+	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX];
+	size_t drained_bytes;
+
+	uint32_t cancel_pid, cancel_secret;
+	bool has_cancel_key;
+	struct cancel *cancel; /* on its way to it */
+	struct address address;
+	struct server_login *login; /* SERVER_LOGIN only */
+	usec_t connected_at, used_at, request_at, xact_at, deadline;
+};
+
+bool server_open(struct pool *p); /* takes over a slot that has been taken; false: it couldn't even start, and the slot was given back */
+void server_close(struct server *s, const char *reason); /* idempotent; tells PostgreSQL if it can; frees the slot */
+void server_close_when_free(struct server *s, const char *reason);
+void server_set_state(struct server *s, enum server_state next);
+
+void server_link(struct server *s, void *client, const struct server_link *link);
+/* Brings its settings to `to`: true if nothing had to be done (it's SERVER_ACTIVE), else link->synced() will tell. */
+bool server_sync(struct server *s, struct settings *to);
+bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
+void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
+
+/* Sends our own query; its answers don't reach any client. */
+void server_query(struct server *s, const char *sql);
+
+/* Walks the messages in bytes; for each: verdict and bookkeeping of what concerns the server itself. */
+struct server_message {
+	struct frame frame;
+	const uint8_t *body; /* whole, or NULL where only the header counts */
+	size_t body_len;
+	enum pending_verdict verdict;
+	struct pending_entry popped;
+};
+struct server_walk {
+	bool (*message)(struct server *s, struct server_message *m, void *ctx); /* true: pass it on by slices */
+	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
+};
+size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx);
+void server_note_free(struct prepared_note **n);
+
+void server_tick(struct server *s, usec_t now);
+void server_cancel_done(struct server *s); /* s->cancel has ended */
+void server_lost(struct server *s, const char *sqlstate, const char *message);
+void server_describe(const struct server *s, struct log_who *who, char addr[ADDRESS_TEXT_MAX]);
+const char *server_state_name(enum server_state s); /* PgBouncer's names: active, idle, used, tested, new, active_cancel, being_canceled */
+
+extern const struct stream_ops server_stream_ops;
+/* server_login.c */
+void server_login_start(struct server *s);
+size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
+void server_login_free(struct server *s);
+void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
+
+#endif

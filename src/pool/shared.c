@@ -1,0 +1,256 @@
+#include "pool/shared.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_FIRST (100 * USEC_PER_MSEC)
+
+struct registry *registry_new(int n_workers)
+{
+	struct registry *r = xcalloc(1, sizeof(*r));
+
+	ASSERT(n_workers >= 1 && n_workers <= WORKERS_MAX);
+	r->n_workers = n_workers;
+	pthread_mutex_init(&r->lock, NULL);
+	atomic_store(&r->next_id, 1);
+	return r;
+}
+
+static void free_pool(struct registry *r, struct pool_shared *p);
+
+void registry_free(struct registry *r)
+{
+	struct pool_shared *p, *next;
+
+	HASH_ITER(hh, r->pools, p, next)
+		free_pool(r, p);
+	ASSERT(!r->databases && !r->users);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+uint64_t registry_id(struct registry *r)
+{
+	return atomic_fetch_add_explicit(&r->next_id, 1, memory_order_relaxed);
+}
+
+/* Under the lock. */
+static struct limit_shared *limit_get(struct limit_shared **table, const char *name)
+{
+	struct limit_shared *l;
+
+	HASH_FIND_STR(*table, name, l);
+	if (!l) {
+		l = xcalloc(1, sizeof(*l));
+		l->name = xstrdup(name);
+		HASH_ADD_KEYPTR(hh, *table, l->name, strlen(l->name), l);
+	}
+	l->refs++;
+	return l;
+}
+
+static void limit_drop(struct limit_shared **table, struct limit_shared *l)
+{
+	if (--l->refs)
+		return;
+	HASH_DEL(*table, l);
+	free(l->name);
+	free(l);
+}
+
+static void free_pool(struct registry *r, struct pool_shared *p)
+{
+	HASH_DEL(r->pools, p);
+	limit_drop(&r->databases, p->by_database);
+	limit_drop(&r->users, p->by_user);
+	settings_unref(&p->reported);
+	pthread_mutex_destroy(&p->lock);
+	free(p->key);
+	free(p);
+}
+
+struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user)
+{
+	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 1;
+	char *key = xmalloc(size);
+	struct pool_shared *p;
+
+	memcpy(key, database, db_size);
+	memcpy(key + db_size, user, size - db_size);
+	pthread_mutex_lock(&r->lock);
+	HASH_FIND(hh, r->pools, key, size, p);
+	if (!p) {
+		size_t bytes = sizeof(*p) + (size_t)r->n_workers * sizeof(p->views[0]);
+
+		p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+		ASSERT(p);
+		memset(p, 0, bytes);
+		p->key = key;
+		p->database = key;
+		p->user = key + db_size;
+		p->by_database = limit_get(&r->databases, database);
+		p->by_user = limit_get(&r->users, user);
+		pthread_mutex_init(&p->lock, NULL);
+		HASH_ADD_KEYPTR(hh, r->pools, p->key, size, p);
+		key = NULL;
+	}
+	p->refs++;
+	pthread_mutex_unlock(&r->lock);
+	free(key);
+	return p;
+}
+
+struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p)
+{
+	pthread_mutex_lock(&r->lock);
+	p->refs++;
+	pthread_mutex_unlock(&r->lock);
+	return p;
+}
+
+void registry_drop_pool(struct registry *r, struct pool_shared **pp)
+{
+	struct pool_shared *p = *pp;
+
+	*pp = NULL;
+	pthread_mutex_lock(&r->lock);
+	if (--p->refs == 0)
+		free_pool(r, p);
+	pthread_mutex_unlock(&r->lock);
+}
+
+bool take_one(atomic_int *n, int max)
+{
+	int have = atomic_load_explicit(n, memory_order_relaxed);
+
+	do {
+		if (max > 0 && have >= max)
+			return false;
+	} while (!atomic_compare_exchange_weak(n, &have, have + 1));
+	return true;
+}
+
+bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all, int max_database, int max_user,
+			   const char **why)
+{
+	struct limit_shared *d, *u;
+	bool is_ok = false;
+
+	if (!take_one(&r->clients, max_all)) {
+		*why = "no more connections allowed (max_client_conn)";
+		return false;
+	}
+	pthread_mutex_lock(&r->lock);
+	d = limit_get(&r->databases, database);
+	u = limit_get(&r->users, user);
+	if (!take_one(&d->clients, max_database)) {
+		*why = "client connections exceeded (max_db_client_connections)";
+	} else if (!take_one(&u->clients, max_user)) {
+		atomic_fetch_sub(&d->clients, 1);
+		*why = "client connections exceeded (max_user_client_connections)";
+	} else {
+		is_ok = true;
+	}
+	if (!is_ok) {
+		atomic_fetch_sub(&r->clients, 1);
+		limit_drop(&r->databases, d);
+		limit_drop(&r->users, u);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return is_ok;
+}
+
+void registry_uncount_client(struct registry *r, const char *database, const char *user)
+{
+	struct limit_shared *d, *u;
+
+	pthread_mutex_lock(&r->lock);
+	HASH_FIND_STR(r->databases, database, d);
+	HASH_FIND_STR(r->users, user, u);
+	ASSERT(d && u);
+	atomic_fetch_sub(&d->clients, 1);
+	atomic_fetch_sub(&u->clients, 1);
+	limit_drop(&r->databases, d);
+	limit_drop(&r->users, u);
+	pthread_mutex_unlock(&r->lock);
+	atomic_fetch_sub(&r->clients, 1);
+}
+
+enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
+{
+	if (!take_one(&p->servers, l->pool))
+		return SLOT_POOL_FULL;
+	if (!take_one(&p->by_database->servers, l->database)) {
+		atomic_fetch_sub(&p->servers, 1);
+		return SLOT_DATABASE_FULL;
+	}
+	if (!take_one(&p->by_user->servers, l->user)) {
+		atomic_fetch_sub(&p->by_database->servers, 1);
+		atomic_fetch_sub(&p->servers, 1);
+		return SLOT_USER_FULL;
+	}
+	return SLOT_TAKEN;
+}
+
+void slot_give_back(struct pool_shared *p)
+{
+	atomic_fetch_sub(&p->by_user->servers, 1);
+	atomic_fetch_sub(&p->by_database->servers, 1);
+	atomic_fetch_sub(&p->servers, 1);
+}
+
+void shared_login_ok(struct pool_shared *p, struct settings *reported)
+{
+	pthread_mutex_lock(&p->lock);
+	p->failures = 0;
+	p->sqlstate[0] = '\0';
+	if (!settings_same(p->reported, reported)) {
+		settings_unref(&p->reported);
+		p->reported = settings_ref(reported);
+	}
+	pthread_mutex_unlock(&p->lock);
+	atomic_store(&p->next_try, 0);
+}
+
+usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate, const char *message, bool is_final)
+{
+	usec_t wait = BACKOFF_FIRST, next;
+
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < p->failures && wait < retry_max; i++)
+		wait *= 2;
+	wait = MIN(wait, retry_max);
+	wait -= (usec_t)random() % (wait / 4 + 1); /* so that many poolers don't come back in step */
+	p->failures++;
+	p->is_final = is_final;
+	snprintf(p->sqlstate, sizeof(p->sqlstate), "%s", sqlstate);
+	snprintf(p->message, sizeof(p->message), "%s", message);
+	next = now + wait;
+	atomic_store(&p->next_try, next);
+	pthread_mutex_unlock(&p->lock);
+	return next;
+}
+
+bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX], bool *is_final)
+{
+	bool has;
+
+	pthread_mutex_lock(&p->lock);
+	has = p->sqlstate[0] != '\0';
+	*is_final = p->is_final;
+	memcpy(sqlstate, p->sqlstate, sizeof(p->sqlstate));
+	memcpy(message, p->message, sizeof(p->message));
+	pthread_mutex_unlock(&p->lock);
+	return has;
+}
+
+struct settings *shared_reported(struct pool_shared *p)
+{
+	struct settings *s;
+
+	pthread_mutex_lock(&p->lock);
+	s = settings_ref(p->reported);
+	pthread_mutex_unlock(&p->lock);
+	return s;
+}

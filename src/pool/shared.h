@@ -1,0 +1,94 @@
+/*
+ * shared.h - the part of a pool that all workers share: its slots, and who waits where.
+ *
+ * Slots:    a server connection of any state takes one slot in its pool, its database and its user, from before connect() until it is
+ *           closed. slot_take() checks all three limits; they are exact across workers.
+ * Waiting:  each worker publishes how many clients wait at it and since when the oldest does, and how many idle servers it has. A server that is put into an idle list and a
+ *           client that starts to wait each publish first and look at the other side second (sequentially
+ *           consistent), so at least one of them sees the other: no wake-up is lost.
+ * Failures: when logging in to the server fails, all workers hold off until next_try; the error is kept for those who ask meanwhile.
+ * Memory:   objects live as long as somebody holds a reference; the registry's lock guards its tables only, never the path of a query.
+ * Threads:  any.
+ */
+#ifndef PGWEIR_SHARED_H
+#define PGWEIR_SHARED_H
+
+#include "base/table.h"
+#include "state/settings.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define WORKERS_MAX 128
+#define LOGIN_ERROR_MAX 512
+
+struct limit_shared { /* of a database or a user */
+	UT_hash_handle hh;
+	char *name;
+	int refs; /* under the registry's lock */
+	atomic_int servers, clients, logins;
+};
+
+struct worker_view { /* what one worker lets the others know about a pool; a cache line each */
+	_Alignas(64) atomic_uint waiting;
+	_Atomic uint64_t oldest; /* usec_t; 0: nobody */
+	atomic_uint idle;
+	atomic_uint incoming; /* servers on their way to it */
+};
+
+struct pool_shared {
+	UT_hash_handle hh;
+	char *key;		    /* database NUL user */
+	const char *database, *user; /* inside key */
+	int refs;		    /* under the registry's lock */
+	struct limit_shared *by_database, *by_user;
+	atomic_int servers, waiting;
+	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
+	pthread_mutex_t lock;	   /* guards what follows; a leaf */
+	int failures;
+	bool is_final; /* the error won't go away by itself: tell clients at once */
+	char sqlstate[6], message[LOGIN_ERROR_MAX];
+	struct settings *reported; /* what the newest server said at login; NULL: none has logged in yet */
+	struct worker_view views[];
+};
+
+struct registry {
+	int n_workers; /* fixed */
+	pthread_mutex_t lock;
+	struct pool_shared *pools;
+	struct limit_shared *databases, *users;
+	atomic_int clients;	    /* all but those of the console */
+	_Atomic uint64_t next_id;   /* of clients and servers, for the log and the console */
+	atomic_int worker_clients[WORKERS_MAX]; /* who has the fewest gets the next */
+	atomic_uint worker_waiting[WORKERS_MAX]; /* over all pools: who must hear of a free slot */
+	atomic_bool poked[WORKERS_MAX];		 /* .. and has been told already */
+};
+
+struct registry *registry_new(int n_workers);
+void registry_free(struct registry *r);
+uint64_t registry_id(struct registry *r);
+struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user); /* a reference */
+struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p);
+void registry_drop_pool(struct registry *r, struct pool_shared **p);
+
+/* Takes a place for a client; false: *why names the limit. Limits of 0 are none. */
+bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all, int max_database, int max_user,
+			   const char **why);
+void registry_uncount_client(struct registry *r, const char *database, const char *user);
+
+bool take_one(atomic_int *n, int max); /* n + 1 if that stays within max; a max of 0 is none */
+
+struct slot_limits {
+	int pool, database, user; /* 0: none for the last two */
+};
+enum slot_result { SLOT_TAKEN, SLOT_POOL_FULL, SLOT_DATABASE_FULL, SLOT_USER_FULL };
+enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l);
+void slot_give_back(struct pool_shared *p);
+
+void shared_login_ok(struct pool_shared *p, struct settings *reported);
+/* final: the client's own error (wrong password, no such database); otherwise it may pass. Returns when to try again. */
+usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate, const char *message, bool is_final);
+bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX], bool *is_final); /* false: none */
+struct settings *shared_reported(struct pool_shared *p); /* a reference, or NULL */
+
+#endif

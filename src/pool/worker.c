@@ -1,0 +1,149 @@
+#include "pool/worker.h"
+
+#include "pool/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_FAST (50 * USEC_PER_MSEC)
+#define TICK_SLOW USEC_PER_SEC
+
+static usec_t worker_tick(void *owner)
+{
+	struct worker *w = owner;
+	struct pool *p, *next;
+
+	w->tick_every = TICK_SLOW;
+	HASH_ITER(hh, w->pools, p, next)
+		pool_tick(p);
+	if (w->on_clients_tick)
+		w->on_clients_tick(w);
+	return w->tick_every;
+}
+
+void worker_tick_fast(struct worker *w)
+{
+	if (w->tick_every == TICK_FAST)
+		return;
+	w->tick_every = TICK_FAST;
+	loop_tick_soon(&w->loop);
+}
+
+static void look(struct worker *w)
+{
+	struct pool *p, *next;
+
+	HASH_ITER(hh, w->pools, p, next)
+		pool_look(p);
+}
+
+static void deliver_poke(struct message *m, void *owner)
+{
+	struct worker *w = owner;
+
+	free(m);
+	atomic_store(&w->registry->poked[w->index], false);
+	w->must_look = true;
+}
+
+static void discard_poke(struct message *m)
+{
+	free(m);
+}
+
+static void poke_others(struct worker *w)
+{
+	for (int i = 0; i < w->n_workers; i++) {
+		struct message *m;
+
+		if (i == w->index || !atomic_load(&w->registry->worker_waiting[i]) ||
+		    atomic_exchange(&w->registry->poked[i], true))
+			continue;
+		m = xcalloc(1, sizeof(*m));
+		m->deliver = deliver_poke;
+		m->discard = discard_poke;
+		mailbox_post(&w->peers[i]->loop.mailbox, m);
+	}
+}
+
+void worker_look_again(struct worker *w)
+{
+	w->must_look = true;
+	poke_others(w);
+}
+
+static void round_end(void *owner)
+{
+	struct worker *w = owner;
+
+	if (w->must_look) {
+		w->must_look = false;
+		look(w);
+	}
+	pool_send_moving(w);
+}
+
+void worker_count_waiting(struct worker *w, int change)
+{
+	w->n_waiting = (unsigned)((int)w->n_waiting + change);
+	atomic_store(&w->registry->worker_waiting[w->index], w->n_waiting);
+}
+
+/* Databases with a forced user have one pool each that is known without a client: min_pool_size keeps it warm from the start. */
+void worker_warm_pools(struct worker *w)
+{
+	for (const struct config_database *db = w->config->databases; db; db = db->next) {
+		if (!db->user || strcmp(db->name, "*") == 0 || config_min_pool_size(w->config, db) <= 0)
+			continue;
+		if (hash64(db->name, strlen(db->name)) % (unsigned)w->n_workers == (unsigned)w->index)
+			pool_get(w, db->name, db->user);
+	}
+}
+
+void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r, struct resolver *resolver,
+		 struct mailbox *slow, struct snapshot *snapshot)
+{
+	memset(w, 0, sizeof(*w));
+	w->index = index;
+	w->peers = peers;
+	w->n_workers = n_workers;
+	w->registry = r;
+	w->resolver = resolver;
+	w->slow = slow;
+	w->snapshot = snapshot_ref(snapshot);
+	w->config = snapshot->config;
+	list_init(&w->moving);
+	list_init(&w->clients);
+	list_init(&w->new_clients);
+	list_init(&w->cancels);
+	loop_init(&w->loop, w, worker_tick);
+	w->loop.round_end = round_end;
+}
+
+void worker_set_snapshot(struct worker *w, struct snapshot **snapshot)
+{
+	struct snapshot *old = w->snapshot;
+	struct pool *p, *next;
+
+	w->snapshot = *snapshot;
+	*snapshot = NULL;
+	w->config = w->snapshot->config;
+	HASH_ITER(hh, w->pools, p, next)
+		pool_configure(p);
+	snapshot_unref(&old); /* only now: pools pointed into it */
+	worker_warm_pools(w);
+	w->must_look = true;
+	loop_tick_soon(&w->loop);
+}
+
+void worker_destroy(struct worker *w)
+{
+	struct pool *p, *next;
+
+	HASH_ITER(hh, w->pools, p, next)
+		pool_free(p);
+	loop_destroy(&w->loop);
+	snapshot_unref(&w->snapshot);
+	ASSERT(!w->statements.by_id);
+	free(w->slots);
+}

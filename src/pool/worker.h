@@ -1,0 +1,71 @@
+/*
+ * worker.h - one worker: a thread with its own loop, clients, servers, pools and counters. Shared-nothing.
+ *
+ * A worker's structures are touched by its own thread only (ASSERT_ON_WORKER). What other threads want of it comes as a message. The thread
+ * itself is started by core/daemon.c.
+ */
+#ifndef PGWEIR_WORKER_H
+#define PGWEIR_WORKER_H
+
+#include "auth/snapshot.h"
+#include "net/resolver.h"
+#include "pool/shared.h"
+#include "state/prepared.h"
+#include "net/loop.h"
+
+#define ARENA_SIZE 32768
+#define WORKER_SLOTS_MAX (1u << 24)
+
+struct pool;
+struct client;
+
+struct worker_slot { /* what a cancel key's number points at */
+	struct client *client; /* NULL: free */
+	uint32_t next_free;
+};
+
+struct worker {
+	/* fixed before the thread starts */
+	int index, n_workers;
+	struct worker **peers; /* all workers, this one too */
+	struct registry *registry;
+	struct resolver *resolver;
+	struct mailbox *slow; /* a login thread's: PBKDF2 is done there */
+
+	/* its own thread only */
+	struct loop loop;
+	struct snapshot *snapshot;
+	const struct config *config; /* the snapshot's */
+	struct pool *pools;	     /* hash by shared part */
+	unsigned n_waiting;	     /* over all pools; published in registry->worker_waiting */
+	struct list moving;	     /* servers that leave at the end of the round */
+	struct list clients, new_clients;
+	struct list cancels;
+	struct statement_table statements;
+	struct worker_slot *slots;
+	uint32_t n_slots, free_slot; /* free_slot: index + 1 of the first free one, 0: none */
+	bool must_look;	     /* at the end of the round: see worker_look() */
+	usec_t tick_every;
+	usec_t next_sweep; /* of what needs no more than a look a second */
+	bool is_stopping;  /* no new work; see worker_stop modes in session/drain.h */
+	uint8_t arena[ARENA_SIZE];
+
+	/* set by the layers above */
+	void (*on_clients_tick)(struct worker *w);
+};
+
+#define ASSERT_ON_WORKER(w) loop_assert_own(&(w)->loop)
+
+void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r, struct resolver *resolver,
+		 struct mailbox *slow, struct snapshot *snapshot);
+void worker_destroy(struct worker *w);
+void worker_set_snapshot(struct worker *w, struct snapshot **snapshot); /* moves; pools take up their new limits */
+/*
+ * A slot is free, or a pool's parameters are known: whoever waits, here or at another worker, looks again at the end of the round.
+ */
+void worker_look_again(struct worker *w);
+void worker_count_waiting(struct worker *w, int change);
+void worker_warm_pools(struct worker *w);   /* at the thread's start */
+void worker_tick_fast(struct worker *w);   /* deadlines are near */
+
+#endif

@@ -1,0 +1,196 @@
+#include "state/prepared.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hash128 statement_context(const struct settings *s)
+{
+	static const char *const names[] = { "search_path", "role", "session_authorization", "standard_conforming_strings",
+					     "client_encoding" };
+	struct hash128_state h;
+
+	if (!s)
+		return (struct hash128){ 0, 0 };
+	hash128_start(&h);
+	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+		const char *value = settings_get(s, names[i]);
+
+		if (value)
+			hash128_add(&h, value, strlen(value));
+		hash128_add(&h, value ? "\1" : "\0", 2);
+	}
+	return hash128_end(&h);
+}
+
+struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context)
+{
+	struct hash128_state h;
+	struct hash128 id;
+	struct statement *st;
+
+	hash128_start(&h);
+	hash128_add(&h, &context, sizeof(context));
+	hash128_add(&h, body, len);
+	id = hash128_end(&h);
+	HASH_FIND(hh, t->by_id, &id, sizeof(id), st);
+	if (st)
+		return statement_ref(st);
+	st = xcalloc(1, sizeof(*st) + len);
+	st->table = t;
+	st->refs = 1;
+	st->id = id;
+	st->len = len;
+	memcpy(st->body, body, len);
+	HASH_ADD(hh, t->by_id, id, sizeof(st->id), st);
+	return st;
+}
+
+struct statement *statement_ref(struct statement *st)
+{
+	if (st)
+		st->refs++;
+	return st;
+}
+
+void statement_unref(struct statement **stp)
+{
+	struct statement *st = *stp;
+
+	*stp = NULL;
+	if (!st || --st->refs)
+		return;
+	HASH_DEL(st->table->by_id, st);
+	free(st);
+}
+
+void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE])
+{
+	snprintf(out, STATEMENT_NAME_SIZE, "pgweir_%016llx%016llx", (unsigned long long)id.hi, (unsigned long long)id.lo);
+}
+
+struct client_statement *client_statements_find(const struct client_statements *t, const char *name)
+{
+	struct client_statement *cs;
+
+	HASH_FIND_STR(t->by_name, name, cs);
+	return cs;
+}
+
+size_t client_statements_count(const struct client_statements *t)
+{
+	return HASH_COUNT(t->by_name);
+}
+
+struct client_statement *client_statement_new(const char *name, struct statement *st)
+{
+	struct client_statement *cs = xcalloc(1, sizeof(*cs));
+
+	cs->name = xstrdup(name);
+	cs->statement = statement_ref(st);
+	return cs;
+}
+
+void client_statement_free(struct client_statement **csp)
+{
+	struct client_statement *cs = *csp;
+
+	*csp = NULL;
+	if (!cs)
+		return;
+	statement_unref(&cs->statement);
+	free(cs->name);
+	free(cs);
+}
+
+void client_statements_add(struct client_statements *t, struct client_statement *cs)
+{
+	HASH_ADD_KEYPTR(hh, t->by_name, cs->name, strlen(cs->name), cs);
+}
+
+void client_statements_remove(struct client_statements *t, struct client_statement *cs)
+{
+	HASH_DEL(t->by_name, cs);
+}
+
+void client_statements_clear(struct client_statements *t, bool only_confirmed)
+{
+	struct client_statement *cs, *next;
+
+	HASH_ITER(hh, t->by_name, cs, next) {
+		if (only_confirmed && !cs->is_confirmed)
+			continue;
+		HASH_DEL(t->by_name, cs);
+		client_statement_free(&cs);
+	}
+}
+
+void server_statements_init(struct server_statements *t)
+{
+	t->by_id = NULL;
+	list_init(&t->lru);
+}
+
+static struct server_statement *find(const struct server_statements *t, struct hash128 id)
+{
+	struct server_statement *ss;
+
+	HASH_FIND(hh, t->by_id, &id, sizeof(id), ss);
+	return ss;
+}
+
+struct server_statement *server_statements_find(struct server_statements *t, struct hash128 id)
+{
+	struct server_statement *ss = find(t, id);
+
+	if (ss) {
+		list_remove(&t->lru, &ss->lru_node);
+		list_push_back(&t->lru, &ss->lru_node);
+	}
+	return ss;
+}
+
+void server_statements_add(struct server_statements *t, struct hash128 id)
+{
+	struct server_statement *ss;
+
+	if (find(t, id))
+		return;
+	ss = xcalloc(1, sizeof(*ss));
+	ss->id = id;
+	HASH_ADD(hh, t->by_id, id, sizeof(ss->id), ss);
+	list_push_back(&t->lru, &ss->lru_node);
+}
+
+void server_statements_remove(struct server_statements *t, struct hash128 id)
+{
+	struct server_statement *ss = find(t, id);
+
+	if (!ss)
+		return;
+	HASH_DEL(t->by_id, ss);
+	list_remove(&t->lru, &ss->lru_node);
+	free(ss);
+}
+
+bool server_statements_oldest(const struct server_statements *t, struct hash128 *id)
+{
+	struct list_node *n = list_first(&t->lru);
+
+	if (n)
+		*id = CONTAINER_OF(n, struct server_statement, lru_node)->id;
+	return n != NULL;
+}
+
+size_t server_statements_count(const struct server_statements *t)
+{
+	return HASH_COUNT(t->by_id);
+}
+
+void server_statements_clear(struct server_statements *t)
+{
+	struct hash128 id;
+
+	while (server_statements_oldest(t, &id))
+		server_statements_remove(t, id);
+}

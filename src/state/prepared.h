@@ -1,0 +1,88 @@
+/*
+ * prepared.h - protocol-level prepared statements: texts shared by all, names of each client, what each server has.
+ *
+ * statement:          query text and parameter types, interned per worker; its id is a keyed 128-bit hash over text, types and those
+ *                     settings that change what a text means. With a secret key nobody can make two texts collide, so the
+ *                     id stands for the whole key. On servers it is named after its id: a name is never reused for another text.
+ * client_statements:  a client's own names, "" included. Names are changed when a message is sent, not when it is answered,
+ *                     since the next Bind is on its way already; the pending queue undoes what the server then skipped.
+ * server_statements:  what a server has, or will have once it has read what was sent; least recently used first out.
+ *
+ * Ownership: statements are counted references and belong to their table's thread; server_statements hold ids only, so that a server
+ *            can move to another worker.
+ * Limits:    CLIENT_STATEMENTS_MAX names a client; the server's limit is max_prepared_statements.
+ * Threads:   those of the owner. No I/O.
+ * Source:    PostgreSQL's manual, "Extended Query".
+ */
+#ifndef PGWEIR_PREPARED_H
+#define PGWEIR_PREPARED_H
+
+#include "base/list.h"
+#include "base/table.h"
+#include "state/settings.h"
+#include "wire/bytes.h"
+
+#define CLIENT_STATEMENTS_MAX 10000
+#define STATEMENT_NAME_SIZE 40 /* "pgweir_" + 32 hex digits + NUL */
+
+struct statement {
+	UT_hash_handle hh;
+	struct statement_table *table;
+	int refs;
+	struct hash128 id;
+	size_t len;
+	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
+};
+
+struct statement_table {
+	struct statement *by_id;
+};
+
+/* body: what follows the name in a Parse message. context: see statement_context(). */
+struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context);
+struct statement *statement_ref(struct statement *st);
+void statement_unref(struct statement **st);
+void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);
+/* A hash over those settings that decide what a text means when it is parsed. */
+struct hash128 statement_context(const struct settings *s);
+
+struct client_statement {
+	UT_hash_handle hh;
+	char *name;
+	struct statement *statement;
+	bool is_confirmed; /* the server has said ParseComplete, or we have */
+};
+
+struct client_statements {
+	struct client_statement *by_name;
+};
+
+struct client_statement *client_statements_find(const struct client_statements *t, const char *name);
+size_t client_statements_count(const struct client_statements *t);
+struct client_statement *client_statement_new(const char *name, struct statement *st); /* takes a reference of its own */
+void client_statement_free(struct client_statement **cs);			       /* must not be in a table */
+void client_statements_add(struct client_statements *t, struct client_statement *cs); /* its name must be free */
+void client_statements_remove(struct client_statements *t, struct client_statement *cs);
+void client_statements_clear(struct client_statements *t, bool only_confirmed);
+
+struct server_statement {
+	UT_hash_handle hh;
+	struct hash128 id;
+	struct list_node lru_node;
+	bool is_stale; /* its plan can't be used any more: close it before the next use */
+};
+
+struct server_statements {
+	struct server_statement *by_id;
+	struct list lru; /* least recently used first */
+};
+
+void server_statements_init(struct server_statements *t);
+struct server_statement *server_statements_find(struct server_statements *t, struct hash128 id); /* a use: goes to the end of the LRU */
+void server_statements_add(struct server_statements *t, struct hash128 id);
+void server_statements_remove(struct server_statements *t, struct hash128 id);
+bool server_statements_oldest(const struct server_statements *t, struct hash128 *id);
+size_t server_statements_count(const struct server_statements *t);
+void server_statements_clear(struct server_statements *t);
+
+#endif
