@@ -18,7 +18,7 @@ RUN make -j"$(nproc)" && make install prefix=/usr DESTDIR=/out && strip /out/usr
 FROM debian:bookworm-slim
 RUN apt-get update \
 	&& apt-get install -y --no-install-recommends ca-certificates libevent-core-2.1-7 \
-		libevent-pthreads-2.1-7 libidn12 libinih1 libpq5 libssl3 \
+		libevent-pthreads-2.1-7 libidn12 libpq5 libssl3 \
 	&& rm -rf /var/lib/apt/lists/* \
 	&& useradd --system --no-create-home --shell /usr/sbin/nologin pgweir
 COPY --from=build /out/usr/bin/ /usr/bin/
