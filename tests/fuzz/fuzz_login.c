@@ -34,8 +34,8 @@ static void make_snapshots(void)
 	ssize_t n = getrandom(secret, sizeof(secret), 0);
 
 	ASSERT(n == sizeof(secret));
-	snprintf(users, sizeof(users), "\"bob\" \"%016lx%016lx\"\n\"hash\" \"md5%016lx%016lx\"\n", secret[0], secret[1], secret[2],
-		 secret[3]);
+	snprintf(users, sizeof(users), "\"bob\" \"%016lx%016lx\"\n\"hash\" \"md5%016lx%016lx\"\n", secret[0],
+		secret[1], secret[2], secret[3]);
 	for (size_t i = 0; i < N_ELEMENTS(auth_types); i++) {
 		snprintf(setting, sizeof(setting), "auth_type = %s\nscram_iterations = 1", auth_types[i]);
 		snapshots[i] = rig_snapshot(setting, users);

@@ -193,7 +193,7 @@ START_TEST(first_packets_are_judged)
 	rig_feed(&r);
 	ck_assert_msg(r.login.state == first_packets[_i].want, "%s: %d", first_packets[_i].name, r.login.state);
 	ck_assert_msg((r.login.out.len == 0) == first_packets[_i].is_silent, "%s: %s", first_packets[_i].name,
-		      last_error(&r).message);
+		last_error(&r).message);
 	rig_end(&r);
 }
 END_TEST
@@ -230,7 +230,10 @@ START_TEST(each_encryption_is_refused_once_and_login_goes_on)
 }
 END_TEST
 
-static const struct { uint32_t code; const char *message; } encryptions[] = {
+static const struct {
+	uint32_t code;
+	const char *message;
+} encryptions[] = {
 	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0" },
 	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.0" },
 };
@@ -270,7 +273,7 @@ START_TEST(newer_versions_are_negotiated_once)
 
 	rig_start(&r, "auth_type = plain");
 	say_startup(&r, versions[_i].version,
-		    (const char *const[]){ "user", "plain", "database", "app", versions[_i].option, "1", NULL });
+		(const char *const[]){ "user", "plain", "database", "app", versions[_i].option, "1", NULL });
 	rig_feed(&r);
 	ck_assert_str_eq(sent(&r), versions[_i].want);
 	if (versions[_i].want[0] == 'v') {
@@ -285,9 +288,19 @@ START_TEST(newer_versions_are_negotiated_once)
 }
 END_TEST
 
-static const struct { const char *value, *sqlstate; } replications[] = {
-	{ "true", "0A000" }, { "on", "0A000" }, { "YES", "0A000" }, { "1", "0A000" }, { "database", "0A000" }, { "maybe", "22023" },
-	{ "false", "" },     { "off", "" },	{ "no", "" },	    { "0", "" },
+static const struct {
+	const char *value, *sqlstate;
+} replications[] = {
+	{ "true", "0A000" },
+	{ "on", "0A000" },
+	{ "YES", "0A000" },
+	{ "1", "0A000" },
+	{ "database", "0A000" },
+	{ "maybe", "22023" },
+	{ "false", "" },
+	{ "off", "" },
+	{ "no", "" },
+	{ "0", "" },
 };
 
 START_TEST(replication_never_gets_in)
@@ -385,20 +398,14 @@ static void answer(struct rig *r, const char *user, const char *password)
 		say_text(r, MSG_PASSWORD, password);
 		rig_feed(r);
 		break;
-	case LOGIN_MD5:
-		answer_md5(r, user, password);
-		break;
-	case LOGIN_SASL:
-		answer_scram(r, password);
-		break;
+	case LOGIN_MD5: answer_md5(r, user, password); break;
+	case LOGIN_SASL: answer_scram(r, password); break;
 	case LOGIN_STARTUP:
 	case LOGIN_SASL_FIRST:
-	case LOGIN_SASL_FINAL:
-		ck_abort_msg("nothing was asked");
+	case LOGIN_SASL_FINAL: ck_abort_msg("nothing was asked");
 	case LOGIN_DONE:
 	case LOGIN_CANCEL:
-	case LOGIN_FAILED:
-		break;
+	case LOGIN_FAILED: break;
 	}
 }
 
@@ -469,8 +476,10 @@ START_TEST(only_the_right_password_gets_in)
 	char message[128];
 
 	start_and_answer(&r, _i);
-	ck_assert_msg(strcmp(last_error(&r).sqlstate, logins[_i].sqlstate) == 0, "%d: %s", _i, last_error(&r).message);
-	ck_assert_msg(r.login.state == (*logins[_i].sqlstate ? LOGIN_FAILED : LOGIN_DONE), "%d: %d", _i, r.login.state);
+	ck_assert_msg(strcmp(last_error(&r).sqlstate, logins[_i].sqlstate) == 0, "%d: %s", _i,
+		last_error(&r).message);
+	ck_assert_msg(r.login.state == (*logins[_i].sqlstate ? LOGIN_FAILED : LOGIN_DONE), "%d: %d", _i,
+		r.login.state);
 	snprintf(message, sizeof(message), "password authentication failed for user \"%s\"", logins[_i].user);
 	if (strcmp(logins[_i].sqlstate, "28P01") == 0)
 		ck_assert_str_eq(last_error(&r).message, message);
@@ -558,7 +567,12 @@ START_TEST(shutting_down_lets_only_consoles_in)
 }
 END_TEST
 
-static const struct { const char *user; enum auth_type auth; bool is_own_uid; enum login_state want; } operators[] = {
+static const struct {
+	const char *user;
+	enum auth_type auth;
+	bool is_own_uid;
+	enum login_state want;
+} operators[] = {
 	{ "pgbouncer", AUTH_TYPE_MD5, true, LOGIN_DONE },
 	{ "pgweir", AUTH_TYPE_MD5, true, LOGIN_DONE },
 	{ "pgweir", AUTH_TYPE_MD5, false, LOGIN_MD5 },
@@ -644,7 +658,8 @@ START_TEST(a_scram_login_teaches_the_servers_keys)
 	answer(&r, "scram", "pencil");
 	n = login_newcomer(&r.login, -1, &early, 0, 0);
 	ck_assert(credential_verifier(n->credential, 4096, &secret));
-	ck_assert(credential_find_server_keys(n->credential, secret.salt, secret.salt_len, secret.iterations, &keys));
+	ck_assert(credential_find_server_keys(
+		n->credential, secret.salt, secret.salt_len, secret.iterations, &keys));
 	r.counted = 0;
 	newcomer_free(&n);
 	rig_end(&r);
@@ -653,7 +668,10 @@ END_TEST
 
 /* What goes wrong in the exchange */
 
-static const struct { const char *auth_type; enum login_state want; } exchanges[] = {
+static const struct {
+	const char *auth_type;
+	enum login_state want;
+} exchanges[] = {
 	{ "plain", LOGIN_CLEARTEXT },
 	{ "md5", LOGIN_MD5 },
 	{ "scram-sha-256", LOGIN_SASL },
@@ -688,14 +706,20 @@ START_TEST(other_messages_end_the_exchange)
 }
 END_TEST
 
-static const struct { const char *name, *bytes; size_t len; } bad_answers[] = {
+static const struct {
+	const char *name, *bytes;
+	size_t len;
+} bad_answers[] = {
 	{ "too long for its header's word", "p\x7f\xff\xff\xff", 5 },
 	{ "just too long", "p\0\1\0\5", 5 },
 	{ "negative", "p\xff\xff\xff\xff", 5 },
 	{ "shorter than itself", "p\0\0\0\3", 5 },
 	{ "empty", "p\0\0\0\4", 5 },
 	{ "without its NUL", "p\0\0\0\6ab", 7 },
-	{ "more behind the NUL", "p\0\0\0\x8""a\0b\0", 9 },
+	{ "more behind the NUL",
+		"p\0\0\0\x8"
+		"a\0b\0",
+		9 },
 	{ "mechanism without a length", "p\0\0\0\x12SCRAM-SHA-256\0", 19 },
 	{ "length beyond the message", "p\0\0\0\x16SCRAM-SHA-256\0\0\0\0\1", 23 },
 	{ "length negative", "p\0\0\0\x17SCRAM-SHA-256\0\x80\0\0\0n", 24 },
@@ -710,8 +734,8 @@ START_TEST(malformed_answers_are_refused_by_what_came)
 		start_exchange(&r, (int)i);
 		write_bytes(&r.in, bad_answers[_i].bytes, bad_answers[_i].len);
 		rig_feed(&r);
-		ck_assert_msg(r.login.state == LOGIN_FAILED, "%s, %s: %d", bad_answers[_i].name, exchanges[i].auth_type,
-			      r.login.state);
+		ck_assert_msg(r.login.state == LOGIN_FAILED, "%s, %s: %d", bad_answers[_i].name,
+			exchanges[i].auth_type, r.login.state);
 		ck_assert_str_eq(last_error(&r).severity, "FATAL");
 		rig_end(&r);
 	}
@@ -812,13 +836,14 @@ END_TEST
 
 static const struct {
 	const char *conf, *database, *name, *value; /* a parameter of the startup packet */
-	const char *setting, *want; /* NULL: isn't set */
+	const char *setting, *want;		    /* NULL: isn't set */
 	const char *sqlstate;
 } parameters[] = {
 	{ "", "app", "search_path", "a, b", "search_path", "a, b", "" },
 	{ "", "app", "app.tenant", "7", "app.tenant", "7", "" },
 	{ "", "app", "extra_float_digits", "3", "extra_float_digits", "3", "" },
-	{ "ignore_startup_parameters = extra_float_digits", "app", "extra_float_digits", "3", "extra_float_digits", NULL, "" },
+	{ "ignore_startup_parameters = extra_float_digits", "app", "extra_float_digits", "3",
+		"extra_float_digits", NULL, "" },
 	{ "ignore_startup_parameters = options", "app", "options", "-c work_mem=1MB", "work_mem", NULL, "" },
 	{ "ignore_startup_parameters = work_mem", "app", "options", "-c work_mem=1MB", "work_mem", NULL, "" },
 	{ "", "app", "options", "-c work_mem=1MB", "work_mem", "1MB", "" },
@@ -832,9 +857,11 @@ static const struct {
 	{ "", "app", "a.", "1", NULL, NULL, "42704" },
 	{ "", "app", "_pq_.x y", "1", "_pq_.x y", NULL, "" },
 	{ "", "app", "application_name", "it's \\ \n\xc3\xa9", "application_name", "it's \\ ???", "" },
-	{ "", "app", "application_name", LONG, "application_name", "012345678901234567890123456789012345678901234567890123456789012", "" },
+	{ "", "app", "application_name", LONG, "application_name",
+		"012345678901234567890123456789012345678901234567890123456789012", "" },
 	{ "", "app", "application_name", "", "application_name", "", "" },
-	{ "application_name_add_host = 1", "app", "application_name", "job", "application_name", "job - 10.0.0.5:5123", "" },
+	{ "application_name_add_host = 1", "app", "application_name", "job", "application_name",
+		"job - 10.0.0.5:5123", "" },
 	{ "application_name_add_host = 1", "app", "TimeZone", "UTC", "application_name", "app - 10.0.0.5:5123", "" },
 	{ "", "defaults", "client_encoding", "UTF8", "timezone", "UTC", "" },
 	{ "", "defaults", "timezone", "Europe/Berlin", "TimeZone", "Europe/Berlin", "" },
@@ -852,8 +879,8 @@ START_TEST(parameters_become_settings)
 	rig_start(&r, setting);
 	STARTUP(&r, "user", "plain", "database", parameters[_i].database, parameters[_i].name, parameters[_i].value);
 	rig_feed(&r);
-	ck_assert_msg(strcmp(last_error(&r).sqlstate, parameters[_i].sqlstate) == 0, "%d: %s %s", _i, last_error(&r).sqlstate,
-		      last_error(&r).message);
+	ck_assert_msg(strcmp(last_error(&r).sqlstate, parameters[_i].sqlstate) == 0, "%d: %s %s", _i,
+		last_error(&r).sqlstate, last_error(&r).message);
 	got = parameters[_i].setting ? settings_get(r.login.settings, parameters[_i].setting) : NULL;
 	ck_assert_msg(str_equal(got, parameters[_i].want), "%d: got %s", _i, got);
 	rig_end(&r);
