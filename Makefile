@@ -1,81 +1,208 @@
-# pgweir: `make` builds, `make check` tests, `make demo` shows. Everything that depends on the machine comes from config.mk.
-NEEDS_NOTHING := deps clean distclean help
-ifneq ($(filter-out $(NEEDS_NOTHING),$(or $(MAKECMDGOALS),all)),)
--include config.mk
+# pgweir: `make` builds, `make check` tests, `make demo` shows, `make help` lists the rest.
+# What depends on the machine comes from config.mk, which configure writes.
+#
+# Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
+# make again for its second half, NAME-run.
+WITH_DEPS := check check-asan check-tsan fuzz lint demo format format-check
+NO_CONFIG := help deps deps-build deps-dev clean distclean $(WITH_DEPS)
+
+# Debian's packages: to build, to test and demonstrate, to develop
+DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps
+DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
+
+ifneq ($(filter-out $(NO_CONFIG),$(or $(MAKECMDGOALS),all)),)
+include config.mk
 endif
 
-# VARIANT builds the same sources with other flags into a folder of its own: asan, tsan, fuzz
+# VARIANT builds the same sources with other flags into a folder of its own: clang, asan, tsan, fuzz
 VARIANT ?= plain
 OBJ := build/$(VARIANT)
-OPT_plain := -O2
-OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
+HARDENED := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+OPT_plain := $(HARDENED)
+OPT_clang := $(HARDENED)
+OPT_asan = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(SANITIZED)
+OPT_tsan = -O1 -fsanitize=thread $(SANITIZED)
 OPT_fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# Sanitizers hide from gcc what it needs for these two, which then are wrong; the plain build has them
+SANITIZED := -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-maybe-uninitialized -Wno-format-truncation
+ifneq ($(filter $(VARIANT),clang fuzz),)
+CC := clang
+endif
+# A newer compiler may have more to say: make WERROR=
+WERROR := -Werror
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith \
-	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum -Werror
-CPPFLAGS_ALL := -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
-CFLAGS_ALL = -std=c11 -g $(OPT_$(VARIANT)) $(WARN) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) \
-	$(IDN_CFLAGS) $(CFLAGS)
+	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum $(WERROR)
+CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
+CFLAGS_ALL = -std=c11 -g $(WARN) $(OPT_$(VARIANT)) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(IDN_CFLAGS) \
+	 $(CFLAGS)
+LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) -pthread
 
+# Bottom first: a layer includes itself and those before it (tests/lint_layers.py)
 LAYERS := base wire stats config net auth state pool session front admin core
 LIB_SRC := $(foreach l,$(LAYERS),$(sort $(wildcard src/$(l)/*.c)))
+MAIN_SRC := $(wildcard src/main.c)
 STORM_SRC := $(sort $(wildcard src/storm/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC)
+ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h))
+
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 STORM_OBJ := $(STORM_SRC:%.c=$(OBJ)/%.o)
-UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN := $(UNIT_SRC:%.c=$(OBJ)/%)
-FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OBJ)/%)
-
 ifeq ($(VARIANT),plain)
 BIN :=
 else
 BIN := $(OBJ)/
 endif
 
-all: $(BIN)pgweir $(BIN)pgweir-storm
+# One short line a step; `make V=1` shows the commands
+short = $(if $(V),,@printf '  %-9s%s\n' $(1) $(2);)
+
+##@ Building
+all: $(BIN)pgweir $(BIN)pgweir-storm ## build ./pgweir and ./pgweir-storm
 
 $(BIN)pgweir: $(OBJ)/src/main.o $(OBJ)/libpgweir.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS_ALL)
+	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 $(BIN)pgweir-storm: $(STORM_OBJ) $(OBJ)/libpgweir.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS_ALL)
+	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 $(OBJ)/libpgweir.a: $(LIB_OBJ)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call short,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
-$(OBJ)/%.o: %.c config.mk Makefile
+$(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-$(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a
+$(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit -MMD -MP $(LDFLAGS) -o $@ $< $(OBJ)/libpgweir.a $(CHECK_LIBS) $(LIBS_ALL)
+	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
+		$(filter %.o,$^) $(OBJ)/libpgweir.a $(CHECK_LIBS) $(LIBS_ALL)
 
-# Storm's own tests need its parts, too; private: not for what the tests are made from
-STORM_PARTS := $(filter-out %/main.o,$(STORM_OBJ))
-STORM_TEST_BIN := $(filter $(OBJ)/tests/unit/test_storm_% $(OBJ)/tests/fuzz/fuzz_storm_%,$(UNIT_BIN) $(FUZZ_BIN))
-$(STORM_TEST_BIN): $(STORM_PARTS)
-$(STORM_TEST_BIN): private override LDFLAGS += $(STORM_PARTS)
+# The storm's modules are in no library: its own tests link them
+$(filter $(OBJ)/tests/unit/test_storm_%,$(UNIT_BIN)): $(filter-out %/main.o,$(STORM_OBJ))
 
-$(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a
+$(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(OBJ)/libpgweir.a $(LIBS_ALL)
+	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(OBJ)/libpgweir.a $(LIBS_ALL)
 
-unit: $(UNIT_BIN)
-	@for t in $(UNIT_BIN); do $$t || exit 1; done
+# Rewritten only when compiler or flags changed, which rebuilds what was made with others
+$(OBJ)/flags: export FLAGS_NOW = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL)
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$FLAGS_NOW" | cmp -s - $@ || printf '%s\n' "$$FLAGS_NOW" >$@
 
 config.mk: configure config.mk.in
 	./configure
 configure: configure.ac
+	@command -v autoconf >/dev/null || { echo "autoconf is missing: run 'make deps'" >&2; exit 1; }
 	autoconf
 
-clean:
-	rm -rf build pgweir pgweir-storm
-distclean: clean
-	rm -rf config.mk configure config.log config.status autom4te.cache
+compile_commands.json: $(ALL_SRC) config.mk Makefile ## for editors and clang's tools
+	@export FLAGS=$$(printf '%s ' '$(subst ','\'',$(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit)'); \
+	$(PYTHON) -c 'import json, os, sys; print(json.dumps([{"directory": os.getcwd(), "file": f, "command": \
+	" ".join([sys.argv[1], os.environ["FLAGS"], "-c", f])} for f in sys.argv[2:]], indent=1))' '$(CC)' $(ALL_SRC) >$@
 
--include $(shell find build -name '*.d' 2>/dev/null)
-.PHONY: all unit clean distclean deps
+##@ Testing
+check: deps ## build, then run the unit and the integration tests
+	@$(MAKE) --no-print-directory check-run
+check-asan: deps ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory check-run VARIANT=asan
+check-tsan: deps ## the same under ThreadSanitizer
+	@$(MAKE) --no-print-directory check-run VARIANT=tsan
+
+check-run: all $(UNIT_BIN)
+	@$(PYTHON) tests/run --variant $(VARIANT) --bin $(or $(BIN),./) $(UNIT_BIN)
+
+unit: $(UNIT_BIN) ## the unit tests alone
+	@$(PYTHON) tests/run --variant $(VARIANT) --unit-only $(UNIT_BIN)
+
+FUZZ_SECONDS := 20
+fuzz: deps-dev ## run each fuzz target for FUZZ_SECONDS (20)
+	@$(MAKE) --no-print-directory fuzz-run VARIANT=fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
+fuzz-run: $(FUZZ_BIN)
+	@$(PYTHON) tests/run --variant fuzz --fuzz $(FUZZ_SECONDS) $(FUZZ_BIN)
+
+demo: deps ## the whole thing on a PostgreSQL of its own, thrown away afterwards
+	@$(MAKE) --no-print-directory demo-run
+demo-run: all
+	$(PYTHON) demo/demo.py
+
+##@ Style
+lint: deps-dev ## layers, forbidden words, man pages, clang's warnings, clang-tidy, cppcheck
+	@$(MAKE) --no-print-directory -k -j$$(nproc) lint-run
+lint-run: lint-text lint-clang lint-tidy lint-cppcheck
+	@echo "lint: nothing found"
+lint-text:
+	@$(PYTHON) tests/lint_layers.py $(LAYERS)
+	@$(PYTHON) tests/lint_text.py
+lint-clang:
+	@$(MAKE) --no-print-directory VARIANT=clang clang-objects
+clang-objects: $(ALL_SRC:%.c=$(OBJ)/%.o)
+lint-tidy: $(ALL_SRC:%.c=build/lint/%.tidy)
+build/lint/%.tidy: %.c $(ALL_HDR) .clang-tidy tests/.clang-tidy config.mk
+	@mkdir -p $(@D)
+	$(call short,TIDY,$<)clang-tidy --quiet $< -- $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -Itests/unit >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
+lint-cppcheck:
+	@mkdir -p build/lint/cppcheck
+	$(call short,CPPCHECK,src)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--include=tests/cppcheck.h --suppressions-list=tests/cppcheck.supp --cppcheck-build-dir=build/lint/cppcheck -j$$(nproc) \
+		-D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' -Isrc $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC)
+format: deps-dev ## clang-format on all C sources
+	@$(MAKE) --no-print-directory format-run
+format-run:
+	clang-format -i $(ALL_SRC) $(ALL_HDR)
+format-check: deps-dev ## say what `make format` would change
+	@$(MAKE) --no-print-directory format-check-run
+format-check-run:
+	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
+
+##@ Installing
+INSTALL := install
+install_files = $(if $(strip $(1)),$(INSTALL) -m 644 $(1) $(DESTDIR)$(2))
+install: all ## into prefix (/usr/local), below DESTDIR where that is set
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 $(mandir)/man5 $(docdir) $(docdir)/examples)
+	$(INSTALL) -m 755 pgweir pgweir-storm $(DESTDIR)$(bindir)
+	$(call install_files,$(wildcard man/*.1),$(mandir)/man1)
+	$(call install_files,$(wildcard man/*.5),$(mandir)/man5)
+	$(call install_files,README.md CHANGELOG.md LICENSE $(wildcard doc/*.md),$(docdir))
+	$(call install_files,$(EXAMPLES),$(docdir)/examples)
+	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' etc/pgweir.service >$(DESTDIR)$(docdir)/examples/pgweir.service
+# Configuration and unit are examples: what runs on a machine is its administrator's to decide, and an upgrade can't overwrite it
+EXAMPLES = $(filter-out etc/pgweir.service,$(wildcard etc/*))
+uninstall: ## removes what install put there
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,pgweir pgweir-storm)
+	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard man/*.1)))
+	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard man/*.5)))
+	rm -f $(addprefix $(DESTDIR)$(docdir)/,README.md CHANGELOG.md LICENSE $(notdir $(wildcard doc/*.md)))
+	rm -f $(addprefix $(DESTDIR)$(docdir)/examples/,$(notdir $(wildcard etc/*)))
+	-rmdir $(DESTDIR)$(docdir)/examples $(DESTDIR)$(docdir)
+
+##@ Packages and cleaning
+# A config.mk from before may lack what was just installed: it is made anew
+deps: ## install what make, make check and make demo need (Debian; as root or with sudo)
+	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST)
+deps-build: ## install what make alone needs
+	@tests/need_packages.sh $(DEPS_BUILD)
+deps-dev: ## install what lint, format and fuzz need
+	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_DEV)
+
+clean: ## remove what make made
+	rm -rf build pgweir pgweir-storm compile_commands.json
+distclean: clean ## and what configure made
+	rm -rf config.mk configure configure~ config.log config.status autom4te.cache
+help: ## this list
+	@awk -F ':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z_.-]+:.*## /{printf "  %-22s%s\n", $$1, $$2}' Makefile
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+FORCE:
+.PHONY: FORCE all check check-asan check-tsan check-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
+	lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
+	deps deps-build deps-dev clean distclean help
+.DELETE_ON_ERROR:
 .SECONDARY:

@@ -84,7 +84,8 @@ struct credential *snapshot_database_credential(const struct snapshot *s, const 
 	return c ? c->credential : NULL;
 }
 
-struct credential *snapshot_server_credential(const struct snapshot *s, const struct config_database *db, const char *user)
+struct credential *snapshot_server_credential(
+	const struct snapshot *s, const struct config_database *db, const char *user)
 {
 	struct credential *c = db ? snapshot_database_credential(s, db) : NULL;
 

@@ -1,8 +1,9 @@
 /*
- * snapshot.h - what one load of the configuration gave: the settings, the user list and the databases' own credentials.
+ * snapshot.h - what one load of the configuration gave: the settings, the user list and the databases' own
+ * credentials.
  *
- * Immutable; every thread holds a reference to the one it works with, and gets the next by message. A login keeps the one
- * that it began with, so that a reload never changes the rules under it.
+ * Immutable; every thread holds a reference to the one it works with, and gets the next by message. A login
+ * keeps the one that it began with, so that a reload never changes the rules under it.
  *
  * Ownership: atomic reference count; config, userlist and credentials live as long as the snapshot.
  * Threads:   make it on the main thread, use it from any.
@@ -20,14 +21,15 @@ struct snapshot {
 	struct database_credential *credentials_;
 };
 
-/* Moves config and userlist. Credentials that are the same in old (may be NULL) are taken over: their keys are derived already. */
+/* Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys. */
 struct snapshot *snapshot_new(struct config **config, struct userlist **userlist, const struct snapshot *old);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s); /* NULL inside is fine */
 
 /* Of the forced user of a database that has a password in the configuration; else NULL. Borrowed. */
 struct credential *snapshot_database_credential(const struct snapshot *s, const struct config_database *db);
-/* What servers are logged in with for this database and client's user: the forced user's credential, else the user's own. Borrowed; NULL: unknown. */
-struct credential *snapshot_server_credential(const struct snapshot *s, const struct config_database *db, const char *user);
+/* What servers are logged in with: the forced user's credential, else the client's own. Borrowed; NULL: unknown. */
+struct credential *snapshot_server_credential(
+	const struct snapshot *s, const struct config_database *db, const char *user);
 
 #endif

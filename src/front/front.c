@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #define ACCEPTS_PER_ROUND 16
-#define SPARE_LOGINS 1000			  /* beyond max_client_conn: logins that will be refused, cancels, consoles */
-#define HURRY (5 * USEC_PER_SEC)		  /* client_login_timeout while all places are taken */
-#define ACCEPT_PAUSE (100 * USEC_PER_MSEC)	  /* when descriptors have run out */
-#define LINGER USEC_PER_SEC			  /* for how long a refused client is read from .. */
-#define LINGER_BYTES (256 * 1024)		  /* .. and how much */
+#define SPARE_LOGINS 1000	 /* beyond max_client_conn: logins that will be refused, cancels, consoles */
+#define HURRY (5 * USEC_PER_SEC) /* client_login_timeout while all places are taken */
+#define ACCEPT_PAUSE (100 * USEC_PER_MSEC) /* when descriptors have run out */
+#define LINGER USEC_PER_SEC		   /* for how long a refused client is read from .. */
+#define LINGER_BYTES (256 * 1024)	   /* .. and how much */
 #define TICK_IDLE USEC_PER_SEC
 #define NICE 5
 
@@ -35,7 +35,7 @@ struct visitor {
 	struct list *list; /* logins, finished or lingering; NULL: closed */
 	struct list_node node;
 	struct doomed doomed;
-	usec_t since;	    /* accepted */
+	usec_t since; /* accepted */
 	usec_t linger_until;
 	size_t lingered;
 	uint8_t *early; /* came behind the login */
@@ -61,7 +61,7 @@ struct front {
 	usec_t complained_at;	 /* last logged that they had */
 	struct list logins;	 /* in the order of accept, which is that of their deadlines */
 	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
-	struct list lingering;	 /* FAILED: the last word is on its way; in the order of their deadlines */
+	struct list lingering;	 /* FAILED: the last word is on its way; in deadlines' order */
 	int served, served_last; /* logins that had work, this round and in the last */
 
 	/* any thread */
@@ -105,7 +105,10 @@ static void drop(struct visitor *v)
 
 /* The last word. */
 
-/* Closing a socket with unread input would reset it and lose the error, so we say that we're done and read on a little. */
+/*
+ * Closing a socket with unread input would reset it and lose the error, so we say that we're done and read on a
+ * little.
+ */
 static void linger(struct visitor *v)
 {
 	struct front *f = v->front;
@@ -315,7 +318,8 @@ static void pause_accepting(struct front *f, int e)
 	if (f->complained_at && f->loop.now - f->complained_at < USEC_PER_SEC)
 		return;
 	f->complained_at = f->loop.now;
-	log_warning(NULL, "cannot accept clients: %s: trying again in %d ms", strerror(e), (int)(ACCEPT_PAUSE / USEC_PER_MSEC));
+	log_warning(NULL, "cannot accept clients: %s: trying again in %d ms", strerror(e),
+		(int)(ACCEPT_PAUSE / USEC_PER_MSEC));
 }
 
 /* False: enough for this round. */
@@ -331,14 +335,10 @@ static bool accept_one(struct front *f, const struct door *d)
 		return true;
 	}
 	switch (errno) {
-	case EAGAIN: /* another login thread was quicker */
-		return false;
+	case EAGAIN: /* another login thread was quicker */ return false;
 	case EINTR:
-	case ECONNABORTED:
-		return true; /* that client is gone; accept(2) says to try the next */
-	default:
-		pause_accepting(f, errno);
-		return false;
+	case ECONNABORTED: return true; /* that client is gone; accept(2) says to try the next */
+	default: pause_accepting(f, errno); return false;
 	}
 }
 
@@ -507,7 +507,8 @@ static void *front_main(void *arg)
 	pid_t tid = gettid();
 
 	pthread_setname_np(pthread_self(), "login");
-	setpriority(PRIO_PROCESS, (id_t)tid, getpriority(PRIO_PROCESS, (id_t)tid) + NICE); /* clients at work go first */
+	/* clients at work go first; a refusal costs nothing but that */
+	setpriority(PRIO_PROCESS, (id_t)tid, getpriority(PRIO_PROCESS, (id_t)tid) + NICE);
 	loop_run(&f->loop);
 	while ((node = list_first(&f->logins))) {
 		struct visitor *v = CONTAINER_OF(node, struct visitor, node);

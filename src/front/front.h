@@ -1,13 +1,17 @@
 /*
  * front.h - the front desk: a login thread with its own loop, which takes clients from accept to handoff.
  *
- * Storms: at most 16 connections are accepted a round, and none after a round in which login_concurrency logins had work, so
- *         that a login begun is finished before new ones are let in. A login that waits for its client costs a descriptor and a
- *         line in a list. The thread runs at a lower priority than workers. Without descriptors it pauses for a moment.
- * Limits: max_client_conn + 1000 logins at once; client_login_timeout for each, and only a few seconds while all places are
- *         taken. Failed ones are read from for at most a second more, so that the last word arrives.
- * Up:     finished logins and cancels go to ops, at the end of a round, on this thread. ops may be called from several fronts at once.
- * Owner:  front duplicates the descriptors that it listens on. Newcomers and cancel requests belong to whom they are given.
+ * Storms:  at most 16 connections are accepted a round, and none after a round in which login_concurrency
+ *          logins had work, so that a login begun is finished before new ones are let in. A login that
+ *          waits for its client costs a descriptor and a line in a list. The thread runs at a lower
+ *          priority than workers. Without descriptors it pauses for a moment.
+ * Limits:  max_client_conn + 1000 logins at once; client_login_timeout for each, and only a few seconds
+ *          while all places are taken. Failed ones are read from for at most a second more, so that the
+ *          last word arrives.
+ * Up:      finished logins and cancels go to ops, at the end of a round, on this thread. ops may be called
+ *          from several fronts at once.
+ * Owner:   front duplicates the descriptors that it listens on. Newcomers and cancel requests belong to
+ *          whom they are given.
  * Threads: every function from the main thread.
  */
 #ifndef PGWEIR_FRONT_H
@@ -22,7 +26,10 @@ struct front;
 struct front_ops {
 	void (*deliver)(void *ctx, struct newcomer *n); /* a console's (is_admin) or a worker's */
 	void (*cancel)(void *ctx, struct cancel_request *c);
-	/* Takes a place in max_client_conn, max_db_client_connections, max_user_client_connections; false: *why is what the client is told. */
+	/*
+	 * Takes a place in max_client_conn, max_db_client_connections and max_user_client_connections. False: *why is what
+	 * the client is told.
+	 */
 	bool (*count_client)(void *ctx, const char *database, const char *user, const char **why);
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
 };
@@ -32,7 +39,7 @@ struct front_options {
 	struct snapshot *snapshot; /* the front takes a reference of its own */
 	const struct front_ops *ops;
 	void *ctx;
-	uint64_t first_id, id_step; /* clients are numbered first_id, first_id + id_step, ..: unique among fronts */
+	uint64_t first_id, id_step; /* clients' numbers: first_id, first_id + id_step, ..; unique among fronts */
 };
 
 enum front_door {
@@ -42,7 +49,7 @@ enum front_door {
 };
 
 struct front *front_start(const struct front_options *o);
-void front_set_snapshot(struct front *f, struct snapshot *s); /* for logins from now on; takes a reference of its own */
+void front_set_snapshot(struct front *f, struct snapshot *s); /* for logins from now on; takes its own reference */
 void front_set_door(struct front *f, enum front_door door);
 size_t front_login_count(const struct front *f); /* logins in progress */
 void front_stop(struct front **f);		 /* ends what is in progress, joins the thread */

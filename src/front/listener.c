@@ -52,14 +52,14 @@ static int listen_on(struct opening *o, const struct address *a)
 	int fd = socket_listen(a, o->config->listen_backlog, o->config->so_reuseport);
 
 	if (fd >= 0 && !address_is_unix(a) && o->config->tcp_defer_accept) {
-		int seconds = DEFER_ACCEPT_SECONDS; /* a peer that connects and says nothing doesn't even wake us */
+		int seconds = DEFER_ACCEPT_SECONDS; /* a silent peer doesn't even wake us */
 
 		setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
 	}
 	return fd;
 }
 
-/* A family or an address that this machine hasn't got is passed over, as long as something else of the same name is there. */
+/* What this machine hasn't got is passed over, as long as the same name has an address that it has. */
 static bool is_absence(int e)
 {
 	return e == EAFNOSUPPORT || e == EADDRNOTAVAIL;
@@ -79,18 +79,21 @@ static bool open_found(struct opening *o, const char *host, const struct addrinf
 		memcpy(&a.storage, found->ai_addr, found->ai_addrlen);
 		fd = listen_on(o, &a);
 		if (fd < 0 && !is_absence(errno))
-			return refuse(o, "cannot listen on %s port %d: %s", host, o->config->listen_port, strerror(errno));
+			return refuse(o, "cannot listen on %s port %d: %s", host, o->config->listen_port,
+				strerror(errno));
 		if (fd < 0)
 			absence = errno;
 		else
 			add(o, fd, &a);
 	}
-	return o->l->n > had || refuse(o, "cannot listen on %s port %d: %s", host, o->config->listen_port, strerror(absence));
+	return o->l->n > had ||
+		refuse(o, "cannot listen on %s port %d: %s", host, o->config->listen_port, strerror(absence));
 }
 
 static bool open_host(struct opening *o, const char *host)
 {
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *found = NULL;
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE },
+			*found = NULL;
 	bool is_any = strcmp(host, "*") == 0;
 	char port[16];
 	bool ok;
@@ -216,7 +219,7 @@ struct listener *listener_open(const struct config *config, char *error, size_t 
 	struct opening o = { .l = l, .config = config, .error = error, .error_size = error_size };
 
 	if (!open_unix(&o) || !open_tcp(&o) ||
-	    (l->n == 0 && !refuse(&o, "nowhere to listen: listen_addr and unix_socket_dir are both empty")))
+		(l->n == 0 && !refuse(&o, "nowhere to listen: listen_addr and unix_socket_dir are empty")))
 		listener_close(&l);
 	return l;
 }
@@ -244,7 +247,9 @@ static void remove_file(const struct listener *l)
 {
 	struct stat st;
 
-	if (l->unix_path && lstat(l->unix_path, &st) == 0 && st.st_dev == l->unix_dev && st.st_ino == l->unix_ino)
+	if (!l->unix_path || lstat(l->unix_path, &st) < 0)
+		return;
+	if (st.st_dev == l->unix_dev && st.st_ino == l->unix_ino)
 		unlink(l->unix_path);
 }
 

@@ -13,9 +13,10 @@
 #define MECHANISM "SCRAM-SHA-256"
 #define TO(s) (1u << (s))
 
-static const unsigned moves[LOGIN_FAILED + 1] = { /* nothing leaves DONE, CANCEL and FAILED */
-	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_CANCEL) |
-			  TO(LOGIN_FAILED),
+static const unsigned moves[LOGIN_FAILED + 1] = {
+	/* nothing leaves DONE, CANCEL and FAILED */
+	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) |
+		TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
 	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
@@ -29,8 +30,8 @@ static void set_state(struct login *l, enum login_state next)
 	l->state = next;
 }
 
-void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id, const struct address *peer,
-		bool is_own_uid)
+void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id,
+	const struct address *peer, bool is_own_uid)
 {
 	memset(l, 0, sizeof(*l));
 	l->state = LOGIN_STARTUP;
@@ -59,9 +60,9 @@ void login_free(struct login *l)
 
 /* Failing. The step that failed returns RES_OK: the machine has moved on. */
 
-static void write_fatal(struct login *l, const char *sqlstate, const char *message, const char *detail)
+static void write_fatal(struct login *l, const char *sqlstate, const char *message)
 {
-	write_error(&l->out, &(struct error_info){ .severity = "FATAL", .sqlstate = sqlstate, .message = message, .detail = detail });
+	write_error(&l->out, &(struct error_info){ .severity = "FATAL", .sqlstate = sqlstate, .message = message });
 	set_state(l, LOGIN_FAILED);
 }
 
@@ -69,7 +70,7 @@ void login_fail(struct login *l, const char *sqlstate, const char *message)
 {
 	if (l->snapshot->config->log_pooler_errors)
 		log_info(&l->who, "login failed: %s", message);
-	write_fatal(l, sqlstate, message, NULL);
+	write_fatal(l, sqlstate, message);
 }
 
 /* The names that go into a message are cut by its format, so that no peer makes us send much. */
@@ -101,7 +102,7 @@ static enum result fail_password(struct login *l, const char *cause)
 	if (l->snapshot->config->log_pooler_errors)
 		log_info(&l->who, "login failed: %s", l->is_mock ? l->cause : cause);
 	snprintf(message, sizeof(message), "password authentication failed for user \"%.63s\"", l->who.user);
-	write_fatal(l, "28P01", message, NULL);
+	write_fatal(l, "28P01", message);
 	return RES_OK;
 }
 
@@ -123,7 +124,7 @@ static bool is_console_name(const char *name)
 	return strcmp(name, "pgweir") == 0 || strcmp(name, "pgbouncer") == 0;
 }
 
-/* The process's own user may come in as the console's without a password: that's how PgBouncer's operators do it. */
+/* The process's own user needs no password for the console: that's how PgBouncer's operators get in. */
 static bool is_own_operator(const struct login *l)
 {
 	return l->is_own_uid && l->is_console && is_console_name(l->who.user);
@@ -166,7 +167,8 @@ static bool take_settings(struct login *l)
 	enum result r = startup_parse(l->packet, l->packet_len, &st, &used, &error);
 
 	ASSERT(r == RES_OK); /* it was already, when it came */
-	r = params_to_settings(&st, l->snapshot->config, l->is_console ? NULL : database_of(l), l->addr, &l->settings, &error);
+	r = params_to_settings(&st, l->snapshot->config, l->is_console ? NULL : database_of(l), l->addr,
+		&l->settings, &error);
 	if (r == RES_OK)
 		return true;
 	fail(l, error.sqlstate ? error.sqlstate : "08P01", "%s", error.message);
@@ -255,15 +257,21 @@ static enum result ask_sasl(struct login *l)
 	return RES_OK;
 }
 
-/* Of the client itself, not of the database's forced user. A URI instead of a file names one user: it is both. */
+/* A URI in place of a file names one user, who is the clients' and the servers'. */
+static bool is_uri_user(const struct login *l)
+{
+	const char *user = config_uri_user(l->snapshot->config);
+
+	return user && strcmp(user, l->who.user) == 0;
+}
+
+/* The client's own, not that of the database's forced user. */
 static struct credential *client_credential(const struct login *l)
 {
-	const struct config_database *db = l->is_console ? NULL : database_of(l);
-	struct credential *c = userlist_find(l->snapshot->userlist, l->who.user);
+	const struct snapshot *s = l->snapshot;
 
-	if (!c && !l->snapshot->config->file && db && str_equal(db->user, l->who.user))
-		c = snapshot_database_credential(l->snapshot, db);
-	return c;
+	return is_uri_user(l) ? snapshot_database_credential(s, config_database(s->config, "*"))
+			      : userlist_find(s->userlist, l->who.user);
 }
 
 static enum result enter_any(struct login *l)
@@ -271,18 +279,21 @@ static enum result enter_any(struct login *l)
 	const struct config_database *db = database_of(l);
 
 	if (!l->is_console && db && !db->user)
-		return fail(l, "F0000", "auth_type \"any\" needs a forced user for database \"%.63s\"", l->who.database);
+		return fail(l, "F0000", "auth_type \"any\" needs a forced user for database \"%.63s\"",
+			l->who.database);
 	return succeed(l);
 }
 
 static enum result enter_trusted(struct login *l)
 {
-	const struct config_database *db = l->is_console ? NULL : database_of(l);
-	bool is_the_uri_user = !l->snapshot->config->file && db && str_equal(db->user, l->who.user); /* maybe without a password */
-
-	if (!l->credential && !is_the_uri_user)
+	if (!l->credential && !is_uri_user(l)) /* the URI may be without a password */
 		return fail(l, "28000", "role \"%.63s\" does not exist", l->who.user);
 	return succeed(l);
+}
+
+static struct credential *share(struct credential *c)
+{
+	return c ? credential_ref(c) : NULL;
 }
 
 static enum result authenticate(struct login *l)
@@ -293,7 +304,7 @@ static enum result authenticate(struct login *l)
 		return succeed(l);
 	if (type == AUTH_TYPE_ANY)
 		return enter_any(l);
-	l->credential = credential_ref(client_credential(l));
+	l->credential = share(client_credential(l));
 	if (type == AUTH_TYPE_TRUST)
 		return enter_trusted(l);
 	if (!l->credential)
@@ -301,22 +312,18 @@ static enum result authenticate(struct login *l)
 	else if (credential_kind(l->credential) == SECRET_NONE)
 		use_mock(l, "the user has no password");
 	switch (type) {
-	case AUTH_TYPE_PLAIN:
-		return ask_cleartext(l);
-	case AUTH_TYPE_MD5:
-		return credential_kind(l->credential) == SECRET_SCRAM ? ask_sasl(l) : ask_md5(l);
-	case AUTH_TYPE_SCRAM:
-		return ask_sasl(l);
+	case AUTH_TYPE_PLAIN: return ask_cleartext(l);
+	case AUTH_TYPE_MD5: return credential_kind(l->credential) == SECRET_SCRAM ? ask_sasl(l) : ask_md5(l);
+	case AUTH_TYPE_SCRAM: return ask_sasl(l);
 	case AUTH_TYPE_ANY:
-	case AUTH_TYPE_TRUST:
-		break;
+	case AUTH_TYPE_TRUST: break;
 	}
 	ASSERT(!"an auth_type without an exchange");
 }
 
 /* The startup packet. */
 
-/* We speak 3.0 and know no protocol option. The number is the whole version, as PostgreSQL sends it and libpq reads it. */
+/* We speak 3.0 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
 static void negotiate(struct login *l, const struct startup *st)
 {
 	uint32_t unknown = 0;
@@ -346,7 +353,8 @@ static bool is_one_of(const char *value, const char *const words[4])
 
 static enum result check_replication(struct login *l, const char *value)
 {
-	static const char *const off[] = { "false", "off", "no", "0" }, *const on[] = { "true", "on", "yes", "1" };
+	static const char *const off[] = { "false", "off", "no", "0" };
+	static const char *const on[] = { "true", "on", "yes", "1" };
 
 	if (!value || is_one_of(value, off))
 		return RES_OK;
@@ -381,7 +389,8 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 static enum result refuse_encryption(struct login *l, bool *asked, uint32_t code)
 {
 	if (*asked)
-		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0", code >> 16, code & 0xffff);
+		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
+			code >> 16, code & 0xffff);
 	*asked = true;
 	write_u8(&l->out, 'N');
 	return RES_OK;
@@ -398,20 +407,18 @@ static enum result startup_step(struct login *l, struct reader *in)
 	if (r == RES_MORE)
 		return RES_MORE;
 	if (r != RES_OK)
-		return error.sqlstate ? fail(l, error.sqlstate, "%s", error.message) : fail_silently(l, "not a startup packet");
+		return error.sqlstate ? fail(l, error.sqlstate, "%s", error.message)
+				      : fail_silently(l, "not a startup packet");
 	read_bytes(in, used);
 	switch (st.kind) {
-	case STARTUP_SSL:
-		return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
-	case STARTUP_GSSENC:
-		return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
+	case STARTUP_SSL: return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
+	case STARTUP_GSSENC: return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
 	case STARTUP_CANCEL:
 		l->cancel_pid = st.cancel_pid;
 		l->cancel_secret = st.cancel_secret;
 		set_state(l, LOGIN_CANCEL);
 		return RES_OK;
-	case STARTUP_MESSAGE:
-		break;
+	case STARTUP_MESSAGE: break;
 	}
 	return take_startup_message(l, packet, used);
 }
@@ -419,7 +426,8 @@ static enum result startup_step(struct login *l, struct reader *in)
 /* Answers to what we asked. All of them are messages of type 'p'. */
 
 /* RES_OK: body is the next message's; RES_MORE: it isn't whole; else the login has failed. */
-static enum result next_response(struct login *l, struct reader *in, const char *kind, uint32_t max, struct reader *body)
+static enum result next_response(
+	struct login *l, struct reader *in, const char *kind, uint32_t max, struct reader *body)
 {
 	const uint8_t *message;
 	struct frame f;
@@ -475,14 +483,16 @@ static enum result take_client_first(struct login *l, struct reader first)
 	uint32_t iterations = (uint32_t)l->snapshot->config->scram_iterations;
 	struct scram_secret secret;
 	enum result r;
+	size_t had;
 
 	if (l->is_mock || !credential_verifier(l->credential, iterations, &secret))
 		scram_mock_secret(l->who.user, iterations, &secret);
+	had = l->out.len;
 	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
 	r = scram_server_first(&l->scram, first, &secret, l->is_mock, &l->out);
 	explicit_bzero(&secret, sizeof(secret));
 	if (r != RES_OK) {
-		l->out.len = l->out.msg_start; /* takes the begun message back */
+		l->out.len = had; /* takes the begun message back */
 		return fail(l, "08P01", "malformed SCRAM message");
 	}
 	msg_end(&l->out);
@@ -534,27 +544,30 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	uint8_t client_key[SCRAM_KEY_SIZE] = { 0 };
 	struct reader body;
 	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
+	size_t had = l->out.len;
 
 	if (r != RES_OK)
 		return r;
 	begin_authentication(&l->out, AUTH_SASL_FINAL);
 	r = scram_server_final(&l->scram, body, &l->out, client_key);
 	if (r != RES_OK || l->is_mock) {
-		l->out.len = l->out.msg_start;
+		l->out.len = had;
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
 							   : fail_password(l, "wrong password");
 	}
 	msg_end(&l->out);
-	if (credential_kind(l->credential) == SECRET_SCRAM)
-		credential_learn_client_key(l->credential, client_key);
+	credential_learn_client_key(l->credential, client_key);
 	explicit_bzero(client_key, sizeof(client_key));
 	return succeed(l);
 }
 
 static enum result (*const steps[LOGIN_FAILED + 1])(struct login *, struct reader *) = {
-	[LOGIN_STARTUP] = startup_step,	    [LOGIN_CLEARTEXT] = password_step,
-	[LOGIN_MD5] = password_step,	    [LOGIN_SASL] = sasl_step,
-	[LOGIN_SASL_FIRST] = sasl_first_step, [LOGIN_SASL_FINAL] = sasl_final_step,
+	[LOGIN_STARTUP] = startup_step,
+	[LOGIN_CLEARTEXT] = password_step,
+	[LOGIN_MD5] = password_step,
+	[LOGIN_SASL] = sasl_step,
+	[LOGIN_SASL_FIRST] = sasl_first_step,
+	[LOGIN_SASL_FINAL] = sasl_final_step,
 };
 
 size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
@@ -569,6 +582,7 @@ size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since)
 {
 	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	bool is_forced = db && db->user;
 	struct newcomer *n = xcalloc(1, sizeof(*n));
 
 	ASSERT(l->state == LOGIN_DONE && l->packet);
@@ -577,9 +591,9 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->peer = l->peer;
 	n->database = xstrdup(l->who.database);
 	n->user = xstrdup(l->who.user);
-	n->server_user = xstrdup(db && db->user ? db->user : l->who.user);
+	n->server_user = xstrdup(is_forced ? db->user : l->who.user);
 	n->settings = l->settings;
-	n->credential = credential_ref(db && db->user ? snapshot_server_credential(l->snapshot, db, l->who.user) : l->credential);
+	n->credential = share(is_forced ? snapshot_server_credential(l->snapshot, db, db->user) : l->credential);
 	n->greeting = l->out;
 	n->early = *early;
 	n->early_len = early_len;

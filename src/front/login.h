@@ -1,18 +1,22 @@
 /*
- * login.h - a client's life between accept and handoff, as a machine over bytes: no socket, no clock, no thread.
+ * login.h - a client's life between accept and handoff, as a machine over bytes: no socket, no clock, no
+ * thread.
  *
- * Bytes go in by login_feed(), what the client is to be sent collects in out. The caller sends and empties out while the login
- * goes on. In LOGIN_DONE out is the greeting, which goes with the newcomer; in LOGIN_FAILED it is the last word, or empty where
- * the peer doesn't speak our protocol.
+ * Bytes go in by login_feed(), what the client is to be sent collects in out. The caller sends and empties
+ * out while the login goes on. In LOGIN_DONE out is the greeting, which goes with the newcomer; in
+ * LOGIN_FAILED it is the last word, or empty where the peer doesn't speak our protocol.
  *
- * Secrecy:   an unknown user, one without a fitting secret and a wrong password get the same exchange and the same error; an unknown
- *            database is told only after the right password. The cause is in the log.
- * Limits:    a startup packet up to STARTUP_MAX, a password message up to LOGIN_PASSWORD_MAX; longer ones are refused by their
- *            header, so a caller never holds more than that.
- * Places:    count_client() is asked once, last, after the password; login_free() gives the place back unless a newcomer took it along.
+ * Secrecy:   an unknown user, one without a fitting secret and a wrong password get the same exchange and
+ *            the same error; an unknown database is told only after the right password. The cause is in the
+ *            log.
+ * Limits:    a startup packet up to STARTUP_MAX, a password message up to LOGIN_PASSWORD_MAX; longer ones
+ *            are refused by their header, so a caller never holds more than that.
+ * Places:    count_client() is asked once, last, after the password; login_free() gives the place back
+ *            unless a newcomer took it along.
  * Ownership: holds a reference to the snapshot that it began with; env is borrowed for life.
  * Errors:    are messages to the client; see the state. Threads: one.
- * Source:    PostgreSQL's manual, "Start-up", "SASL Authentication"; src/backend/postmaster/postmaster.c and libpq/auth.c for texts.
+ * Source:    PostgreSQL's manual, "Start-up", "SASL Authentication"; src/backend/postmaster/postmaster.c
+ *            and libpq/auth.c for texts.
  */
 #ifndef PGWEIR_LOGIN_H
 #define PGWEIR_LOGIN_H
@@ -37,7 +41,8 @@ enum login_state {
 
 struct login_env {
 	void *ctx;
-	bool (*count_client)(void *ctx, const char *database, const char *user, const char **why); /* false: why is the message */
+	bool (*count_client)(void *ctx, const char *database, const char *user,
+		const char **why); /* false: why is the message */
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
 	bool is_console_only; /* shutting down: only console logins get in */
 };
@@ -51,7 +56,7 @@ struct login {
 	char addr[ADDRESS_TEXT_MAX];
 	uint8_t *packet; /* the StartupMessage */
 	size_t packet_len;
-	struct credential *credential; /* what the client is checked against: its own, or a random one if is_mock */
+	struct credential *credential; /* what the client is checked against: its own, or a mock's */
 	struct scram scram;
 	const char *cause; /* why a mock, for the log */
 	uint8_t salt[4];
@@ -62,13 +67,17 @@ struct login {
 	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted;
 };
 
-void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id, const struct address *peer,
-		bool is_own_uid);
+void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id,
+	const struct address *peer, bool is_own_uid);
 void login_free(struct login *l); /* what it holds; the struct is the caller's */
 
-/* Takes whole messages; yields how many bytes. The rest is to come again with more behind it, or, in LOGIN_DONE, is the client's first query. */
+/*
+ * Takes whole messages; yields how many bytes. The rest is to come again with more behind it, or, in LOGIN_DONE, is the
+ * client's first query.
+ */
 size_t login_feed(struct login *l, const uint8_t *bytes, size_t len);
-void login_fail(struct login *l, const char *sqlstate, const char *message); /* from outside: timeout, shutdown. Not once it's over */
+void login_fail(struct login *l, const char *sqlstate,
+	const char *message); /* from outside: timeout, shutdown. Not once it's over */
 
 /* In LOGIN_DONE, once: fd and early, of which *early is moved, are the caller's to give. */
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since);

@@ -1,5 +1,6 @@
 #include "front/params.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static bool is_name_start(uint8_t c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
 }
 
-/* Words between dots, as valid_custom_variable_name() has them; the names PostgreSQL knows are of that form, too. */
+/* Words between dots, as valid_custom_variable_name() has them; PostgreSQL's own names are of that form, too. */
 static bool is_setting_name(const char *name)
 {
 	bool at_start = true;
@@ -32,22 +33,25 @@ static bool is_setting_name(const char *name)
 	for (; *name; name++) {
 		uint8_t c = (uint8_t)*name;
 
-		if (at_start ? !is_name_start(c) : !is_name_start(c) && c != '.' && c != '$' && !(c >= '0' && c <= '9'))
+		if (at_start ? !is_name_start(c)
+			     : !is_name_start(c) && c != '.' && c != '$' && !(c >= '0' && c <= '9'))
 			return false;
 		at_start = c == '.';
 	}
 	return !at_start;
 }
 
-static void refuse(struct params *p, enum result result, const char *sqlstate, const char *format, const char *name)
+static void refuse(struct params *p, enum result result, const char *sqlstate, const char *format, ...)
+	PRINTF_LIKE(4, 5);
+static void refuse(struct params *p, enum result result, const char *sqlstate, const char *format, ...)
 {
+	va_list ap;
+
 	p->result = result;
 	p->error->sqlstate = sqlstate;
-	/* every format here is a literal of this file */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(p->error->message, sizeof(p->error->message), format, name);
-#pragma GCC diagnostic pop
+	va_start(ap, format);
+	vsnprintf(p->error->message, sizeof(p->error->message), format, ap);
+	va_end(ap);
 }
 
 /* pg_clean_ascii(), then cut: what a direct connection would show. */
@@ -79,7 +83,7 @@ static void put(struct params *p, const char *name, const char *value)
 	if (strcasecmp(name, "application_name") == 0)
 		value = clean_application_name(value, clean);
 	if (settings_put(&p->settings, name, value) != RES_OK)
-		refuse(p, RES_LIMIT, "54000", "too many startup parameters%s", "");
+		refuse(p, RES_LIMIT, "54000", "too many startup parameters");
 }
 
 static void put_option(void *ctx, const char *name, const char *value)
@@ -120,8 +124,8 @@ static void add_host(struct params *p, const char *addr)
 	free(both);
 }
 
-enum result params_to_settings(const struct startup *st, const struct config *config, const struct config_database *db,
-			       const char *addr, struct settings **out, struct startup_error *error)
+enum result params_to_settings(const struct startup *st, const struct config *config,
+	const struct config_database *db, const char *addr, struct settings **out, struct startup_error *error)
 {
 	struct params p = { .config = config, .error = error };
 

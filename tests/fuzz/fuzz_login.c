@@ -1,0 +1,98 @@
+/* Arbitrary bytes in each state of a login: nobody gets in without the secret, we say little, and where TCP cuts doesn't matter. */
+#include "front/login.h"
+
+#include "../unit/rig.h"
+#include "wire/msg.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#define OUTPUT_MAX 20000 /* the most that we repeat are the names of unknown protocol options */
+
+static const char *const auth_types[] = { "plain", "md5", "scram-sha-256" };
+static const char *const names[] = { "bob", "nobody", "hash" }; /* plain text, unknown, md5 */
+static struct snapshot *snapshots[N_ELEMENTS(auth_types)];
+
+static bool count_client(void *ctx, const char *database, const char *user, const char **why)
+{
+	(void)ctx, (void)database, (void)user, (void)why;
+	return true;
+}
+
+static void uncount_client(void *ctx, const char *database, const char *user)
+{
+	(void)ctx, (void)database, (void)user;
+}
+
+static const struct login_env env = { NULL, count_client, uncount_client, false };
+
+/* Random secrets, or the fuzzer would learn them. */
+static void make_snapshots(void)
+{
+	char users[256], setting[64];
+	uint64_t secret[4];
+	ssize_t n = getrandom(secret, sizeof(secret), 0);
+
+	ASSERT(n == sizeof(secret));
+	snprintf(users, sizeof(users), "\"bob\" \"%016lx%016lx\"\n\"hash\" \"md5%016lx%016lx\"\n", secret[0],
+		secret[1], secret[2], secret[3]);
+	for (size_t i = 0; i < N_ELEMENTS(auth_types); i++) {
+		snprintf(setting, sizeof(setting), "auth_type = %s\nscram_iterations = 1", auth_types[i]);
+		snapshots[i] = rig_snapshot(setting, users);
+	}
+}
+
+static void feed_startup(struct login *l, const char *user)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, 0);
+	write_u32(&w, PROTOCOL_3_0);
+	write_cstring(&w, "user");
+	write_cstring(&w, user);
+	write_cstring(&w, "database");
+	write_cstring(&w, "app");
+	write_u8(&w, 0);
+	msg_end(&w);
+	ASSERT(login_feed(l, w.data, w.len) == w.len);
+	writer_free(&w);
+}
+
+/* data[0] chooses state and user. The bytes come in two pieces. */
+static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, size_t cut)
+{
+	struct address peer;
+	struct login l;
+	enum login_state state;
+	size_t used;
+
+	address_numeric(&peer, "127.0.0.1", 1);
+	login_init(&l, &env, snapshots[choice % N_ELEMENTS(snapshots)], 1, &peer, false);
+	if (choice & 0x80)
+		feed_startup(&l, names[choice / 4 % N_ELEMENTS(names)]);
+	used = login_feed(&l, data, cut);
+	ASSERT(used <= cut);
+	used += login_feed(&l, data + used, size - used);
+	ASSERT(used <= size);
+	ASSERT(l.state != LOGIN_DONE);
+	ASSERT(l.out.len <= OUTPUT_MAX);
+	if (!login_is_over(&l))
+		ASSERT(size - used < LOGIN_PASSWORD_MAX + FRAME_HEADER_SIZE); /* what a caller has to keep */
+	state = l.state;
+	login_free(&l);
+	return state;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t cut;
+
+	if (size < 3)
+		return 0;
+	if (!snapshots[0])
+		make_snapshots();
+	cut = data[1] % (size - 1);
+	ASSERT(run(data[0], data + 2, size - 2, cut) == run(data[0], data + 2, size - 2, size - 2));
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* rig.h - a configuration and users for tests of logins, out of text. */
+#ifndef PGWEIR_RIG_H
+#define PGWEIR_RIG_H
+
+#include "auth/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Has [databases] app, forced, defaults; users: see the strings. settings are lines for [pgbouncer]. */
+static inline struct snapshot *rig_snapshot(const char *settings, const char *users)
+{
+	char path[] = "/tmp/pgweir-test-XXXXXX", error[256] = "";
+	struct config_error config_error = { 0 };
+	struct config *config;
+	struct userlist *list;
+	int fd = mkstemp(path);
+	FILE *file = fdopen(fd, "w");
+
+	ASSERT(file);
+	fprintf(file,
+		"[databases]\n"
+		"app = host=127.0.0.1\n"
+		"forced = host=127.0.0.1 user=owner password=owners\n"
+		"listed = host=127.0.0.1 user=plain\n"
+		"defaults = host=127.0.0.1 timezone=UTC application_name=dflt\n"
+		"[pgbouncer]\n"
+		"log_connections = 0\nlog_pooler_errors = 0\n"
+		"admin_users = admin\nstats_users = stats\n%s\n",
+		settings);
+	fclose(file);
+	config = config_load(path, &config_error);
+	unlink(path);
+	if (!config)
+		fprintf(stderr, "%s\n", config_error.text);
+	list = userlist_parse(users, strlen(users), "users", NULL, error, sizeof(error));
+	ASSERT(config && list);
+	return snapshot_new(&config, &list, NULL);
+}
+
+#endif
