@@ -2,12 +2,16 @@
  * config.h - the configuration: one table of settings, an ini reader, an immutable snapshot.
  *
  * Format:    PgBouncer's ini, its key names and its precedence; section [pgbouncer] has PgBouncer's defaults, [pgweir] has
- *            defaults for functions. A file has one of the two. [databases], [users], %include. A database's value may be a postgresql:// URI
- *            (read by libpq's PQconninfoParse).
+ *            defaults for functions. A file has one of the two. [databases], [users], %include. A database's value may be a
+ *            postgresql:// URI (read by libpq's PQconninfoParse).
  * Units:     times are usec_t here, seconds (fractions allowed) in the file, unless the name says otherwise. 0 means off.
- * Ownership: a snapshot never changes once loaded; it is shared by reference count. Strings live as long as the snapshot.
+ * Strings:   live as long as the snapshot. Those of struct config are never NULL, "" where nothing is set (but for file);
+ *            those of a database are NULL where the file says nothing.
+ * Ownership: a snapshot never changes once loaded; it is shared by reference count.
  * Threads:   load on the main thread; read and ref/unref from any.
- * Errors:    config_load() gives NULL and the text `file:line: what is wrong`; nothing is ever half applied.
+ * Errors:    config_load() gives NULL and the text `file:line: what is wrong`; nothing is ever half applied. No password is
+ *            ever part of an error.
+ * Limits:    src/config/ini.h and MAX_ENTRIES in config.c.
  * Source:    the manual page pgweir.ini(5); PgBouncer's config.md for names and meanings.
  */
 #ifndef PGWEIR_CONFIG_H
@@ -22,7 +26,7 @@ enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 struct config_database {
 	char *name;   /* as clients say it; "*" is the fallback */
 	char *dbname; /* on the server; NULL: as the client said */
-	char *host;   /* NULL or "": Unix socket in unix_socket_dir; "/dir": that directory; else a name or address */
+	char *host; /* NULL or "": Unix socket in unix_socket_dir; "/dir": that directory; else one name or address */
 	int port;
 	char *user, *password; /* forced user and its password; NULL: the client's own */
 	char *connect_query;   /* NULL: none */
@@ -39,15 +43,22 @@ struct config_user {
 	char *name;
 	enum pool_mode pool_mode;
 	int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections; /* -1: not set */
-	int64_t query_timeout, idle_transaction_timeout, transaction_timeout, client_idle_timeout, query_wait_timeout; /* usec, -1 */
+	int64_t query_timeout, idle_transaction_timeout, transaction_timeout, client_idle_timeout,
+		query_wait_timeout; /* usec, -1 */
 	int line;
 	struct config_user *next;
 };
 
+struct config_names { /* private: structs that begin with their name, sorted by it; not hashed, as hash_init() may come later */
+	void **items;
+	size_t count, cap;
+};
+
 struct config {
-	int refs_; /* atomic */
+	int refs_;	   /* atomic */
 	bool is_pgbouncer; /* the section's name, which picked the defaults */
-	char *file;	   /* NULL: made from a URI */
+	char *file;	   /* what the next reload reads (conffile); NULL: made from a URI */
+	bool is_from_uri_;
 
 	/* process */
 	char *logfile, *pidfile, *user, *syslog_ident, *syslog_facility, *job_name;
@@ -68,17 +79,18 @@ struct config {
 
 	/* pools */
 	enum pool_mode pool_mode;
-	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections,
-		max_user_connections, max_user_client_connections, max_waiting_clients, max_prepared_statements, server_connect_concurrency,
-		login_concurrency;
+	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size, max_db_connections,
+		max_db_client_connections, max_user_connections, max_user_client_connections,
+		max_waiting_clients, max_prepared_statements, server_connect_concurrency, login_concurrency;
 	bool server_round_robin, server_reset_query_always, server_fast_close;
 	char *server_check_query, *server_reset_query;
-	usec_t reserve_pool_timeout, server_lifetime, server_idle_timeout, server_connect_timeout, server_login_retry,
-		server_check_delay, handoff_tolerance, autodb_idle_timeout;
+	usec_t reserve_pool_timeout, server_lifetime, server_idle_timeout, server_connect_timeout,
+		server_login_retry, server_check_delay, handoff_tolerance, autodb_idle_timeout;
 
 	/* timeouts of clients */
-	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout, client_login_timeout,
-		client_write_timeout, idle_transaction_timeout, transaction_timeout, suspend_timeout;
+	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,
+		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout,
+		suspend_timeout;
 	enum timeout_action query_wait_timeout_action;
 
 	/* parameters */
@@ -90,8 +102,15 @@ struct config {
 	char *auth_file, *admin_users, *stats_users;
 	int scram_iterations;
 
+	/* What PgBouncer's files may say and pgweir has no use for; pgweir.ini(5) says why. Kept for SHOW CONFIG only. */
+	struct {
+		int pkt_buf, sbuf_loopcnt;
+		char *server_tls_sslmode; /* disable, allow or prefer: without TLS they are all the same */
+	} inert;
+
 	struct config_database *databases; /* in the file's order */
 	struct config_user *users;
+	struct config_names databases_by_name_, users_by_name_;
 };
 
 struct config_error {
@@ -99,7 +118,23 @@ struct config_error {
 };
 
 struct config *config_load(const char *path, struct config_error *error);
-struct config *config_from_uri(const char *uri, struct config_error *error); /* [pgweir]'s defaults; listens on localhost:6432; the URI's database is also "*"; its user and password are what clients must use, too */
+struct config *config_load_text(
+	const char *name, const char *text, size_t len, struct config_error *error); /* name: for errors */
+/*
+ * [pgweir]'s defaults; listens on 127.0.0.1:6432 and no Unix socket. The databases "*" and the URI's go to the URI's host, with
+ * the URI's user and password forced. Clients log in with the same user and password (scram-sha-256), or without one if the
+ * URI has none (trust); they may use the console's SHOW.
+ */
+struct config *config_from_uri(const char *uri, struct config_error *error);
+const char *config_uri_user(const struct config *c);	 /* NULL: not made from a URI */
+const char *config_uri_password(const struct config *c); /* NULL: not made from a URI, or it has none */
+/*
+ * Reads running->file again. Settings that can't change at run time keep their running value, so that the snapshot says what
+ * is true; kept() is called for each one whose new value waits for a restart.
+ */
+typedef void config_kept_fn(void *ctx, const char *key);
+struct config *config_reload(
+	const struct config *running, config_kept_fn *kept, void *ctx, struct config_error *error);
 struct config *config_ref(struct config *c);
 void config_unref(struct config **c);
 
@@ -109,10 +144,12 @@ const struct config_user *config_user(const struct config *c, const char *name);
 bool config_list_has(const char *list, const char *name); /* is name in a comma list like admin_users? */
 
 /* Values after precedence: the user's, then the database's, then the global. db or user may be NULL. */
-enum pool_mode config_pool_mode(const struct config *c, const struct config_database *db, const struct config_user *user);
+enum pool_mode config_pool_mode(
+	const struct config *c, const struct config_database *db, const struct config_user *user);
 int config_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user);
-int config_min_pool_size(const struct config *c, const struct config_database *db);
-int config_reserve_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user);
+int config_min_pool_size(const struct config *c, const struct config_database *db); /* at most the database's pool size */
+int config_reserve_pool_size(
+	const struct config *c, const struct config_database *db, const struct config_user *user);
 int config_max_db_connections(const struct config *c, const struct config_database *db);
 int config_max_db_client_connections(const struct config *c, const struct config_database *db);
 int config_max_user_connections(const struct config *c, const struct config_user *user);
@@ -121,11 +158,16 @@ usec_t config_query_timeout(const struct config *c, const struct config_user *us
 usec_t config_idle_transaction_timeout(const struct config *c, const struct config_user *user);
 usec_t config_transaction_timeout(const struct config *c, const struct config_user *user);
 usec_t config_client_idle_timeout(const struct config *c, const struct config_user *user);
-usec_t config_query_wait_timeout(const struct config *c, const struct config_database *db, const struct config_user *user);
+usec_t config_query_wait_timeout(
+	const struct config *c, const struct config_database *db, const struct config_user *user);
 usec_t config_server_lifetime(const struct config *c, const struct config_database *db);
 
-/* For SHOW CONFIG: calls fn for each setting, in the order of the table; value and default_value are text as the file would have it. */
-typedef void config_show_fn(void *ctx, const char *key, const char *value, const char *default_value, bool changeable);
+/*
+ * For SHOW CONFIG: calls fn for each setting, sorted by key; value and default_value are text as the file would have it, or
+ * NULL where PgBouncer has NULL. No password is among them.
+ */
+typedef void config_show_fn(
+	void *ctx, const char *key, const char *value, const char *default_value, bool changeable);
 void config_show(const struct config *c, config_show_fn *fn, void *ctx);
 
 /* For SET key = value: a new snapshot with one setting changed, or NULL and why. Not every setting is changeable. */

@@ -73,6 +73,7 @@ void server_note_free(struct prepared_note **np)
 		return;
 	if (n->removes_name)
 		client_statement_free(&n->name);
+	free(n->text);
 	free(n);
 }
 
@@ -294,7 +295,10 @@ static void take_note(struct server *s, const struct server_message *m)
 static bool take_message(struct server *s, struct server_message *m, const struct server_walk *walk, void *ctx)
 {
 	uint8_t tx_status = m->body && m->body_len == 1 ? m->body[0] : 0;
+	struct pending_entry local;
 
+	while (pending_pop_local(&s->pending, &local))
+		walk->local(s, &local, ctx);
 	m->verdict = pending_answer(&s->pending, m->frame.type, tx_status, &m->popped);
 	if (m->verdict == PENDING_DESYNC) {
 		desync(s, "unexpected message from the server");
@@ -411,11 +415,22 @@ static bool wants_reset(const struct server *s)
 	return !s->is_reset && *c->server_reset_query && (s->pool->mode == POOL_SESSION || c->server_reset_query_always);
 }
 
+static void quiet_local(struct server *s, const struct pending_entry *e, void *ctx)
+{
+	struct prepared_note *note = e->ref;
+
+	(void)s, (void)ctx;
+	server_note_free(&note);
+}
+
 /* The client has gone: whatever it left behind, the next step towards a server as good as new. */
 static void clean(struct server *s)
 {
 	struct pending *p = &s->pending;
+	struct pending_entry local;
 
+	while (pending_pop_local(p, &local))
+		quiet_local(s, &local, NULL);
 	if (s->is_cut || s->close_reason || p->is_ambiguous) {
 		server_close(s, s->close_reason ? s->close_reason : "its client left in the middle of a message");
 	} else if (p->copy == COPY_IN) {
@@ -495,14 +510,9 @@ static void quiet_step(struct server *s)
 static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 {
 	struct prepared_note *note = m->popped.ref;
-	struct pending_entry local;
 
 	(void)ctx;
 	server_note_free(&note);
-	while (pending_pop_local(&s->pending, &local)) {
-		note = local.ref;
-		server_note_free(&note);
-	}
 	if (m->verdict == PENDING_FATAL)
 		server_lost(s, s->has_failed ? s->our_sqlstate : "08006", s->has_failed ? s->our_message : "server closed the connection");
 	return false;
@@ -524,7 +534,7 @@ static void cancel_drained(struct server *s)
 
 static size_t quiet_data(struct server *s, const uint8_t *bytes, size_t len)
 {
-	static const struct server_walk walk = { .message = quiet_message, .slice = quiet_slice };
+	static const struct server_walk walk = { .message = quiet_message, .local = quiet_local, .slice = quiet_slice };
 	size_t n = server_walk(s, bytes, len, &walk, NULL);
 
 	if (s->state == SERVER_CLOSING)

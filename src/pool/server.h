@@ -46,6 +46,7 @@ struct prepared_note { /* what a pending Parse or Close will have changed */
 	bool adds, removes;		 /* the statement on the server */
 	bool adds_name, removes_name;	 /* of the client */
 	struct client_statement *name;	 /* removes_name: owned */
+	char *text;			 /* PEND_FAIL: what the client is told; owned */
 };
 
 struct server_login;
@@ -121,6 +122,7 @@ struct server_message {
 };
 struct server_walk {
 	bool (*message)(struct server *s, struct server_message *m, void *ctx); /* true: pass it on by slices */
+	void (*local)(struct server *s, const struct pending_entry *e, void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
 };
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx);

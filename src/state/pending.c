@@ -284,3 +284,20 @@ bool pending_is_idle(struct pending *p)
 	skip_copy_marks(p);
 	return p->count == 0 && !p->is_skipping && !p->is_batch_open && p->copy == COPY_NONE && p->tx_status == TX_IDLE;
 }
+
+void pending_each(struct pending *p, pending_each_fn *fn, void *ctx)
+{
+	for (uint32_t i = 0; i < p->count; i++)
+		fn(ctx, at(p, i));
+}
+
+bool pending_awaits_ready(const struct pending *p)
+{
+	for (uint32_t i = 0; i < p->count; i++) {
+		uint8_t type = at(p, i)->type;
+
+		if (type == PEND_QUERY || type == PEND_FUNCTION || type == PEND_SYNC)
+			return p->copy != COPY_IN; /* in COPY it's the client who must go on */
+	}
+	return false;
+}

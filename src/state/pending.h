@@ -95,6 +95,10 @@ static inline bool pending_is_full(const struct pending *p)
 {
 	return p->count >= PENDING_FULL;
 }
+typedef void pending_each_fn(void *ctx, struct pending_entry *e);
+void pending_each(struct pending *p, pending_each_fn *fn, void *ctx); /* oldest first */
+/* Does the server owe a ReadyForQuery? If not, and it isn't idle, the client owes the next message. */
+bool pending_awaits_ready(const struct pending *p);
 /* Nothing outstanding, no batch begun, no COPY, no transaction. */
 bool pending_is_idle(struct pending *p);
 

@@ -50,6 +50,7 @@ struct client_statement {
 	UT_hash_handle hh;
 	char *name;
 	struct statement *statement;
+	uint32_t batch;	   /* of the client: its Parse was sent between two Syncs */
 	bool is_confirmed; /* the server has said ParseComplete, or we have */
 };
 

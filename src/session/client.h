@@ -1,0 +1,119 @@
+/*
+ * client.h - a client between login and goodbye, and its state machine.
+ *
+ * client.c    its life: adoption from a login thread, welcome, lending, release, timeouts, goodbye
+ * request.c   what it sends: one table of messages; prepared statements get their servers' names here
+ * relay.c     what its server sends
+ * lost.c      its answers when the server broke, and the virtual failed transaction afterwards
+ *
+ * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE. It's in the admission queue exactly in CLIENT_WAITING
+ *             (and, for the pool's parameters only, CLIENT_NEW). Messages are handled in IDLE, ACTIVE and TX_LOST only.
+ * Errors:     client_error() and we go on, client_fatal() and it's over; both carry a SQLSTATE.
+ * Threads:    its worker's, from adoption to the end.
+ */
+#ifndef PGWEIR_CLIENT_H
+#define PGWEIR_CLIENT_H
+
+#include "base/log.h"
+#include "pool/server.h"
+#include "session/gather.h"
+#include "session/newcomer.h"
+
+enum client_state {
+	CLIENT_NEW,	/* logged in; the pool's parameters aren't known yet, so it can't be welcomed */
+	CLIENT_IDLE,	/* no server; the last thing it got was ReadyForQuery with TX_IDLE */
+	CLIENT_WAITING, /* in the admission queue; we've stopped reading from it */
+	CLIENT_SYNCING, /* has a server on which its settings are being set */
+	CLIENT_ACTIVE,	/* linked to a server */
+	CLIENT_TX_LOST, /* its server died in a transaction: 25P02 until ROLLBACK or COMMIT */
+	CLIENT_CLOSING, /* reading on for a moment so that its last message arrives, then freed */
+	CLIENT_STATES,
+};
+
+enum client_pause { /* why we don't read from it */
+	PAUSE_STATE = 1,   /* CLIENT_NEW, WAITING, SYNCING */
+	PAUSE_BACKLOG = 2, /* the server takes no more */
+	PAUSE_FULL = 4,	   /* too many requests without an answer */
+	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
+};
+
+enum client_discard {
+	DISCARD_NONE,
+	DISCARD_REQUEST, /* the next message is refused: alone if it's a Query, with its batch if it's an extended one */
+	DISCARD_TO_SYNC, /* an error of ours has been sent: everything up to the Sync is skipped, as PostgreSQL does */
+};
+
+enum body_to { BODY_FORWARD, BODY_DISCARD };
+
+struct client {
+	struct stream stream;
+	struct doomed doomed;
+	struct list_node node; /* in worker->clients */
+	enum client_state state;
+	struct worker *worker;
+	struct pool *pool;
+	struct server *server;
+	struct waiter waiter;
+	uint64_t id;
+	uint32_t slot, secret;
+	char *database, *user;
+	struct address peer;
+
+	struct settings *startup;  /* what it came with; DISCARD ALL goes back to it */
+	struct settings *settings; /* what its session should be */
+	struct settings *told;	   /* by ParameterStatus */
+	struct hash128 context;	   /* of settings, for statements */
+
+	struct client_statements statements;
+	struct statement *unnamed; /* NULL: it has none */
+	uint32_t batch;		   /* counts Syncs */
+
+	size_t body_left; /* of a message of its own that we're in the middle of */
+	uint8_t body_to, discard, pauses;
+	bool is_tracked;    /* protocol-level statements are renamed: transaction and statement pooling */
+	bool is_stateful;   /* since it got its server it sent something that may change a session's state */
+	bool listens;	    /* it has sent LISTEN */
+	bool is_ending;	    /* CLIENT_TX_LOST: the statement in hand ends the transaction */
+	bool is_peer_shut;
+	bool is_counted, is_greeted;
+	struct gather *gather; /* the one that is being filled for it, by relay.c */
+	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
+	usec_t connected_at, request_at, idle_since, linger_until, login_deadline;
+};
+
+#define BACKLOG_MAX 65536
+
+void session_adopt(struct message *m, void *worker);	     /* deliver() of a newcomer */
+void session_discard(struct message *m);		     /* discard() of one; also uncounts nobody: for teardown */
+void session_cancel(struct message *m, void *worker);	     /* deliver() of a cancel_request */
+void session_cancel_discard(struct message *m);
+int session_cancel_worker(uint32_t pid); /* which worker's key is this? */
+void session_tick(struct worker *w);	 /* timeouts; worker->on_clients_tick */
+
+void client_error(struct client *c, const struct error_info *e); /* the message alone, in its place */
+void client_fatal(struct client *c, const char *sqlstate, const char *message);
+void client_close(struct client *c, const char *reason); /* without a word */
+void client_set_state(struct client *c, enum client_state next);
+void client_pause(struct client *c, enum client_pause why);
+void client_unpause(struct client *c, enum client_pause why);
+void client_describe(const struct client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX]);
+const char *client_state_name(const struct client *c); /* PgBouncer's: active, idle, waiting */
+
+bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
+void client_maybe_release(struct client *c);
+void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
+uint8_t client_tx_status(const struct client *c);	  /* for a ReadyForQuery of our own */
+void client_ready(struct client *c);
+void client_set_settings(struct client *c, struct settings *s); /* takes a reference of its own */
+
+/* request.c */
+size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);
+/* relay.c */
+extern const struct server_link client_link;
+void relay_local(struct client *c, const struct pending_entry *e);
+/* lost.c */
+void client_server_lost(struct client *c, struct server *s, const struct error_info *e);
+struct message_in;
+bool lost_is_end(const char *sql, size_t len); /* does this text end a transaction? */
+
+#endif

@@ -1,0 +1,56 @@
+#include "session/gather.h"
+
+#include <string.h>
+
+void gather_init(struct gather *g, struct stream *to, uint8_t *arena, size_t arena_size)
+{
+	g->to = to;
+	g->arena = arena;
+	g->arena_size = arena_size;
+	g->used = g->total = 0;
+	g->n = 0;
+}
+
+void gather_slice(struct gather *g, const uint8_t *bytes, size_t len)
+{
+	struct iovec *last = g->n ? &g->iov[g->n - 1] : NULL;
+
+	if (!len)
+		return;
+	ASSERT(g->to);
+	g->total += len;
+	if (last && (uint8_t *)last->iov_base + last->iov_len == bytes) {
+		last->iov_len += len;
+		return;
+	}
+	if (g->n == GATHER_MAX)
+		gather_flush(g);
+	g->iov[g->n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+}
+
+void gather_copy(struct gather *g, const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+
+	while (len > 0) {
+		size_t n = MIN(len, g->arena_size - g->used);
+
+		if (n == 0 || g->n == GATHER_MAX) {
+			gather_flush(g);
+			continue;
+		}
+		memcpy(g->arena + g->used, p, n);
+		gather_slice(g, g->arena + g->used, n);
+		g->used += n;
+		p += n;
+		len -= n;
+	}
+}
+
+void gather_flush(struct gather *g)
+{
+	if (g->n)
+		stream_send(g->to, g->iov, g->n);
+	g->n = 0;
+	g->used = 0;
+}
