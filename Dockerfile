@@ -23,6 +23,7 @@ RUN apt-get update \
 	&& useradd --system --no-create-home --shell /usr/sbin/nologin pgweir
 COPY --from=build /out/usr/bin/ /usr/bin/
 USER pgweir
+WORKDIR /etc/pgweir
 EXPOSE 6432
 # INT lets transactions end before pgweir does
 STOPSIGNAL SIGINT
