@@ -566,6 +566,11 @@ struct front *front_start(const struct front_options *o)
 	return f;
 }
 
+struct mailbox *front_mailbox(struct front *f)
+{
+	return &f->loop.mailbox;
+}
+
 void front_stop(struct front **fp)
 {
 	struct front *f = *fp;

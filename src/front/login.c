@@ -182,7 +182,7 @@ static bool take_place(struct login *l)
 
 	if (l->is_console)
 		return true;
-	l->is_counted = l->env->count_client(l->env->ctx, l->who.database, l->who.user, &why);
+	l->is_counted = l->env->count_client(l->env->ctx, l->snapshot->config, l->who.database, l->who.user, &why);
 	if (!l->is_counted)
 		fail(l, "53300", "%s", why);
 	return l->is_counted;

@@ -41,7 +41,7 @@ enum login_state {
 
 struct login_env {
 	void *ctx;
-	bool (*count_client)(void *ctx, const char *database, const char *user,
+	bool (*count_client)(void *ctx, const struct config *c, const char *database, const char *user,
 		const char **why); /* false: why is the message */
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
 	bool is_console_only; /* shutting down: only console logins get in */

@@ -19,13 +19,25 @@ struct registry *registry_new(int n_workers)
 
 static void free_pool(struct registry *r, struct pool_shared *p);
 
+static void free_limits(struct limit_shared **table)
+{
+	struct limit_shared *l, *next;
+
+	HASH_ITER(hh, *table, l, next) {
+		HASH_DEL(*table, l);
+		free(l->name);
+		free(l);
+	}
+}
+
 void registry_free(struct registry *r)
 {
 	struct pool_shared *p, *next;
 
 	HASH_ITER(hh, r->pools, p, next)
 		free_pool(r, p);
-	ASSERT(!r->databases && !r->users);
+	free_limits(&r->databases); /* of clients that never reached their worker */
+	free_limits(&r->users);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }

@@ -47,7 +47,10 @@ struct worker {
 	bool must_look;	     /* at the end of the round: see worker_look() */
 	usec_t tick_every;
 	usec_t next_sweep; /* of what needs no more than a look a second */
-	bool is_stopping;  /* no new work; see worker_stop modes in session/drain.h */
+	bool is_stopping;  /* no new work: clients are told to go when they are between transactions */
+	bool is_leaving;   /* .. or just waited for; set together with is_stopping or alone */
+	struct mailbox *drained_to;
+	struct message *drained; /* posted to the main thread when the last client has gone */
 	uint8_t arena[ARENA_SIZE];
 
 	/* set by the layers above */

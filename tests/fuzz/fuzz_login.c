@@ -13,8 +13,9 @@ static const char *const auth_types[] = { "plain", "md5", "scram-sha-256" };
 static const char *const names[] = { "bob", "nobody", "hash" }; /* plain text, unknown, md5 */
 static struct snapshot *snapshots[N_ELEMENTS(auth_types)];
 
-static bool count_client(void *ctx, const char *database, const char *user, const char **why)
+static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
 {
+	(void)c;
 	(void)ctx, (void)database, (void)user, (void)why;
 	return true;
 }

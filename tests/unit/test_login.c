@@ -22,10 +22,11 @@ struct rig {
 	int places, counted;
 };
 
-static bool count_client(void *ctx, const char *database, const char *user, const char **why)
+static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
 {
 	struct rig *r = ctx;
 
+	(void)c;
 	ck_assert(database && user);
 	if (r->counted == r->places)
 		*why = "no more connections allowed (max_client_conn)";

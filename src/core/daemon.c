@@ -1,0 +1,378 @@
+#include "core/daemon.h"
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "core/process.h"
+#include "core/worker_thread.h"
+#include "front/front.h"
+#include "session/client.h"
+
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+
+struct daemon {
+	const struct daemon_options *options;
+	struct loop loop;
+	struct event signal_events[N_ELEMENTS(signals)];
+	struct snapshot *snapshot;
+	struct registry *registry;
+	struct resolver *resolver;
+	struct listener *listener;
+	struct worker **workers;
+	pthread_t *threads;
+	int n_workers;
+	struct front **fronts;
+	int n_fronts;
+	struct message *drained; /* one a worker */
+	int n_draining;
+	bool is_shutting_down;
+};
+
+/* ---- what login threads hand over ---- */
+
+/* The worker with the fewest clients. Two login threads may choose the same: then it has one more. */
+static struct worker *choose_worker(struct daemon *d)
+{
+	int best = 0, fewest = atomic_load(&d->registry->worker_clients[0]);
+
+	for (int i = 1; i < d->n_workers; i++) {
+		int n = atomic_load(&d->registry->worker_clients[i]);
+
+		if (n < fewest) {
+			best = i;
+			fewest = n;
+		}
+	}
+	atomic_fetch_add(&d->registry->worker_clients[best], 1);
+	return d->workers[best];
+}
+
+static void deliver_client(void *ctx, struct newcomer *n)
+{
+	struct daemon *d = ctx;
+
+	n->message.deliver = session_adopt;
+	n->message.discard = session_discard;
+	mailbox_post(&choose_worker(d)->loop.mailbox, &n->message);
+}
+
+static void deliver_cancel(void *ctx, struct cancel_request *r)
+{
+	struct daemon *d = ctx;
+	int worker = session_cancel_worker(r->pid);
+
+	r->message.deliver = session_cancel;
+	r->message.discard = session_cancel_discard;
+	if (worker >= 0 && worker < d->n_workers)
+		mailbox_post(&d->workers[worker]->loop.mailbox, &r->message);
+	else
+		session_cancel_discard(&r->message);
+}
+
+/* The limits are read on a login thread, while the main thread may have a newer snapshot: the front's own is passed by its callback's config. */
+static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+{
+	struct daemon *d = ctx;
+
+	return registry_count_client(d->registry, database, user, c->max_client_conn,
+				     config_max_db_client_connections(c, config_database(c, database)),
+				     config_max_user_client_connections(c, config_user(c, user)), why);
+}
+
+static void uncount_client(void *ctx, const char *database, const char *user)
+{
+	struct daemon *d = ctx;
+
+	registry_uncount_client(d->registry, database, user);
+}
+
+static const struct front_ops front_ops = {
+	.deliver = deliver_client,
+	.cancel = deliver_cancel,
+	.count_client = count_client,
+	.uncount_client = uncount_client,
+};
+
+/* ---- configuration ---- */
+
+static bool open_log(struct daemon *d, const struct config *c, char *error, size_t size)
+{
+	struct log_options o = { .file = c->logfile,
+				 .to_stderr = !d->options->is_quiet && !d->options->is_daemon,
+				 .syslog_ident = c->syslog ? c->syslog_ident : NULL,
+				 .syslog_facility = c->syslog_facility,
+				 .verbose = c->verbose + d->options->verbose };
+
+	return log_open(&o, error, size) == RES_OK;
+}
+
+static struct userlist *load_users(const struct config *c, const struct userlist *old, char *error, size_t size)
+{
+	return *c->auth_file ? userlist_load(c->auth_file, old, error, size) : userlist_empty();
+}
+
+static void publish_snapshot(struct daemon *d, struct snapshot **s)
+{
+	snapshot_unref(&d->snapshot);
+	d->snapshot = *s;
+	*s = NULL;
+	resolver_set_ttl(d->resolver, d->snapshot->config->dns_max_ttl, d->snapshot->config->dns_nxdomain_ttl);
+	for (int i = 0; i < d->n_workers; i++)
+		worker_order_snapshot(d->workers[i], d->snapshot);
+	for (int i = 0; i < d->n_fronts; i++)
+		front_set_snapshot(d->fronts[i], d->snapshot);
+}
+
+static void on_kept(void *ctx, const char *key)
+{
+	(void)ctx;
+	log_warning(NULL, "\"%s\" can't be changed by a reload: its new value waits for a restart", key);
+}
+
+/* All of it or nothing: the old configuration stays whole until the new one has been read, with its user list and log. */
+static bool reload(struct daemon *d, char *error, size_t size)
+{
+	struct config_error e = { .text = "" };
+	struct userlist *users;
+	struct config *c;
+	struct snapshot *s;
+
+	if (!d->options->file) {
+		snprintf(error, size, "there is no configuration file to reload");
+		return false;
+	}
+	c = config_reload(d->snapshot->config, on_kept, NULL, &e);
+	if (!c) {
+		snprintf(error, size, "%s", e.text);
+		return false;
+	}
+	users = load_users(c, d->snapshot->userlist, error, size);
+	if (!users || !open_log(d, c, error, size)) {
+		userlist_unref(&users);
+		config_unref(&c);
+		return false;
+	}
+	s = snapshot_new(&c, &users, d->snapshot);
+	publish_snapshot(d, &s);
+	log_info(NULL, "configuration reloaded");
+	return true;
+}
+
+/* ---- stopping ---- */
+
+static void stop_workers(struct daemon *d)
+{
+	d->is_shutting_down = true;
+	for (int i = 0; i < d->n_workers; i++)
+		worker_order_stop(d->workers[i], STOP_NOW, NULL, NULL);
+	loop_stop(&d->loop);
+}
+
+static void on_drained(struct message *m, void *owner)
+{
+	struct daemon *d = owner;
+
+	(void)m;
+	if (--d->n_draining == 0)
+		stop_workers(d);
+}
+
+static void keep(struct message *m)
+{
+	(void)m; /* the daemon's own array */
+}
+
+static void begin_shutdown(struct daemon *d, enum stop_mode mode)
+{
+	if (d->is_shutting_down || mode == STOP_NOW) {
+		log_info(NULL, "shutting down at once");
+		stop_workers(d);
+		return;
+	}
+	d->is_shutting_down = true;
+	log_info(NULL, "shutting down: waiting for %s", mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
+	for (int i = 0; i < d->n_fronts; i++)
+		front_set_door(d->fronts[i], FRONT_CONSOLE_ONLY);
+	listener_close_tcp(d->listener);
+	d->n_draining = d->n_workers;
+	for (int i = 0; i < d->n_workers; i++) {
+		d->drained[i].deliver = on_drained;
+		d->drained[i].discard = keep;
+		worker_order_stop(d->workers[i], mode, &d->drained[i], &d->loop.mailbox);
+	}
+}
+
+/* PgBouncer's SIGTERM waits for clients to leave; ours tells them, between transactions, so that it ends. */
+static enum stop_mode mode_of_sigterm(const struct daemon *d)
+{
+	return d->snapshot->config->is_pgbouncer ? STOP_WHEN_CLIENTS_LEAVE : STOP_AT_BOUNDARIES;
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+	char error[1024];
+
+	(void)what;
+	log_info(NULL, "got signal %d", (int)sig);
+	switch (sig) {
+	case SIGHUP:
+		if (!reload(d, error, sizeof(error)))
+			log_error(NULL, "reload failed, the old configuration stays: %s", error);
+		break;
+	case SIGTERM:
+		begin_shutdown(d, mode_of_sigterm(d));
+		break;
+	case SIGINT:
+		begin_shutdown(d, STOP_AT_BOUNDARIES);
+		break;
+	default:
+		begin_shutdown(d, STOP_NOW);
+		break;
+	}
+}
+
+/* ---- starting ---- */
+
+static usec_t main_tick(void *owner)
+{
+	(void)owner;
+	return USEC_PER_SEC;
+}
+
+static void init_hash(void)
+{
+	uint8_t key[16];
+
+	RAND_bytes(key, sizeof(key));
+	hash_init(key);
+	srandom((unsigned)hash64(key, sizeof(key)));
+}
+
+/* Threads of ours block what the main thread handles. */
+static void block_signals(sigset_t *old)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_BLOCK, &set, old);
+}
+
+static void make_workers(struct daemon *d)
+{
+	d->n_workers = process_worker_count(d->snapshot->config->worker_threads, WORKERS_MAX);
+	d->registry = registry_new(d->n_workers);
+	d->workers = xcalloc((size_t)d->n_workers, sizeof(*d->workers));
+	d->threads = xcalloc((size_t)d->n_workers, sizeof(*d->threads));
+	d->drained = xcalloc((size_t)d->n_workers, sizeof(*d->drained));
+	for (int i = 0; i < d->n_workers; i++) {
+		d->workers[i] = xcalloc(1, sizeof(struct worker));
+		worker_init(d->workers[i], i, d->workers, d->n_workers, d->registry, d->resolver, NULL, d->snapshot);
+	}
+}
+
+static void start_threads(struct daemon *d)
+{
+	sigset_t old;
+
+	block_signals(&old);
+	log_start_thread();
+	d->resolver = resolver_start();
+	make_workers(d);
+	d->n_fronts = d->snapshot->config->login_threads;
+	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(*d->fronts));
+	for (int i = 0; i < d->n_fronts; i++) {
+		struct front_options o = { .listener = d->listener,
+					   .snapshot = d->snapshot,
+					   .ops = &front_ops,
+					   .ctx = d,
+					   .first_id = (uint64_t)i + 1,
+					   .id_step = (uint64_t)d->n_fronts };
+
+		d->fronts[i] = front_start(&o);
+	}
+	for (int i = 0; i < d->n_workers; i++) {
+		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
+		worker_thread_start(d->workers[i], &d->threads[i]);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	for (size_t i = 0; i < N_ELEMENTS(signals); i++) {
+		evsignal_assign(&d->signal_events[i], d->loop.base, signals[i], on_signal, d);
+		event_add(&d->signal_events[i], NULL);
+	}
+}
+
+static void end_threads(struct daemon *d)
+{
+	for (int i = 0; i < d->n_workers; i++)
+		pthread_join(d->threads[i], NULL);
+	for (int i = 0; i < d->n_fronts; i++)
+		front_stop(&d->fronts[i]);
+	resolver_stop(d->resolver);
+	for (int i = 0; i < d->n_workers; i++)
+		mailbox_discard(&d->workers[i]->loop.mailbox); /* servers on their way need their pools' registry */
+	for (int i = 0; i < d->n_workers; i++) {
+		worker_destroy(d->workers[i]);
+		free(d->workers[i]);
+	}
+	registry_free(d->registry);
+	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
+		event_del(&d->signal_events[i]);
+	free(d->workers);
+	free(d->threads);
+	free(d->drained);
+	free(d->fronts);
+}
+
+static bool prepare(struct daemon *d, struct config **config, char *error, size_t size)
+{
+	const struct config *c = *config;
+	struct userlist *users;
+
+	if (!open_log(d, c, error, size))
+		return false;
+	users = load_users(c, NULL, error, size);
+	if (!users)
+		return false;
+	d->snapshot = snapshot_new(config, &users, NULL);
+	c = d->snapshot->config;
+	process_raise_descriptors(c);
+	d->listener = listener_open(c, error, size);
+	if (!d->listener)
+		return false;
+	return process_become(c, d->options->user, d->options->is_daemon, error, size);
+}
+
+int daemon_run(struct config **config, const struct daemon_options *o)
+{
+	struct daemon d = { .options = o };
+	char error[1024] = "";
+	int status = 1;
+
+	signal(SIGPIPE, SIG_IGN);
+	init_hash();
+	if (prepare(&d, config, error, sizeof(error))) {
+		loop_init(&d.loop, &d, main_tick);
+		start_threads(&d);
+		log_info(NULL, "process up: pgweir %s, %d worker threads", PGWEIR_VERSION, d.n_workers);
+		loop_run(&d.loop);
+		end_threads(&d);
+		loop_destroy(&d.loop);
+		process_remove_pidfile(d.snapshot->config);
+		log_info(NULL, "process down");
+		status = 0;
+	} else {
+		log_error(NULL, "%s", error);
+	}
+	listener_close(&d.listener);
+	snapshot_unref(&d.snapshot);
+	log_stop();
+	return status;
+}

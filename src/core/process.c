@@ -1,0 +1,163 @@
+#include "core/process.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SPARE_DESCRIPTORS 200 /* listeners, log, event loops, consoles, logins that will be refused */
+
+static int quota_cpus(void)
+{
+	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+	long quota, period;
+	int n = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld %ld", &quota, &period) == 2 && period > 0)
+		n = (int)((quota + period - 1) / period);
+	fclose(f);
+	return n;
+}
+
+int process_worker_count(int configured, int max)
+{
+	cpu_set_t set;
+	int n = configured, quota = quota_cpus();
+
+	if (n <= 0) {
+		n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+		if (quota > 0 && quota < n)
+			n = quota;
+	}
+	return MIN(MAX(n, 1), max);
+}
+
+void process_raise_descriptors(const struct config *c)
+{
+	struct rlimit l;
+	rlim_t want = (rlim_t)c->max_client_conn * 2 + SPARE_DESCRIPTORS; /* clients, and at worst a server for each */
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		getrlimit(RLIMIT_NOFILE, &l);
+	if (l.rlim_cur < (rlim_t)c->max_client_conn + SPARE_DESCRIPTORS)
+		log_warning(NULL, "only %llu file descriptors may be open, max_client_conn = %d wants %llu; raise the limit (ulimit -n)",
+			    (unsigned long long)l.rlim_cur, c->max_client_conn, (unsigned long long)want);
+}
+
+static bool fail(char *error, size_t size, const char *what, const char *arg)
+{
+	snprintf(error, size, "%s%s%s: %s", what, *arg ? " " : "", arg, strerror(errno));
+	return false;
+}
+
+static bool switch_user(const char *name, char *error, size_t size)
+{
+	struct passwd *pw = getpwnam(name);
+
+	if (!pw) {
+		snprintf(error, size, "unknown user \"%s\"", name);
+		return false;
+	}
+	if (initgroups(name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
+		return fail(error, size, "cannot become user", name);
+	return true;
+}
+
+static bool go_to_background(char *error, size_t size)
+{
+	int null;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return fail(error, size, "fork", "");
+	if (pid > 0)
+		_exit(0);
+	if (setsid() < 0)
+		return fail(error, size, "setsid", "");
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return fail(error, size, "open", "/dev/null");
+	for (int fd = 0; fd <= 2; fd++)
+		dup2(null, fd);
+	close(null);
+	return true;
+}
+
+static long read_pid(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	long pid = 0;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &pid) != 1)
+		pid = 0;
+	fclose(f);
+	return pid;
+}
+
+static bool pidfile_is_free(const char *path, char *error, size_t size)
+{
+	long pid = *path ? read_pid(path) : 0;
+
+	if (pid <= 0 || pid == (long)getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
+		return true;
+	snprintf(error, size, "pidfile %s exists: process %ld is running", path, pid);
+	return false;
+}
+
+static bool write_pidfile(const char *path, char *error, size_t size)
+{
+	FILE *f;
+
+	if (!*path)
+		return true;
+	f = fopen(path, "we");
+	if (!f)
+		return fail(error, size, "cannot write", path);
+	fprintf(f, "%ld\n", (long)getpid());
+	return fclose(f) == 0 || fail(error, size, "cannot write", path);
+}
+
+bool process_become(const struct config *c, const char *user, bool is_daemon, char *error, size_t size)
+{
+	const char *name = user ? user : c->user;
+
+	if (is_daemon && (!*c->pidfile || (!*c->logfile && !c->syslog))) {
+		snprintf(error, size, "-d needs pidfile, and logfile or syslog");
+		return false;
+	}
+	if (!pidfile_is_free(c->pidfile, error, size))
+		return false;
+	if (*name && geteuid() == 0 && !switch_user(name, error, size))
+		return false;
+	if (geteuid() == 0) {
+		snprintf(error, size, "pgweir should not run as root: say user = NAME in the configuration, or -u NAME");
+		return false;
+	}
+	prctl(PR_SET_DUMPABLE, 0); /* secrets are in this memory: no core, no ptrace by others */
+	if (is_daemon && !go_to_background(error, size))
+		return false;
+	return write_pidfile(c->pidfile, error, size);
+}
+
+void process_remove_pidfile(const struct config *c)
+{
+	if (*c->pidfile && read_pid(c->pidfile) == (long)getpid())
+		unlink(c->pidfile);
+}

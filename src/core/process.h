@@ -1,0 +1,18 @@
+/*
+ * process.h - what a daemon does to its own process: descriptors, user, background, pid file, CPUs.
+ *
+ * Threads: the main thread, before there are others (process_remove_pidfile(): after).
+ * Errors:  text in error, false.
+ */
+#ifndef PGWEIR_PROCESS_H
+#define PGWEIR_PROCESS_H
+
+#include "config/config.h"
+
+int process_worker_count(int configured, int max); /* 0: the CPUs that affinity and the cgroup's quota leave us */
+void process_raise_descriptors(const struct config *c); /* as far as we may; warns if max_client_conn can't be served */
+/* Refuses to run as root, becomes `user` or the configuration's, goes into the background, writes the pid file. */
+bool process_become(const struct config *c, const char *user, bool is_daemon, char *error, size_t size);
+void process_remove_pidfile(const struct config *c); /* if it's still ours */
+
+#endif

@@ -1,0 +1,140 @@
+#include "core/worker_thread.h"
+
+#include "pool/cancel.h"
+#include "session/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+struct order {
+	struct message message;
+	struct snapshot *snapshot;
+	enum stop_mode mode;
+	struct message *drained;
+	struct mailbox *reply_to;
+};
+
+static void discard_order(struct message *m)
+{
+	struct order *o = CONTAINER_OF(m, struct order, message);
+
+	snapshot_unref(&o->snapshot);
+	free(o);
+}
+
+static struct order *new_order(void (*deliver)(struct message *m, void *owner))
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+
+	o->message.deliver = deliver;
+	o->message.discard = discard_order;
+	return o;
+}
+
+static void take_snapshot(struct message *m, void *owner)
+{
+	struct order *o = CONTAINER_OF(m, struct order, message);
+
+	worker_set_snapshot(owner, &o->snapshot);
+	discard_order(m);
+}
+
+void worker_order_snapshot(struct worker *w, struct snapshot *s)
+{
+	struct order *o = new_order(take_snapshot);
+
+	o->snapshot = snapshot_ref(s);
+	mailbox_post(&w->loop.mailbox, &o->message);
+}
+
+static void close_servers(struct worker *w)
+{
+	struct pool *p, *next;
+
+	HASH_ITER(hh, w->pools, p, next) {
+		LIST_FOREACH(&p->idle, n, after)
+			server_close(CONTAINER_OF(n, struct server, node), "pgweir is shutting down");
+		LIST_FOREACH(&p->servers, n, after)
+			server_close(CONTAINER_OF(n, struct server, node), "pgweir is shutting down");
+	}
+	LIST_FOREACH(&w->moving, n, after)
+		server_close(CONTAINER_OF(n, struct server, node), "pgweir is shutting down");
+}
+
+static void stop_now(struct worker *w)
+{
+	w->is_stopping = true;
+	LIST_FOREACH(&w->clients, n, next) {
+		struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (c->server)
+			c->server->is_unwanted = true;
+		client_fatal(c, "57P01", "terminating connection due to administrator command");
+		client_close(c, "pgweir is shutting down");
+	}
+	close_servers(w);
+	cancel_close_all(w);
+	loop_stop(&w->loop);
+}
+
+static void take_stop(struct message *m, void *owner)
+{
+	struct order *o = CONTAINER_OF(m, struct order, message);
+	struct worker *w = owner;
+
+	if (o->mode == STOP_NOW) {
+		stop_now(w);
+	} else {
+		w->is_stopping = w->is_stopping || o->mode == STOP_AT_BOUNDARIES;
+		w->is_leaving = true;
+		w->drained = o->drained;
+		w->drained_to = o->reply_to;
+		loop_tick_soon(&w->loop);
+	}
+	discard_order(m);
+}
+
+void worker_order_stop(struct worker *w, enum stop_mode mode, struct message *drained, struct mailbox *reply_to)
+{
+	struct order *o = new_order(take_stop);
+
+	o->mode = mode;
+	o->drained = drained;
+	o->reply_to = reply_to;
+	mailbox_post(&w->loop.mailbox, &o->message);
+}
+
+static void on_clients_tick(struct worker *w)
+{
+	session_tick(w);
+	if (!w->is_leaving || !w->drained)
+		return;
+	w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
+	if (w->clients.count == 0) {
+		mailbox_post(w->drained_to, w->drained);
+		w->drained = NULL;
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "worker %d", w->index);
+	prctl(PR_SET_NAME, name);
+	w->loop.thread = pthread_self();
+	worker_warm_pools(w);
+	loop_run(&w->loop);
+	return NULL;
+}
+
+void worker_thread_start(struct worker *w, pthread_t *thread)
+{
+	int e;
+
+	w->on_clients_tick = on_clients_tick;
+	e = pthread_create(thread, NULL, worker_main, w);
+	ASSERT(e == 0);
+}
