@@ -177,6 +177,10 @@ def matches(token, m):
     return True
 
 
+def _shown(got):
+    return " ".join("closed" if m is None else str(m) for m in got)[:2000] or "nothing"
+
+
 class Session:
     """One client of a trace: its connection and what is known of its place in the protocol."""
 
@@ -266,9 +270,13 @@ class Bystander:
             %s B(a,"%s") E S → %s 2 D(bystander,%s) C(SELECT 1) Z(I)
         """ % (n, n, n, n, first, n, "" if self.prepared else "1", n)
         self.prepared = True
-        for _, to_send, to_get, _line in lines(text):
-            self.session.send(to_send)
-            self.session.get(to_get, [])
+        for _, to_send, to_get, source in lines(text):
+            got = []
+            try:
+                self.session.send(to_send)
+                self.session.get(to_get, got)
+            except TraceError as e:
+                raise TraceError("%s\n  bystander: %s\n  got   %s" % (e, source, _shown(got))) from None
 
 
 def run(target, text, bystander=True, clients=None, login=None):
@@ -289,7 +297,7 @@ def run(target, text, bystander=True, clients=None, login=None):
             history.append("  ok    " + source)
         except (TraceError, Timeout, AssertionError, OSError, wire.LoginFailed) as e:
             history.append("  HERE  " + source)
-            history.append("  got   " + (" ".join("closed" if m is None else str(m) for m in got) or "nothing"))
+            history.append("  got   " + _shown(got))
             raise TraceError("%s\n%s" % (e, "\n".join(history))) from None
         if bystander and all(x.is_idle() for x in sessions.values()):
             try:
@@ -316,5 +324,5 @@ def fence(s, history):
         s.get(tokens("Z(%s)" % status), got)
     except (TraceError, Timeout, OSError) as e:
         history.append("  HERE  %s: a last S → Z(%s)" % (s.name, status))
-        history.append("  got   " + " ".join("closed" if m is None else str(m) for m in got))
+        history.append("  got   " + _shown(got))
         raise TraceError("%s\n%s" % (e, "\n".join(history))) from None
