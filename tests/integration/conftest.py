@@ -192,3 +192,10 @@ def new_pooler(postgres):
         except AssertionError as e:
             errors.append(str(e))
     assert not errors, "\n".join(errors)
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes and long texts make unreadable names."""
+    if isinstance(val, (bytes, str)) and len(val) > 12:
+        return "".join(c if c.isalnum() else "." for c in repr(val)[:28]).strip(".") + ".%d" % len(val)
+    return "".join(c if c.isalnum() else "." for c in repr(val)[2:-1]) if isinstance(val, bytes) else None

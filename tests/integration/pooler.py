@@ -41,7 +41,7 @@ class Pooler:
     database = "test"
     user = "app"
 
-    def __init__(self, server, settings=None, databases=None, users=None, userlist=None, start=True):
+    def __init__(self, server, settings=None, databases=None, users=None, userlist=None, start=True, max_files=None):
         self.server = server
         self.dir = tempfile.mkdtemp(prefix="pgweir-it.")
         own(self.dir)
@@ -56,7 +56,7 @@ class Pooler:
         self.databases = databases if databases is not None else {"*": self.server_address()}
         self.users = users or {}
         self.userlist = dict(USERS, **(userlist or {}))
-        self.process = None
+        self.process, self.max_files = None, max_files
         self.write()
         if start:
             self.start()
@@ -83,7 +83,8 @@ class Pooler:
             program = shutil.copy(program, self.dir + "/" + os.path.basename(program))
         env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""))
         with open(self.stderr, "a") as err:
-            self.process = subprocess.Popen([program, self.ini], stdin=subprocess.DEVNULL, stdout=err, stderr=err, cwd=self.dir,
+            command = ["prlimit", "--nofile=%d:%d" % (self.max_files, self.max_files)] if self.max_files else []
+            self.process = subprocess.Popen([*command, program, self.ini], stdin=subprocess.DEVNULL, stdout=err, stderr=err, cwd=self.dir,
                                             env=env, **unprivileged())
         try:
             wait_until(self._listens, 20 * SLOW, "pgweir listens")

@@ -5,12 +5,14 @@ server's messages one by one. Nothing here retries, guesses or skips: that is tr
 """
 import base64
 import collections
+import fcntl
 import hashlib
 import hmac
 import os
 import select
 import socket
 import struct
+import termios
 import time
 
 SLOW = float(os.environ.get("PGWEIR_SLOW") and 4 or 1)  # sanitizer builds: all waits get longer, none gets a fixed time
@@ -49,6 +51,7 @@ def _z(text):
 
 
 def message(kind, body=b""):
+    body = _b(body)
     return _b(kind) + struct.pack("!i", len(body) + 4) + body
 
 
@@ -198,6 +201,18 @@ class Message(collections.namedtuple("Message", "kind body")):
         return k
 
 
+def unsent(sock):
+    """Bytes that the peer's kernel hasn't acknowledged yet."""
+    return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
+
+
+def pause_for_ack(sock):
+    """Lets the peer see what was sent before more comes; a delayed acknowledgement isn't waited for (it takes 40 ms)."""
+    deadline = time.monotonic() + 0.002
+    while time.monotonic() < deadline and unsent(sock):
+        select.select([], [], [], 0.0002)
+
+
 class LoginFailed(Exception):
     def __init__(self, error):
         super().__init__(str(error))
@@ -267,42 +282,52 @@ class Client:
         self.sock.sendall(data)
 
     def send_cut(self, data, *cuts):
-        """Sends data in pieces. A piece leaves only when the one before has left the kernel, so TCP doesn't glue them."""
+        """Sends data in pieces, each a segment of its own."""
         last = 0
         for cut in [*cuts, len(data)]:
             self.sock.sendall(data[last:cut])
             last = cut
-            self.drained()
+            pause_for_ack(self.sock)
 
     def drained(self):
         """Waits until the peer's kernel has acknowledged everything."""
         if self.sock.family == socket.AF_INET:
-            wait_until(lambda: self._unsent() == 0, what="bytes acknowledged")
-
-    def _unsent(self):
-        import fcntl
-        return struct.unpack("i", fcntl.ioctl(self.sock.fileno(), 0x5411, b"\0" * 4))[0]  # SIOCOUTQ
+            wait_until(lambda: unsent(self.sock) == 0, what="bytes acknowledged")
 
     def readable(self, timeout):
         return bool(self.buffer) or bool(select.select([self.sock], [], [], timeout)[0])
 
     def read_bytes(self, n, timeout=None):
         """n bytes, fewer at the end of the connection."""
-        deadline = time.monotonic() + (timeout or self.timeout)
-        while len(self.buffer) < n:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
-                raise Timeout("no more bytes after %r" % self.buffer[:80])
-            try:
-                data = self.sock.recv(1 << 20)
-            except ConnectionResetError:
-                data = b""
+        chunks, have = [self.buffer], len(self.buffer)
+        while have < n:
+            data = self._recv_some(timeout or self.timeout, chunks[-1])
             if not data:
-                out, self.buffer = self.buffer, b""
-                return out
-            self.buffer += data
-        out, self.buffer = self.buffer[:n], self.buffer[n:]
-        return out
+                self.buffer = b""
+                return b"".join(chunks)
+            chunks.append(data)
+            have += len(data)
+        whole = b"".join(chunks)
+        self.buffer = whole[n:]
+        return whole[:n]
+
+    def _recv_some(self, timeout, last):
+        if not select.select([self.sock], [], [], timeout)[0]:
+            raise Timeout("no more bytes after %r" % last[-80:])
+        try:
+            return self.sock.recv(1 << 20)
+        except ConnectionResetError:
+            return b""
+
+    def skip_bytes(self, n):
+        """Reads n bytes and throws them away."""
+        n -= len(self.buffer)
+        self.buffer = self.buffer[len(self.buffer) + n:] if n < 0 else b""
+        while n > 0:
+            data = self._recv_some(self.timeout, b"")
+            assert data, "connection closed with %d bytes missing" % n
+            self.buffer = data[n:]
+            n -= len(data)
 
     def recv(self, timeout=None):
         """The next Message, or None when the connection is closed at a message boundary."""
