@@ -115,8 +115,10 @@ class Connection:
         """One byte a segment."""
         for i in range(len(data)):
             self.send(data[i:i + 1])
-            if self.sock.fileno() >= 0:
+            try:
                 wire.pause_for_ack(self.sock)
+            except (OSError, ValueError):
+                return  # closed meanwhile
 
     # -- login
 
