@@ -1,0 +1,194 @@
+"""pooler - starts pgweir with a generated configuration, looks into it through its console, ends it and checks its end.
+
+The binary is $PGWEIR, ./pgweir by default. (A pgbouncer works too, as far as it goes: it shows what the tests would find in it.)
+"""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import psycopg2
+import psycopg2.extras
+
+from postgres import PASSWORDS, free_port, own, unprivileged
+from wire import SLOW, Client, wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+USERS = dict({"app": "", "other": "", "admin": "", "stats": "", "trust_user": "", "reject_user": "", "postgres": ""}, **PASSWORDS)
+REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "assertion failed", "Assertion")
+OURS = ("worker_threads", "login_threads", "max_waiting_clients", "query_wait_timeout_action", "client_write_timeout",
+        "server_connect_concurrency", "login_concurrency", "handoff_tolerance", "max_db_client_connections", "max_prepared_statements")
+
+
+def binary():
+    return os.environ.get("PGWEIR") or os.path.join(ROOT, "pgweir")
+
+
+def is_pgbouncer():
+    return os.path.basename(binary()) == "pgbouncer"
+
+
+def exists():
+    path = binary()
+    return os.access(path, os.X_OK) or bool(shutil.which(path))
+
+
+class Pooler:
+    """One pgweir. settings: of section [pgbouncer]; databases and users: lines of these sections, name -> value."""
+
+    host = "127.0.0.1"
+    database = "test"
+    user = "app"
+
+    def __init__(self, server, settings=None, databases=None, users=None, userlist=None, start=True, max_files=None):
+        self.server = server
+        self.dir = tempfile.mkdtemp(prefix="pgweir-it.")
+        own(self.dir)
+        self.port = free_port()
+        self.ini, self.stderr = self.dir + "/pgweir.ini", self.dir + "/stderr"
+        self.settings = {
+            "listen_addr": self.host, "listen_port": self.port, "unix_socket_dir": self.dir, "pool_mode": "transaction",
+            "auth_type": "trust", "auth_file": self.dir + "/userlist.txt", "admin_users": "admin", "stats_users": "stats",
+            "default_pool_size": 1, "max_client_conn": 1000, "worker_threads": 1, "max_prepared_statements": 200,
+        }
+        self.settings.update(settings or {})
+        self.databases = databases if databases is not None else {"*": self.server_address()}
+        self.users = users or {}
+        self.userlist = dict(USERS, **(userlist or {}))
+        self.process, self.max_files = None, max_files
+        self.write()
+        if start:
+            self.start()
+
+    def server_address(self):
+        return "host=%s port=%d" % (self.server.host, self.server.port)
+
+    def write(self):
+        """The files, as the attributes say now."""
+        skip = OURS if is_pgbouncer() else ()
+        with open(self.ini, "w") as f:
+            f.write("[databases]\n")
+            f.writelines("%s = %s\n" % kv for kv in self.databases.items())
+            f.write("[users]\n")
+            f.writelines("%s = %s\n" % kv for kv in self.users.items())
+            f.write("[pgbouncer]\n")
+            f.writelines("%s = %s\n" % kv for kv in self.settings.items() if kv[0] not in skip)
+        with open(self.settings["auth_file"], "w") as f:
+            f.writelines('"%s" "%s"\n' % (u, p.replace('"', '""')) for u, p in self.userlist.items())
+
+    def start(self):
+        program = shutil.which(binary()) or os.path.abspath(binary())
+        if os.getuid() == 0:  # it runs as another user, who may not be able to reach the build folder
+            program = shutil.copy(program, self.dir + "/" + os.path.basename(program))
+        env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""))
+        with open(self.stderr, "a") as err:
+            command = ["prlimit", "--nofile=%d:%d" % (self.max_files, self.max_files)] if self.max_files else []
+            self.process = subprocess.Popen([*command, program, self.ini], stdin=subprocess.DEVNULL, stdout=err, stderr=err, cwd=self.dir,
+                                            env=env, **unprivileged())
+        try:
+            wait_until(self._listens, 20 * SLOW, "pgweir listens")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _listens(self):
+        assert self.process.poll() is None, "pgweir ended at once: " + self.log()
+        try:
+            Client(self.host, self.port).fin()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    def log(self):
+        with open(self.stderr, errors="replace") as f:
+            return f.read()
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    # -- clients
+
+    def connect(self, user=None, database=None, **kw):
+        return Client(self.host, self.port).login(user or self.user, database or self.database, **kw)
+
+    def raw(self):
+        return Client(self.host, self.port)
+
+    # -- the console
+
+    def console(self, user="admin", database=None):
+        c = psycopg2.connect(host=self.host, port=self.port, user=user, dbname=database or ("pgbouncer" if is_pgbouncer() else "pgweir"))
+        c.autocommit = True
+        return c
+
+    def ask(self, command, user="admin"):
+        """One console command on a connection of its own: list of dicts."""
+        c = self.console(user)
+        try:
+            cur = c.cursor(cursor_factory=psycopg2.extras.DictCursor)
+            cur.execute(command)
+            return [dict(r) for r in cur.fetchall()] if cur.description else []
+        finally:
+            c.close()
+
+    def pool(self, database="test", user="app"):
+        for row in self.ask("SHOW POOLS"):
+            if row["database"] == database and row["user"] == user:
+                return row
+        return {}
+
+    def column(self, name, database="test", user="app"):
+        return self.pool(database, user).get(name, 0)
+
+    def at_rest(self, database="test", user="app"):
+        """Nobody works, nobody waits, no server is busy."""
+        p = self.pool(database, user)
+        return not any(p.get(c) for c in ("cl_active", "cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_active_cancel",
+                                          "sv_being_canceled", "cl_active_cancel_req", "cl_waiting_cancel_req"))
+
+    def wait_rest(self, **kw):
+        wait_until(lambda: self.at_rest(**kw), what="the pool at rest")
+
+    def reload(self):
+        self.write()
+        self.ask("RELOAD")
+
+    # -- the process
+
+    def rss(self):
+        with open("/proc/%d/statm" % self.process.pid) as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
+    def threads(self):
+        return len(os.listdir("/proc/%d/task" % self.process.pid))
+
+    def end(self, how=signal.SIGTERM, timeout=20 * SLOW):
+        """Asks it to end and gives its exit status; a second signal after half the time, SIGKILL after all of it."""
+        if self.process is None:
+            return 0
+        for sig in (how, signal.SIGQUIT):
+            if self.process.poll() is None:
+                self.process.send_signal(sig)
+            try:
+                return self.process.wait(timeout / 2)
+            except subprocess.TimeoutExpired:
+                continue
+        self.process.kill()
+        return self.process.wait()
+
+    def complaints(self):
+        return [line for line in self.log().splitlines() if any(r in line for r in REPORTS)]
+
+    def destroy(self):
+        """Ends it; asserts that it ended well and that no sanitizer and no assertion spoke."""
+        status = self.end()
+        log, complaints = self.log(), self.complaints()
+        if not is_pgbouncer():
+            assert status == 0, "exit status %d\n%s" % (status, log[-4000:])
+            assert not complaints, "\n".join(complaints) + "\n" + log[-20000:]
+        shutil.rmtree(self.dir, ignore_errors=True)
