@@ -340,10 +340,23 @@ static void take_next_sink(void)
 	pthread_mutex_lock(&the_log.lock);
 }
 
-static void report_lost(uint64_t lost)
+static void format_report(struct line *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void format_report(struct line *l, const char *fmt, ...)
 {
-	log_write(LOG_LEVEL_WARNING, NULL, "%llu log lines were lost: the log could not be written",
-		  (unsigned long long)lost);
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_line(l, LOG_LEVEL_WARNING, NULL, fmt, ap);
+	va_end(ap);
+}
+
+/* Past the queue: a report that is itself lost mustn't take the count with it. */
+static bool report_lost(const struct sink *s, uint64_t lost)
+{
+	struct line l;
+
+	format_report(&l, "%llu log lines were lost: the log could not be written", (unsigned long long)lost);
+	return write_sink(s, LOG_LEVEL_WARNING, l.text, l.len, INT32_MAX);
 }
 
 /* Called with the lock held, returns with it; lines are written without. */
@@ -351,7 +364,7 @@ static void write_queue(void)
 {
 	struct queue q = the_log.queue;
 	uint64_t lost = the_log.lost;
-	bool any = false;
+	bool ok = false;
 
 	the_log.queue = (struct queue){ 0 };
 	the_log.lost = 0;
@@ -363,10 +376,8 @@ static void write_queue(void)
 		take_next_sink();
 		sink = the_log.sink;
 		pthread_mutex_unlock(&the_log.lock);
-		if (write_sink(sink, (enum log_level)q.data[pos], text, len, INT32_MAX))
-			any = true;
-		else
-			lost++;
+		ok = write_sink(sink, (enum log_level)q.data[pos], text, len, INT32_MAX);
+		lost += !ok;
 		pthread_mutex_lock(&the_log.lock);
 	}
 	if (!the_log.queue.data && q.cap <= QUEUE_KEPT) {
@@ -375,13 +386,15 @@ static void write_queue(void)
 	} else {
 		free(q.data);
 	}
-	if (lost > 0 && any) { /* it moves again */
+	if (lost > 0 && ok) { /* it moves again */
+		struct sink *sink = the_log.sink;
+
 		pthread_mutex_unlock(&the_log.lock);
-		report_lost(lost);
+		ok = report_lost(sink, lost);
 		pthread_mutex_lock(&the_log.lock);
-	} else {
-		the_log.lost += lost;
 	}
+	if (!ok)
+		the_log.lost += lost;
 }
 
 static void *writer_main(void *unused)

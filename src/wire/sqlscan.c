@@ -3,7 +3,10 @@
 #include <string.h>
 
 /* What a byte begins. Bytes above 127 belong to words, as in PostgreSQL, whatever the encoding. */
-enum class { C_OTHER, C_SPACE, C_WORD, C_DIGIT, C_QUOTE, C_DQUOTE, C_DOLLAR, C_DASH, C_SLASH, C_SEMICOLON };
+enum class {
+	C_OTHER, C_SPACE, C_QUOTE, C_DQUOTE, C_DASH, C_SLASH, C_SEMICOLON,
+	C_WORD, C_DIGIT, C_DOLLAR, /* from here on: what may stand inside a word */
+};
 
 #define X4(c) c, c, c, c
 #define X16(c) X4(c), X4(c), X4(c), X4(c)
@@ -19,9 +22,9 @@ static const uint8_t classes[256] = {
 
 enum word {
 	W_OTHER, /* everything that isn't below, and what isn't a word */
-	W_AS, W_BEGIN, W_CALL, W_CONSTRAINTS, W_CREATE, W_DEALLOCATE, W_DECLARE, W_DISCARD, W_DO, W_EXECUTE, W_EXPLAIN,
+	W_AS, W_BEGIN, W_CALL, W_CREATE, W_DEALLOCATE, W_DECLARE, W_DISCARD, W_DO, W_EXECUTE, W_EXPLAIN,
 	W_HOLD, W_INSERT, W_INTO, W_LISTEN, W_LOAD, W_LOCAL, W_MERGE, W_PREPARE, W_REPLACE, W_RESET, W_SET, W_START,
-	W_TEMP, W_TRANSACTION, W_WITH,
+	W_TEMP, W_WITH,
 };
 
 /* The words we look at: by starts as the first of a statement, by called as the name of a function. */
@@ -36,7 +39,6 @@ static const struct known_word {
 	KEYWORD("as", W_AS, 0),
 	KEYWORD("begin", W_BEGIN, SCAN_TRANSACTION),
 	KEYWORD("call", W_CALL, SCAN_OPAQUE),
-	KEYWORD("constraints", W_CONSTRAINTS, 0),
 	KEYWORD("create", W_CREATE, 0),
 	KEYWORD("deallocate", W_DEALLOCATE, SCAN_PREPARE),
 	KEYWORD("declare", W_DECLARE, 0),
@@ -60,7 +62,6 @@ static const struct known_word {
 	KEYWORD("start", W_START, SCAN_TRANSACTION),
 	KEYWORD("temp", W_TEMP, 0),
 	KEYWORD("temporary", W_TEMP, 0),
-	KEYWORD("transaction", W_TRANSACTION, 0),
 	KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN),
 	KEYWORD("with", W_WITH, 0),
 	FUNCTION("currval", SCAN_SEQUENCE),
@@ -80,7 +81,7 @@ static const struct known_word {
 static const uint32_t known_lengths[26] = {
 	['a' - 'a'] = L(2),
 	['b' - 'a'] = L(5),
-	['c' - 'a'] = L(4) | L(6) | L(7) | L(11),
+	['c' - 'a'] = L(4) | L(6) | L(7),
 	['d' - 'a'] = L(2) | L(7) | L(10),
 	['e' - 'a'] = L(7),
 	['g' - 'a'] = L(6),
@@ -92,7 +93,7 @@ static const uint32_t known_lengths[26] = {
 	['p' - 'a'] = L(7) | L(16) | L(18) | L(20) | L(22) | L(23) | L(25) | L(27),
 	['r' - 'a'] = L(5) | L(7),
 	['s' - 'a'] = L(3) | L(5) | L(10),
-	['t' - 'a'] = L(4) | L(9) | L(11),
+	['t' - 'a'] = L(4) | L(9),
 	['u' - 'a'] = L(8),
 	['w' - 'a'] = L(4),
 };
@@ -143,7 +144,7 @@ static const struct known_word *find_word(const uint8_t *s, size_t len)
 
 static const uint8_t *skip_word(const uint8_t *p, const uint8_t *end)
 {
-	while (p < end && (classes[*p] == C_WORD || classes[*p] == C_DIGIT || *p == '$'))
+	while (p < end && classes[*p] >= C_WORD)
 		p++;
 	return p;
 }
@@ -469,7 +470,6 @@ static void on_other(struct lexer *l)
 {
 	if (l->at_start)
 		l->first = W_OTHER;
-	l->before_temp = false;
 	next_token(l, W_OTHER);
 }
 

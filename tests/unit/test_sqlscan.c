@@ -145,6 +145,7 @@ static const struct {
 	{ "declare \"c\" binary scroll cursor WITH/**/HOLD for select 1", SCAN_HOLD, 1 },
 	{ "declare c cursor without hold for select 1", 0, 1 },
 	{ "declare c cursor for select 1; select 2 with hold", 0, 2 },
+	{ "declare c cursor for select 1; (select 1) with hold", 0, 2 },
 	{ "declare hold cursor for with x as (select 1) table x", 0, 1 },
 	/* temporary things */
 	{ "create temp table x (a int)", TEMP, 1 },
@@ -197,6 +198,7 @@ static const struct {
 	{ "select E'a''b\\'; set x = 1 --'", 0, 1 },
 	{ "select E'a'\n'b\\'; set x = 1 --'", 0, 1 },
 	{ "select E'a' -- c\n -- d\r\n 'b\\'; set x = 1 --'", 0, 1 },
+	{ "select E'a'\r'b\\'; set x = 1 --'", 0, 1 },
 	{ "select E'a' 'b\\'; set x = 1 --'", SET, 2 },
 	{ "select b'1\\'; set x = 1 --'", SET, 2 },
 	{ "select x'1\\'; set x = 1 --'", SET, 2 },
@@ -219,6 +221,7 @@ static const struct {
 	/* dollar quotes */
 	{ "select $$;set x = 1$$", 0, 1 },
 	{ "select $a$;set x = 1$$;$b$;$a$", 0, 1 },
+	{ "select $a$x$a$$a$;set x = 1$a$", 0, 1 },
 	{ "select $$a$$; set x = 1", SET, 2 },
 	{ "select $a$ $b$a$; set x = 1", SET, 2 },
 	{ "select $1; set x = 1; select $1", SET, 3 },
