@@ -63,8 +63,10 @@ static void confirm(const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
 
-	if (note && note->adds_name)
+	if (note && note->adds_name) {
 		note->name->is_confirmed = true;
+		note->name->statement->is_good = true;
+	}
 	server_note_free(&note);
 }
 

@@ -30,6 +30,9 @@ struct statement {
 	struct statement_table *table;
 	int refs;
 	struct hash128 id;
+	bool is_scanned;
+	unsigned scan_flags; /* of sqlscan.h, once it was scanned */
+	bool is_good;	     /* a server has parsed it without complaint */
 	size_t len;
 	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
 };
