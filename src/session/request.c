@@ -187,6 +187,24 @@ static void gather_string(struct gather *g, const char *s)
 	gather_copy(g, s, strlen(s) + 1);
 }
 
+static void gather_parse(struct gather *g, const char *name, const struct statement *st)
+{
+	char decoy[STATEMENT_NAME_SIZE], text[STATEMENT_NAME_SIZE + 16];
+
+	if (!st->deallocates) {
+		gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
+		gather_string(g, name);
+		gather_big(g, st->body, st->len);
+		return;
+	}
+	statement_server_name(STATEMENT_DECOY, decoy);
+	snprintf(text, sizeof(text), "DEALLOCATE %s", decoy);
+	gather_header(g, MSG_PARSE, strlen(name) + 1 + strlen(text) + 3);
+	gather_string(g, name);
+	gather_string(g, text);
+	gather_copy(g, "\0\0", 2);
+}
+
 static void close_on_server(struct client *c, struct gather *g, struct hash128 id)
 {
 	struct prepared_note *note = xcalloc(1, sizeof(*note));
@@ -224,9 +242,7 @@ static void parse_on_server(struct client *c, struct gather *g, struct statement
 	note->id = st->id;
 	note->adds = true;
 	statement_server_name(st->id, name);
-	gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
-	gather_string(g, name);
-	gather_big(g, st->body, st->len);
+	gather_parse(g, name, st);
 	server_statements_add(&c->server->statements, st->id);
 	c->pool->counters.server_parses++;
 	sent(c, PEND_PARSE, is_ours, 0, note);
@@ -274,7 +290,10 @@ static enum step parse_unnamed(struct client *c, struct message_in *m, struct st
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
 	sent(c, PEND_PARSE, false, 0, NULL);
-	return pass(c, m);
+	if (!st->deallocates)
+		return pass(c, m);
+	gather_parse(m->g, "", st);
+	return discard(c, m);
 }
 
 static enum step parse_named(struct client *c, struct message_in *m, const char *name, struct statement *st)
@@ -351,6 +370,7 @@ static struct statement *intern(struct client *c, struct reader body)
 	if (!st->is_scanned) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
+		st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
 		st->is_scanned = true;
 	}
 	return st;
@@ -416,9 +436,7 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 	note_stateful(c, st->scan_flags);
 	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
 		return;
-	gather_header(g, MSG_PARSE, 1 + st->len);
-	gather_copy(g, "", 1);
-	gather_big(g, st->body, st->len);
+	gather_parse(g, "", st);
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
@@ -436,11 +454,53 @@ static char *no_unnamed_text(void)
 	return xstrdup("unnamed prepared statement does not exist");
 }
 
+static char *no_statement_text(const char *name)
+{
+	return xasprintf("prepared statement \"%s\" does not exist", name);
+}
+
+static struct statement *statement_of(const struct client *c, const char *name)
+{
+	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
+
+	return cs ? cs->statement : *name ? NULL : c->unnamed;
+}
+
+/* If the statement is a DEALLOCATE of a name of this client's: the name goes, and there is a decoy to deallocate. False: no such name. */
+static bool deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note)
+{
+	struct statement *st = c->is_tracked ? statement_of(c, name) : NULL;
+	struct client_statement *target;
+	struct prepared_note *parse;
+	char decoy[STATEMENT_NAME_SIZE];
+
+	if (!st || !st->deallocates)
+		return true;
+	target = client_statements_find(&c->statements, st->deallocates);
+	if (!target)
+		return false;
+	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY)) {
+		parse = xcalloc(1, sizeof(*parse));
+		parse->adds = true;
+		parse->id = STATEMENT_DECOY;
+		statement_server_name(STATEMENT_DECOY, decoy);
+		gather_header(g, MSG_PARSE, strlen(decoy) + 4);
+		gather_string(g, decoy);
+		gather_copy(g, "\0\0\0", 3);
+		server_statements_add(&c->server->statements, STATEMENT_DECOY);
+		sent(c, PEND_PARSE, true, 0, parse);
+	}
+	*note = xcalloc(1, sizeof(**note));
+	take_name_away(c, target, *note);
+	return true;
+}
+
 static enum step on_bind(struct client *c, struct message_in *m)
 {
 	struct reader r = body_of(m);
 	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
+	struct prepared_note *note = NULL;
 	size_t portal_size, at;
 
 	read_cstring(&r);
@@ -456,11 +516,13 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
+	if (!deallocate(c, m->g, name, &note))
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(statement_of(c, name)->deallocates));
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	sent(c, PEND_BIND, false, 0, NULL);
+	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
