@@ -89,6 +89,12 @@ void stream_kick(struct stream *s)
 		list_push_back(s->is_first ? &s->loop->ready_first : &s->loop->ready, &s->ready_node);
 }
 
+void stream_recheck(struct stream *s)
+{
+	s->is_readable = true;
+	stream_kick(s);
+}
+
 void stream_pause(struct stream *s)
 {
 	s->is_paused = true;

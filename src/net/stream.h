@@ -66,6 +66,11 @@ static inline size_t stream_backlog(const struct stream *s)
 
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
+/*
+ * Reads it in the next round, edge or not. libevent reports a reset as readable and writable, which is what it reports for any byte, too: data and a reset that arrive
+ * together look like data alone, and no further edge comes. Whoever waits for a peer that owes something asks now and then.
+ */
+void stream_recheck(struct stream *s);
 void stream_kick(struct stream *s); /* serve it in this round, or the next */
 
 #endif

@@ -111,7 +111,7 @@ static void free_server(struct doomed *d)
 	settings_unref(&s->settings);
 	settings_unref(&s->syncing);
 	settings_unref(&s->reported);
-	server_statements_clear(&s->statements);
+	server_statements_clear(&s->statements, false);
 	server_login_free(s);
 	free(s->fingerprint);
 	free(s);
@@ -254,11 +254,13 @@ static void take_tag(struct server *s, struct reader r)
 	if (tag[0] != 'D')
 		return;
 	if (strcmp(tag, "DISCARD ALL") == 0) {
-		server_statements_clear(&s->statements);
+		server_statements_clear(&s->statements, true);
 		settings_unref(&s->settings);
 		s->has_unnamed = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
-		server_statements_clear(&s->statements);
+		server_statements_clear(&s->statements, true);
+	} else if (strcmp(tag, "DEALLOCATE") == 0) {
+		server_statements_remove(&s->statements, STATEMENT_DECOY);
 	}
 }
 
@@ -305,6 +307,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		return false;
 	}
 	take_note(s, m);
+	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref)
+		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		undo_parse(s, m->popped.ref);
 	s->body_pass = walk->message(s, m, ctx);

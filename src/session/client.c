@@ -578,6 +578,8 @@ static void tick_active(struct client *c, usec_t now)
 	struct pending *p = &c->server->pending;
 	bool is_owed = pending_awaits_ready(p);
 
+	if (!is_owed)
+		stream_recheck(&c->stream);
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
 		end_query(c, "57014", "query timeout");
 	else if (!is_owed && !pending_is_idle(p) && is_over(c->idle_since, config_idle_transaction_timeout(conf, user), now))
@@ -609,6 +611,8 @@ static void tick_client(struct client *c, usec_t now)
 		client_close(c, "client_write_timeout");
 		return;
 	}
+	if (c->state == CLIENT_IDLE && c->stream.held_len)
+		stream_recheck(&c->stream);
 	if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
 	else if (c->state == CLIENT_IDLE &&

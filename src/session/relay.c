@@ -63,8 +63,10 @@ static void confirm(const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
 
-	if (note && note->adds_name)
+	if (note && note->adds_name) {
 		note->name->is_confirmed = true;
+		note->name->statement->is_good = true;
+	}
 	server_note_free(&note);
 }
 
@@ -161,6 +163,21 @@ static bool is_last_word(const struct server_message *m)
 	return strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
 }
 
+/* What the sending of a message had changed among the client's names, and the server didn't do. */
+static void undo_name(struct client *c, struct prepared_note *note)
+{
+	if (!note || !note->name)
+		return;
+	if (note->adds_name) {
+		client_statements_remove(&c->statements, note->name);
+		client_statement_free(&note->name);
+	} else if (note->removes_name) {
+		client_statements_add(&c->statements, note->name);
+		note->name = NULL;
+	}
+	note->adds_name = note->removes_name = false;
+}
+
 static bool on_error(struct client *c, struct server *s, struct server_message *m)
 {
 	struct prepared_note *note = m->popped.ref;
@@ -175,11 +192,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	}
 	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours)
 		statement_unref(&c->unnamed);
-	if (note && note->adds_name) {
-		client_statements_remove(&c->statements, note->name);
-		client_statement_free(&note->name);
-		note->adds_name = false;
-	}
+	undo_name(c, note);
 	server_note_free(&note);
 	return pass;
 }
@@ -272,16 +285,7 @@ static void on_dropped(struct server *s, const struct pending_entry *e)
 
 	if (e->type == PEND_PARSE && !note && !e->is_ours)
 		statement_unref(&c->unnamed);
-	if (!note || !note->name)
-		return;
-	if (note->adds_name) {
-		client_statements_remove(&c->statements, note->name);
-		client_statement_free(&note->name);
-	} else if (note->removes_name) {
-		client_statements_add(&c->statements, note->name);
-		note->name = NULL;
-	}
-	note->adds_name = note->removes_name = false;
+	undo_name(c, note);
 }
 
 const struct server_link client_link = {

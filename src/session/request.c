@@ -87,16 +87,20 @@ static bool link_server(struct client *c, struct message_in *m)
 
 /* ---- Query and FunctionCall ---- */
 
-static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
+static bool strings_conform(const struct client *c)
 {
 	const char *scs = settings_get(c->told, "standard_conforming_strings");
-	struct scan_options o = { .standard_conforming_strings = !scs || strcmp(scs, "off") != 0 };
+
+	return !scs || strcmp(scs, "off") != 0;
+}
+
+static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
+{
+	struct scan_options o = { .standard_conforming_strings = strings_conform(c), .is_truncated = !is_whole(m) };
 	struct reader r = body_of(m);
 	size_t len = reader_left(&r);
 
 	sqlscan((const char *)r.pos, is_whole(m) && len ? len - 1 : len, &o, out);
-	if (!is_whole(m))
-		out->flags |= SCAN_TRUNCATED;
 }
 
 /* DEALLOCATE of a name that exists only here: ours to answer, in its turn. */
@@ -183,6 +187,24 @@ static void gather_string(struct gather *g, const char *s)
 	gather_copy(g, s, strlen(s) + 1);
 }
 
+static void gather_parse(struct gather *g, const char *name, const struct statement *st)
+{
+	char decoy[STATEMENT_NAME_SIZE], text[STATEMENT_NAME_SIZE + 16];
+
+	if (!st->deallocates) {
+		gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
+		gather_string(g, name);
+		gather_big(g, st->body, st->len);
+		return;
+	}
+	statement_server_name(STATEMENT_DECOY, decoy);
+	snprintf(text, sizeof(text), "DEALLOCATE %s", decoy);
+	gather_header(g, MSG_PARSE, strlen(name) + 1 + strlen(text) + 3);
+	gather_string(g, name);
+	gather_string(g, text);
+	gather_copy(g, "\0\0", 2);
+}
+
 static void close_on_server(struct client *c, struct gather *g, struct hash128 id)
 {
 	struct prepared_note *note = xcalloc(1, sizeof(*note));
@@ -220,9 +242,7 @@ static void parse_on_server(struct client *c, struct gather *g, struct statement
 	note->id = st->id;
 	note->adds = true;
 	statement_server_name(st->id, name);
-	gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
-	gather_string(g, name);
-	gather_big(g, st->body, st->len);
+	gather_parse(g, name, st);
 	server_statements_add(&c->server->statements, st->id);
 	c->pool->counters.server_parses++;
 	sent(c, PEND_PARSE, is_ours, 0, note);
@@ -265,12 +285,15 @@ static enum step fail_and_discard(struct client *c, struct message_in *m, enum f
 static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
 {
 	statement_unref(&c->unnamed);
-	c->unnamed = st;
+	c->unnamed = statement_ref(st);
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
 	sent(c, PEND_PARSE, false, 0, NULL);
-	return pass(c, m);
+	if (!st->deallocates)
+		return pass(c, m);
+	gather_parse(m->g, "", st);
+	return discard(c, m);
 }
 
 static enum step parse_named(struct client *c, struct message_in *m, const char *name, struct statement *st)
@@ -301,49 +324,93 @@ static enum step barrier(struct client *c)
 	return STEP_WAIT;
 }
 
+/*
+ * A named statement that a server has parsed before needs no server now: whoever binds it will bring it along. So a cold
+ * function's first Parse doesn't wait, and a client that prepares while others hold all servers doesn't either.
+ */
+static bool parse_without_server(struct client *c, const char *name, struct statement *st)
+{
+	struct client_statement *cs;
+
+	if (c->state != CLIENT_IDLE || !*name || !st->is_good || client_statements_find(&c->statements, name) ||
+	    client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
+		return false;
+	cs = client_statement_new(name, st);
+	cs->is_confirmed = true;
+	cs->batch = c->batch;
+	client_statements_add(&c->statements, cs);
+	stream_send_bytes(&c->stream, "1\0\0\0\4", 5);
+	return true;
+}
+
+/* Passed on as it is: session pooling, or too long to be kept (then it can only be used in its own batch). */
+static enum step parse_untracked(struct client *c, struct message_in *m)
+{
+	struct reader r = body_of(m);
+
+	if (c->is_tracked && reader_left(&r) == 0)
+		return STEP_MORE;
+	if (c->is_tracked && *r.pos != '\0')
+		return fatal(c, "54000", "a named prepared statement is too long");
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	statement_unref(&c->unnamed);
+	c->server->has_unnamed = false;
+	note_stateful(c, SCAN_TRUNCATED);
+	sent(c, PEND_PARSE, false, 0, NULL);
+	return pass(c, m);
+}
+
+static struct statement *intern(struct client *c, struct reader body)
+{
+	struct statement *st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), c->context);
+	struct scan_options o = { .standard_conforming_strings = strings_conform(c) };
+	struct scan_result r;
+
+	if (!st->is_scanned) {
+		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
+		st->scan_flags = r.flags;
+		st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
+		st->is_scanned = true;
+	}
+	return st;
+}
+
+static enum step parse_linked(struct client *c, struct message_in *m, const char *name, struct statement *st)
+{
+	if (client_statements_find(&c->statements, name))
+		return fail_and_discard(c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
+		return fail_and_discard(c, m, FAIL_TOO_MANY,
+					xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
+	return *name ? parse_named(c, m, name, st) : parse_unnamed(c, m, st);
+}
+
 static enum step on_parse(struct client *c, struct message_in *m)
 {
 	struct reader r = body_of(m);
-	struct client_statement *cs;
-	struct scan_result scanned;
 	struct statement *st;
 	const char *name;
+	enum step step = STEP_WAIT;
 
-	if (!c->is_tracked || m->frame.length > PARSE_MAX) {
-		if (c->is_tracked && (reader_left(&r) == 0 || *r.pos != '\0'))
-			return reader_left(&r) ? fatal(c, "54000", "a named prepared statement is too long") : STEP_MORE;
-		if (!link_server(c, m))
-			return STEP_WAIT;
-		statement_unref(&c->unnamed);
-		c->server->has_unnamed = false;
-		note_stateful(c, SCAN_TRUNCATED);
-		sent(c, PEND_PARSE, false, 0, NULL);
-		return pass(c, m);
-	}
+	if (!c->is_tracked || m->frame.length > PARSE_MAX)
+		return parse_untracked(c, m);
 	if (!is_whole(m))
 		return STEP_MORE;
 	name = read_cstring(&r);
 	if (r.bad)
 		return fatal(c, "08P01", "invalid Parse message");
-	cs = *name ? client_statements_find(&c->statements, name) : NULL;
-	if (is_uncertain(c, cs))
+	if (is_uncertain(c, client_statements_find(&c->statements, name)))
 		return barrier(c);
-	if (!link_server(c, m))
-		return STEP_WAIT;
-	c->pool->counters.client_parses++;
-	if (cs)
-		return fail_and_discard(c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
-	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
-		return fail_and_discard(c, m, FAIL_TOO_MANY, xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
-	sqlscan((const char *)r.pos, strnlen((const char *)r.pos, reader_left(&r)),
-		&(struct scan_options){ .standard_conforming_strings = true }, &scanned);
-	note_stateful(c, scanned.flags);
-	st = statement_intern(&c->worker->statements, r.pos, reader_left(&r), c->context);
-	if (!*name)
-		return parse_unnamed(c, m, st);
-	parse_named(c, m, name, st);
+	st = intern(c, r);
+	if (parse_without_server(c, name, st))
+		step = discard(c, m);
+	else if (link_server(c, m))
+		step = parse_linked(c, m, name, st);
+	if (step == STEP_TAKEN)
+		c->pool->counters.client_parses++;
 	statement_unref(&st);
-	return STEP_TAKEN;
+	return step;
 }
 
 /* ---- Bind, Describe, Execute, Close ---- */
@@ -357,6 +424,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 		return NULL;
 	if (!server_has(c, g, cs->statement))
 		parse_on_server(c, g, cs->statement, NULL);
+	note_stateful(c, cs->statement->scan_flags);
 	statement_server_name(cs->statement->id, out);
 	return out;
 }
@@ -365,11 +433,10 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 {
 	struct statement *st = c->unnamed;
 
+	note_stateful(c, st->scan_flags);
 	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
 		return;
-	gather_header(g, MSG_PARSE, 1 + st->len);
-	gather_copy(g, "", 1);
-	gather_big(g, st->body, st->len);
+	gather_parse(g, "", st);
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
@@ -387,11 +454,53 @@ static char *no_unnamed_text(void)
 	return xstrdup("unnamed prepared statement does not exist");
 }
 
+static char *no_statement_text(const char *name)
+{
+	return xasprintf("prepared statement \"%s\" does not exist", name);
+}
+
+static struct statement *statement_of(const struct client *c, const char *name)
+{
+	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
+
+	return cs ? cs->statement : *name ? NULL : c->unnamed;
+}
+
+/* If the statement is a DEALLOCATE of a name of this client's: the name goes, and there is a decoy to deallocate. False: no such name. */
+static bool deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note)
+{
+	struct statement *st = c->is_tracked ? statement_of(c, name) : NULL;
+	struct client_statement *target;
+	struct prepared_note *parse;
+	char decoy[STATEMENT_NAME_SIZE];
+
+	if (!st || !st->deallocates)
+		return true;
+	target = client_statements_find(&c->statements, st->deallocates);
+	if (!target)
+		return false;
+	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY)) {
+		parse = xcalloc(1, sizeof(*parse));
+		parse->adds = true;
+		parse->id = STATEMENT_DECOY;
+		statement_server_name(STATEMENT_DECOY, decoy);
+		gather_header(g, MSG_PARSE, strlen(decoy) + 4);
+		gather_string(g, decoy);
+		gather_copy(g, "\0\0\0", 3);
+		server_statements_add(&c->server->statements, STATEMENT_DECOY);
+		sent(c, PEND_PARSE, true, 0, parse);
+	}
+	*note = xcalloc(1, sizeof(**note));
+	take_name_away(c, target, *note);
+	return true;
+}
+
 static enum step on_bind(struct client *c, struct message_in *m)
 {
 	struct reader r = body_of(m);
 	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
+	struct prepared_note *note = NULL;
 	size_t portal_size, at;
 
 	read_cstring(&r);
@@ -407,11 +516,13 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
+	if (!deallocate(c, m->g, name, &note))
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(statement_of(c, name)->deallocates));
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	sent(c, PEND_BIND, false, 0, NULL);
+	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));

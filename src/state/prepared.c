@@ -61,6 +61,7 @@ void statement_unref(struct statement **stp)
 	if (!st || --st->refs)
 		return;
 	HASH_DEL(st->table->by_id, st);
+	free(st->deallocates);
 	free(st);
 }
 
@@ -187,10 +188,20 @@ size_t server_statements_count(const struct server_statements *t)
 	return HASH_COUNT(t->by_id);
 }
 
-void server_statements_clear(struct server_statements *t)
+void server_statements_confirm(struct server_statements *t, struct hash128 id)
 {
-	struct hash128 id;
+	struct server_statement *ss = find(t, id);
 
-	while (server_statements_oldest(t, &id))
-		server_statements_remove(t, id);
+	if (ss)
+		ss->is_confirmed = true;
+}
+
+void server_statements_clear(struct server_statements *t, bool only_confirmed)
+{
+	LIST_FOREACH(&t->lru, n, next) {
+		struct server_statement *ss = CONTAINER_OF(n, struct server_statement, lru_node);
+
+		if (ss->is_confirmed || !only_confirmed)
+			server_statements_remove(t, ss->id);
+	}
 }

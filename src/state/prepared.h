@@ -30,6 +30,10 @@ struct statement {
 	struct statement_table *table;
 	int refs;
 	struct hash128 id;
+	bool is_scanned;
+	unsigned scan_flags;   /* of sqlscan.h, once it was scanned */
+	char *deallocates;     /* the text is DEALLOCATE of this name; NULL otherwise */
+	bool is_good;	     /* a server has parsed it without complaint */
 	size_t len;
 	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
 };
@@ -70,6 +74,7 @@ struct server_statement {
 	UT_hash_handle hh;
 	struct hash128 id;
 	struct list_node lru_node;
+	bool is_confirmed; /* the server has said ParseComplete */
 	bool is_stale; /* its plan can't be used any more: close it before the next use */
 };
 
@@ -84,6 +89,13 @@ void server_statements_add(struct server_statements *t, struct hash128 id);
 void server_statements_remove(struct server_statements *t, struct hash128 id);
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id);
 size_t server_statements_count(const struct server_statements *t);
-void server_statements_clear(struct server_statements *t);
+void server_statements_confirm(struct server_statements *t, struct hash128 id);
+void server_statements_clear(struct server_statements *t, bool only_confirmed);
+
+/*
+ * DEALLOCATE of a client's own name, by the extended protocol: the server is sent a DEALLOCATE of this statement instead, which is prepared ahead of each Bind, so that
+ * the answers, the command tag and errors come from PostgreSQL.
+ */
+#define STATEMENT_DECOY ((struct hash128){ 0, 0 })
 
 #endif
