@@ -19,7 +19,7 @@ enum console_state {
 	CONSOLE_STATES,
 };
 
-#define CONSOLE_MESSAGE_MAX 16384
+#define CONSOLE_MESSAGE_MAX 262144
 #define CONSOLE_STATEMENTS_MAX 100 /* and portals */
 
 struct console_statement {
