@@ -1,5 +1,6 @@
 #include "core/daemon.h"
 
+#include "admin/console.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/process.h"
@@ -23,6 +24,7 @@ struct daemon {
 	struct registry *registry;
 	struct resolver *resolver;
 	struct listener *listener;
+	struct console *console;
 	struct worker **workers;
 	pthread_t *threads;
 	int n_workers;
@@ -52,10 +54,30 @@ static struct worker *choose_worker(struct daemon *d)
 	return d->workers[best];
 }
 
+static void adopt_console(struct message *m, void *owner)
+{
+	struct daemon *d = owner;
+
+	console_adopt(d->console, CONTAINER_OF(m, struct newcomer, message));
+}
+
+static void cancel_console(struct message *m, void *owner)
+{
+	struct daemon *d = owner;
+
+	console_cancel(d->console, CONTAINER_OF(m, struct cancel_request, message));
+}
+
 static void deliver_client(void *ctx, struct newcomer *n)
 {
 	struct daemon *d = ctx;
 
+	if (n->is_admin) {
+		n->message.deliver = adopt_console;
+		n->message.discard = session_discard;
+		mailbox_post(&d->loop.mailbox, &n->message);
+		return;
+	}
 	n->message.deliver = session_adopt;
 	n->message.discard = session_discard;
 	mailbox_post(&choose_worker(d)->loop.mailbox, &n->message);
@@ -70,7 +92,10 @@ static void deliver_cancel(void *ctx, struct cancel_request *r)
 	r->message.discard = session_cancel_discard;
 	if (worker >= 0 && worker < d->n_workers)
 		mailbox_post(&d->workers[worker]->loop.mailbox, &r->message);
-	else
+	else if (worker == CONSOLE_CANCEL_WORKER) {
+		r->message.deliver = cancel_console;
+		mailbox_post(&d->loop.mailbox, &r->message);
+	} else
 		session_cancel_discard(&r->message);
 }
 
@@ -231,17 +256,110 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	case SIGINT:
 		begin_shutdown(d, STOP_AT_BOUNDARIES);
 		break;
+	case SIGUSR1:
+		console_pause(d->console, NULL);
+		break;
+	case SIGUSR2:
+		console_resume(d->console, NULL);
+		break;
 	default:
 		begin_shutdown(d, STOP_NOW);
 		break;
 	}
 }
 
+/* ---- the console's view of us ---- */
+
+static struct snapshot *host_snapshot(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	return d->snapshot;
+}
+
+static bool host_reload(void *ctx, char *error, size_t size)
+{
+	return reload(ctx, error, size);
+}
+
+static bool host_set(void *ctx, const char *key, const char *value, char *error, size_t size)
+{
+	struct daemon *d = ctx;
+	struct config_error e = { .text = "" };
+	struct config *c = config_with(d->snapshot->config, key, value, &e);
+	struct userlist *users;
+	struct snapshot *s;
+
+	if (!c) {
+		snprintf(error, size, "%s", e.text);
+		return false;
+	}
+	if (!open_log(d, c, error, size)) {
+		config_unref(&c);
+		return false;
+	}
+	users = userlist_ref(d->snapshot->userlist);
+	s = snapshot_new(&c, &users, d->snapshot);
+	publish_snapshot(d, &s);
+	return true;
+}
+
+static void host_shutdown(void *ctx, enum shutdown_mode mode)
+{
+	switch (mode) {
+	case SHUTDOWN_NOW:
+		begin_shutdown(ctx, STOP_NOW);
+		break;
+	case SHUTDOWN_WAIT_FOR_SERVERS:
+		begin_shutdown(ctx, STOP_AT_BOUNDARIES);
+		break;
+	case SHUTDOWN_WAIT_FOR_CLIENTS:
+		begin_shutdown(ctx, STOP_WHEN_CLIENTS_LEAVE);
+		break;
+	}
+}
+
+static size_t host_login_count(void *ctx)
+{
+	struct daemon *d = ctx;
+	size_t n = 0;
+
+	for (int i = 0; i < d->n_fronts; i++)
+		n += front_login_count(d->fronts[i]);
+	return n;
+}
+
+static bool host_is_shutting_down(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	return d->is_shutting_down;
+}
+
+static void make_console(struct daemon *d)
+{
+	struct console_host host = { .ctx = d,
+				     .loop = &d->loop,
+				     .workers = d->workers,
+				     .n_workers = d->n_workers,
+				     .registry = d->registry,
+				     .snapshot = host_snapshot,
+				     .reload = host_reload,
+				     .set = host_set,
+				     .shutdown = host_shutdown,
+				     .login_count = host_login_count,
+				     .is_shutting_down = host_is_shutting_down };
+
+	d->console = console_new(&host);
+}
+
 /* ---- starting ---- */
 
 static usec_t main_tick(void *owner)
 {
-	(void)owner;
+	struct daemon *d = owner;
+
+	console_tick(d->console);
 	return USEC_PER_SEC;
 }
 
@@ -286,6 +404,7 @@ static void start_threads(struct daemon *d)
 	log_start_thread();
 	d->resolver = resolver_start();
 	make_workers(d);
+	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(*d->fronts));
 	for (int i = 0; i < d->n_fronts; i++) {
@@ -322,6 +441,7 @@ static void end_threads(struct daemon *d)
 		worker_destroy(d->workers[i]);
 		free(d->workers[i]);
 	}
+	console_free(&d->console);
 	registry_free(d->registry);
 	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
 		event_del(&d->signal_events[i]);

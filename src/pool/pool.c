@@ -101,6 +101,7 @@ struct pool *pool_get(struct worker *w, const char *database, const char *user)
 	list_init(&p->servers);
 	list_init(&p->waiting);
 	list_init(&p->greeting);
+	p->is_paused = paused_has(&w->paused, database);
 	HASH_ADD_PTR(w->pools, shared, p);
 	pool_configure(p);
 	return p;
@@ -110,6 +111,7 @@ void pool_free(struct pool *p)
 {
 	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->idle.count && !p->servers.count);
 	HASH_DEL(p->worker->pools, p);
+	worker_keep_counters(p->worker, p->shared->database, &p->counters);
 	credential_unref(&p->credential);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	free(p->fingerprint);
@@ -333,6 +335,8 @@ void pool_adopt_server(struct pool *p, struct server **sp)
 	server_set_state(s, SERVER_IDLE);
 	if (!p->database || !str_equal(s->fingerprint, p->fingerprint))
 		s->close_reason = "database configuration changed";
+	else if (s->connected_at <= p->reconnect_at) /* it was on its way when RECONNECT came */
+		s->close_reason = "RECONNECT";
 	pool_put_server(p, &s);
 }
 

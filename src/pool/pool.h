@@ -54,7 +54,8 @@ struct pool {
 	char *fingerprint; /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since; /* 0: in use */
-	struct counters counters, last_period, averages;
+	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
+	struct counters counters;
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);

@@ -672,7 +672,7 @@ static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct server *s = of_stream(st);
 
-	s->pool->counters.received += len;
+	s->pool->counters.sent += len;
 	if (s->state == SERVER_LOGIN)
 		return server_login_data(s, bytes, len);
 	if (s->state == SERVER_ACTIVE)

@@ -189,6 +189,26 @@ void registry_uncount_client(struct registry *r, const char *database, const cha
 	atomic_fetch_sub(&r->clients, 1);
 }
 
+static void each_limit(struct registry *r, struct limit_shared **table, registry_limit_fn *fn, void *ctx)
+{
+	struct limit_shared *l, *next;
+
+	pthread_mutex_lock(&r->lock);
+	HASH_ITER(hh, *table, l, next)
+		fn(ctx, l->name, atomic_load(&l->servers), atomic_load(&l->clients));
+	pthread_mutex_unlock(&r->lock);
+}
+
+void registry_each_database(struct registry *r, registry_limit_fn *fn, void *ctx)
+{
+	each_limit(r, &r->databases, fn, ctx);
+}
+
+void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx)
+{
+	each_limit(r, &r->users, fn, ctx);
+}
+
 enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 {
 	if (!take_one(&p->servers, l->pool))

@@ -76,6 +76,11 @@ bool registry_count_client(struct registry *r, const char *database, const char 
 			   const char **why);
 void registry_uncount_client(struct registry *r, const char *database, const char *user);
 
+/* Under the registry's lock: fn looks and calls nothing of the registry's. */
+typedef void registry_limit_fn(void *ctx, const char *name, int servers, int clients);
+void registry_each_database(struct registry *r, registry_limit_fn *fn, void *ctx);
+void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx);
+
 bool take_one(atomic_int *n, int max); /* n + 1 if that stays within max; a max of 0 is none */
 
 struct slot_limits {

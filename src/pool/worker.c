@@ -89,6 +89,33 @@ void worker_count_waiting(struct worker *w, int change)
 	atomic_store(&w->registry->worker_waiting[w->index], w->n_waiting);
 }
 
+void worker_keep_counters(struct worker *w, const char *database, const struct counters *c)
+{
+	static const struct counters none;
+	struct past_counters *p;
+
+	if (memcmp(c, &none, sizeof(none)) == 0)
+		return; /* nobody ever did anything there: names that only a client made up aren't kept */
+	HASH_FIND_STR(w->past, database, p);
+	if (!p) {
+		p = xcalloc(1, sizeof(*p));
+		p->database = xstrdup(database);
+		HASH_ADD_KEYPTR(hh, w->past, p->database, strlen(p->database), p);
+	}
+	counters_add(&p->counters, c);
+}
+
+static void free_past(struct worker *w)
+{
+	struct past_counters *p, *next;
+
+	HASH_ITER(hh, w->past, p, next) {
+		HASH_DEL(w->past, p);
+		free(p->database);
+		free(p);
+	}
+}
+
 /* Databases with a forced user have one pool each that is known without a client: min_pool_size keeps it warm from the start. */
 void worker_warm_pools(struct worker *w)
 {
@@ -142,6 +169,8 @@ void worker_destroy(struct worker *w)
 
 	HASH_ITER(hh, w->pools, p, next)
 		pool_free(p);
+	free_past(w);
+	paused_free(&w->paused);
 	loop_destroy(&w->loop);
 	snapshot_unref(&w->snapshot);
 	ASSERT(!w->statements.by_id);

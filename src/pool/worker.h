@@ -9,8 +9,10 @@
 
 #include "auth/snapshot.h"
 #include "net/resolver.h"
+#include "pool/paused.h"
 #include "pool/shared.h"
 #include "state/prepared.h"
+#include "stats/counters.h"
 #include "net/loop.h"
 
 #define ARENA_SIZE 32768
@@ -22,6 +24,12 @@ struct client;
 struct worker_slot { /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
 	uint32_t next_free;
+};
+
+struct past_counters { /* of pools that are gone, so that a database's sums never go back */
+	UT_hash_handle hh;
+	char *database;
+	struct counters counters;
 };
 
 struct worker {
@@ -38,6 +46,8 @@ struct worker {
 	const struct config *config; /* the snapshot's */
 	struct pool *pools;	     /* hash by shared part */
 	unsigned n_waiting;	     /* over all pools; published in registry->worker_waiting */
+	struct paused paused;	     /* pools of these are made paused */
+	struct past_counters *past;  /* hash by database */
 	struct list moving;	     /* servers that leave at the end of the round */
 	struct list clients, new_clients;
 	struct list cancels;
@@ -68,6 +78,7 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot); /* moves
  */
 void worker_look_again(struct worker *w);
 void worker_count_waiting(struct worker *w, int change);
+void worker_keep_counters(struct worker *w, const char *database, const struct counters *c); /* of a pool that ends */
 void worker_warm_pools(struct worker *w);   /* at the thread's start */
 void worker_tick_fast(struct worker *w);   /* deadlines are near */
 

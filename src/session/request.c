@@ -751,7 +751,7 @@ static void after_chunk(struct client *c, struct gather *g)
 
 	gather_flush(g);
 	c->out = NULL;
-	c->pool->counters.sent += g->total;
+	c->pool->counters.received += g->total;
 	if (!s)
 		return;
 	c->idle_since = c->worker->loop.now;

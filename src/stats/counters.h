@@ -2,6 +2,7 @@
  * counters.h - what is counted per pool: one table, from which the struct, its sums and the console's columns derive.
  *
  * Counters are written by one worker and read by it when the console asks; sums are made of copies.
+ * As there, received is what came from clients and sent what came from servers.
  * Units: times in microseconds, sizes in bytes. Names are PgBouncer's, as SHOW STATS has them behind total_ and avg_.
  */
 #ifndef PGWEIR_COUNTERS_H

@@ -1,0 +1,236 @@
+#include "admin/report.h"
+
+#include "admin/control.h"
+#include "session/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct asked {
+	struct message message;
+	struct question q; /* its database is our own */
+};
+
+static void free_asked(struct message *m)
+{
+	struct asked *a = CONTAINER_OF(m, struct asked, message);
+
+	free((char *)(uintptr_t)a->q.database);
+	free(a);
+}
+
+void report_free(struct report **rp)
+{
+	struct report *r = *rp;
+
+	*rp = NULL;
+	if (!r)
+		return;
+	free(r->pools);
+	free(r->links);
+	writer_free(&r->text);
+	free(r);
+}
+
+static void deliver_report(struct message *m, void *owner)
+{
+	struct report *r = CONTAINER_OF(m, struct report, message);
+
+	(void)owner;
+	r->answered(r->ctx, r);
+}
+
+static void discard_report(struct message *m)
+{
+	struct report *r = CONTAINER_OF(m, struct report, message);
+
+	report_free(&r);
+}
+
+/* ---- on the worker ---- */
+
+static void *grow(void *items, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return items;
+	*cap = *cap ? *cap * 2 : 32;
+	return xrealloc(items, *cap * size);
+}
+
+static struct pool_row *add_pool(struct report *r)
+{
+	r->pools = grow(r->pools, r->n_pools, &r->cap_pools, sizeof(*r->pools));
+	memset(&r->pools[r->n_pools], 0, sizeof(*r->pools));
+	return &r->pools[r->n_pools++];
+}
+
+static struct link_row *add_link(struct report *r)
+{
+	r->links = grow(r->links, r->n_links, &r->cap_links, sizeof(*r->links));
+	memset(&r->links[r->n_links], 0, sizeof(*r->links));
+	return &r->links[r->n_links++];
+}
+
+static uint32_t add_text(struct report *r, const char *text)
+{
+	size_t at = r->text.len;
+
+	write_cstring(&r->text, text ? text : "");
+	return (uint32_t)at;
+}
+
+static void report_pool(struct report *r, const struct pool *p)
+{
+	struct pool_row *row = add_pool(r);
+
+	row->database = add_text(r, p->shared->database);
+	row->user = add_text(r, p->shared->user);
+	row->waiting = (unsigned)(p->waiting.count + p->greeting.count);
+	row->clients = p->n_clients > row->waiting ? p->n_clients - row->waiting : 0;
+	row->servers[SERVER_IDLE] = (unsigned)p->idle.count;
+	LIST_FOREACH(&p->servers, n, next) {
+		const struct server *s = CONTAINER_OF(n, struct server, node);
+
+		row->servers[s->state]++;
+		row->cancels += s->cancel != NULL;
+		row->close_needed += s->close_reason != NULL;
+	}
+	row->oldest_wait = pool_oldest_wait(p, r->now);
+	row->mode = p->mode;
+	row->counters = p->counters;
+}
+
+static void report_pools(struct report *r, const struct worker *w)
+{
+	struct past_counters *past, *next_past;
+	struct pool *p, *next;
+
+	HASH_ITER(hh, w->pools, p, next)
+		report_pool(r, p);
+	HASH_ITER(hh, w->past, past, next_past) {
+		struct pool_row *row = add_pool(r);
+
+		row->is_past = true;
+		row->database = add_text(r, past->database);
+		row->user = add_text(r, NULL);
+		row->counters = past->counters;
+	}
+}
+
+static void report_stream(struct link_row *row, const struct stream *st)
+{
+	address_local(st->fd, &row->local);
+	row->held = st->held_len;
+	row->backlog = stream_backlog(st);
+}
+
+static uint32_t pid_of_peer(const struct stream *st, const struct address *peer)
+{
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	if (!address_is_unix(peer) || getsockopt(st->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return 0;
+	return (uint32_t)cred.pid;
+}
+
+static void report_client(struct report *r, const struct client *c)
+{
+	struct link_row *row = add_link(r);
+	bool waits = list_is_linked(&c->waiter.node);
+
+	row->database = add_text(r, c->database);
+	row->user = add_text(r, c->user);
+	row->application_name = add_text(r, settings_get(c->settings, "application_name"));
+	row->state = client_state_name(c);
+	row->peer = c->peer;
+	report_stream(row, &c->stream);
+	row->connected_at = c->connected_at;
+	row->request_at = c->request_at ? c->request_at : c->connected_at;
+	row->wait = waits && r->now > c->waiter.since ? r->now - c->waiter.since : 0;
+	row->id = c->id;
+	row->link = c->server ? c->server->id : 0;
+	row->remote_pid = pid_of_peer(&c->stream, &c->peer);
+	row->statements = client_statements_count(&c->statements);
+	row->body_left = c->body_left;
+}
+
+static void report_server(struct report *r, const struct server *s)
+{
+	struct link_row *row = add_link(r);
+	const struct client *c = s->client;
+
+	row->is_server = true;
+	row->database = add_text(r, s->pool->shared->database);
+	row->user = add_text(r, s->pool->shared->user);
+	row->application_name = add_text(r, settings_get(s->settings, "application_name"));
+	row->state = server_state_name(s->state);
+	row->peer = s->address;
+	if (s->stream.fd >= 0)
+		report_stream(row, &s->stream);
+	row->connected_at = s->connected_at;
+	row->request_at = s->request_at ? s->request_at : s->used_at ? s->used_at : s->connected_at;
+	row->id = s->id;
+	row->link = c ? c->id : 0;
+	row->remote_pid = s->cancel_pid;
+	row->statements = server_statements_count(&s->statements);
+	row->body_left = s->body_left;
+	row->is_close_needed = s->close_reason != NULL;
+}
+
+static void report_clients(struct report *r, const struct worker *w)
+{
+	LIST_FOREACH(&w->clients, n, next) {
+		const struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (c->state != CLIENT_CLOSING)
+			report_client(r, c);
+	}
+}
+
+static void report_servers(struct report *r, const struct worker *w)
+{
+	struct pool *p, *next_pool;
+
+	HASH_ITER(hh, w->pools, p, next_pool) {
+		LIST_FOREACH(&p->idle, n, next)
+			report_server(r, CONTAINER_OF(n, struct server, node));
+		LIST_FOREACH(&p->servers, n, next)
+			report_server(r, CONTAINER_OF(n, struct server, node));
+	}
+}
+
+static void deliver_question(struct message *m, void *owner)
+{
+	struct asked *a = CONTAINER_OF(m, struct asked, message);
+	struct worker *w = owner;
+	struct report *r = xcalloc(1, sizeof(*r));
+
+	ASSERT_ON_WORKER(w);
+	*r = (struct report){ .message = { .deliver = deliver_report, .discard = discard_report },
+			      .job = a->q.job,
+			      .answered = a->q.answered,
+			      .ctx = a->q.ctx,
+			      .worker = w->index,
+			      .now = w->loop.now };
+	r->n_done = control_apply(w, &a->q);
+	if (a->q.wants & WANT_POOLS)
+		report_pools(r, w);
+	if (a->q.wants & WANT_CLIENTS)
+		report_clients(r, w);
+	if (a->q.wants & WANT_SERVERS)
+		report_servers(r, w);
+	mailbox_post(a->q.reply_to, &r->message);
+	free_asked(m);
+}
+
+void question_post(struct worker *w, const struct question *q)
+{
+	struct asked *a = xcalloc(1, sizeof(*a));
+
+	a->message.deliver = deliver_question;
+	a->message.discard = free_asked;
+	a->q = *q;
+	a->q.database = xstrdup(q->database);
+	mailbox_post(&w->loop.mailbox, &a->message);
+}

@@ -1,0 +1,78 @@
+/*
+ * report.h - what the console asks of workers, and what each of them answers.
+ *
+ * The question goes to every worker; each does what it says (control.h), copies what the console wants to see into a report, and posts
+ * that to the main thread. Nothing in either points into another thread's structures: names are copied, a job is known by
+ * its number, so that an answer for one that is over is simply dropped.
+ *
+ * Threads: question_post() and the delivery of reports on the main thread; what is between on the workers'.
+ * Ownership: a report belongs to whom it is delivered.
+ */
+#ifndef PGWEIR_REPORT_H
+#define PGWEIR_REPORT_H
+
+#include "pool/server.h"
+
+enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4 };
+
+enum control { CONTROL_NONE, CONTROL_PAUSE, CONTROL_RESUME, CONTROL_KILL, CONTROL_RECONNECT, CONTROL_KILL_CLIENT };
+
+struct report;
+
+struct question {
+	unsigned wants; /* of enum report_wants */
+	enum control control;
+	const char *database; /* NULL: all */
+	uint64_t client;      /* CONTROL_KILL_CLIENT */
+	usec_t at;	      /* CONTROL_RECONNECT: servers opened until then */
+	/* back to the main thread */
+	uint64_t job;
+	void (*answered)(void *ctx, struct report *r); /* on the main thread */
+	void *ctx;
+	struct mailbox *reply_to;
+};
+
+struct pool_row {
+	uint32_t database, user; /* offsets in the report's text */
+	bool is_past;		 /* only counters: of pools that are gone */
+	unsigned clients, waiting, cancels, close_needed;
+	unsigned servers[SERVER_STATES];
+	usec_t oldest_wait;
+	enum pool_mode mode;
+	struct counters counters;
+};
+
+struct link_row { /* a client or a server */
+	bool is_server;
+	uint32_t database, user, application_name;
+	const char *state; /* a constant */
+	struct address peer, local;
+	usec_t connected_at, request_at, wait;
+	uint64_t id, link;
+	uint32_t remote_pid;
+	size_t statements, body_left, held, backlog;
+	bool is_close_needed;
+};
+
+struct report {
+	struct message message;
+	uint64_t job;
+	void (*answered)(void *ctx, struct report *r);
+	void *ctx;
+	int worker;
+	usec_t now; /* when it was made */
+	unsigned n_done; /* what the control has found to act on */
+	struct pool_row *pools;
+	struct link_row *links;
+	size_t n_pools, cap_pools, n_links, cap_links;
+	struct writer text;
+};
+
+void question_post(struct worker *w, const struct question *q);
+void report_free(struct report **r);
+static inline const char *report_text(const struct report *r, uint32_t offset)
+{
+	return (const char *)r->text.data + offset;
+}
+
+#endif
