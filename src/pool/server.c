@@ -19,7 +19,9 @@ static const unsigned server_moves[SERVER_STATES] = { /* nothing leaves SERVER_C
 	[SERVER_IDLE] = TO(SERVER_TESTING) | TO(SERVER_SYNCING) | TO(SERVER_ACTIVE) | TO(SERVER_MOVING) | TO(SERVER_CLOSING),
 	[SERVER_TESTING] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
 	[SERVER_SYNCING] = TO(SERVER_ACTIVE) | TO(SERVER_CLEANING) | TO(SERVER_CLOSING),
-	[SERVER_ACTIVE] = TO(SERVER_IDLE) | TO(SERVER_SYNCING) | TO(SERVER_CLEANING) | TO(SERVER_HELD) | TO(SERVER_CLOSING),
+	[SERVER_ACTIVE] = TO(SERVER_IDLE) | TO(SERVER_SYNCING) | TO(SERVER_PROBING) | TO(SERVER_CLEANING) | TO(SERVER_HELD) |
+			  TO(SERVER_CLOSING),
+	[SERVER_PROBING] = TO(SERVER_ACTIVE) | TO(SERVER_CLEANING) | TO(SERVER_CLOSING),
 	[SERVER_CLEANING] = TO(SERVER_IDLE) | TO(SERVER_HELD) | TO(SERVER_CLOSING),
 	[SERVER_HELD] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
 	[SERVER_MOVING] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
@@ -36,6 +38,7 @@ const char *server_state_name(enum server_state s)
 	static const char *const names[SERVER_STATES] = {
 		[SERVER_LOGIN] = "new",	    [SERVER_IDLE] = "idle",	[SERVER_TESTING] = "tested",
 		[SERVER_SYNCING] = "active", [SERVER_ACTIVE] = "active", [SERVER_CLEANING] = "used",
+		[SERVER_PROBING] = "active",
 		[SERVER_HELD] = "being_canceled", [SERVER_MOVING] = "idle", [SERVER_CLOSING] = "closing",
 	};
 
@@ -111,6 +114,7 @@ static void free_server(struct doomed *d)
 	settings_unref(&s->settings);
 	settings_unref(&s->syncing);
 	settings_unref(&s->reported);
+	probe_clear(&s->probe);
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
 	free(s->fingerprint);
@@ -211,7 +215,7 @@ void server_lost(struct server *s, const char *sqlstate, const char *message)
 	server_describe(s, &who, addr);
 	if (s->state != SERVER_IDLE)
 		log_info(&who, "server connection lost: %s", message);
-	if (link && (s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING)) {
+	if (link && (s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING || s->state == SERVER_PROBING)) {
 		link->lost(s, &e); /* it looks at the pending queue, so before the close */
 		s->link = NULL;
 		s->client = NULL;
@@ -226,9 +230,11 @@ static void desync(struct server *s, const char *what)
 
 /* ---- walking the server's messages ---- */
 
-static bool needs_body(uint8_t type)
+static bool needs_body(const struct server *s, uint8_t type)
 {
 	switch (type) {
+	case MSG_DATA_ROW:
+		return s->state == SERVER_PROBING;
 	case MSG_READY_FOR_QUERY:
 	case MSG_COMMAND_COMPLETE:
 	case MSG_ERROR_RESPONSE:
@@ -341,7 +347,7 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 			desync(s, "invalid message length from the server");
 			return len;
 		}
-		if (needs_body(m.frame.type) && m.frame.length <= BODY_NEEDED_MAX) {
+		if (needs_body(s, m.frame.type) && m.frame.length <= BODY_NEEDED_MAX) {
 			if (m.frame.length > len - pos)
 				return pos;
 			m.body = bytes + pos + FRAME_HEADER_SIZE;
@@ -360,16 +366,21 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 
 /* ---- without a client: tests, settings, cleaning ---- */
 
+static void send_own_query(struct server *s, struct writer *message)
+{
+	s->has_failed = false;
+	s->has_unnamed = false;
+	stream_send_bytes(&s->stream, message->data, message->len);
+	pending_sent(&s->pending, PEND_QUERY, true, 0, NULL);
+	writer_free(message);
+}
+
 void server_query(struct server *s, const char *sql)
 {
 	struct writer w = { 0 };
 
 	write_query(&w, sql);
-	s->has_failed = false;
-	s->has_unnamed = false;
-	stream_send_bytes(&s->stream, w.data, w.len);
-	pending_sent(&s->pending, PEND_QUERY, true, 0, NULL);
-	writer_free(&w);
+	send_own_query(s, &w);
 }
 
 static void come_free(struct server *s)
@@ -416,7 +427,7 @@ static bool wants_reset(const struct server *s)
 {
 	const struct config *c = worker_of(s)->config;
 
-	return !s->is_reset && *c->server_reset_query && (s->pool->mode == POOL_SESSION || c->server_reset_query_always);
+	return !s->is_reset && *c->server_reset_query && (s->pool->mode == POOL_SESSION || c->server_reset_query_always || s->is_touched);
 }
 
 static void quiet_local(struct server *s, const struct pending_entry *e, void *ctx)
@@ -456,10 +467,13 @@ static void clean(struct server *s)
 		server_query(s, "ROLLBACK");
 	} else if (s->is_reset && s->has_failed) {
 		server_close(s, "server_reset_query failed");
+	} else if (s->is_touched && !s->is_reset && !*worker_of(s)->config->server_reset_query) {
+		server_close(s, "its client left something behind, and there is no server_reset_query");
 	} else if (wants_reset(s)) {
 		s->is_reset = true;
 		server_query(s, worker_of(s)->config->server_reset_query);
 	} else {
+		s->is_touched = false;
 		hold_or_free(s);
 	}
 }
@@ -478,6 +492,28 @@ static void finish_sync(struct server *s)
 	}
 	settings_unref(&s->syncing); /* one implicit transaction: all of it was rolled back, so s->settings still holds */
 	s->link->synced(s, &e);
+}
+
+void server_probe(struct server *s, const struct settings *names)
+{
+	struct writer w = { 0 };
+
+	server_set_state(s, SERVER_PROBING);
+	probe_clear(&s->probe);
+	s->is_touched = true;
+	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	probe_write_query(&w, names, s->settings);
+	send_own_query(s, &w);
+	worker_tick_fast(worker_of(s));
+}
+
+static void finish_probe(struct server *s)
+{
+	bool is_ok = !s->has_failed && !s->probe.is_bad;
+
+	s->is_touched = !is_ok || s->probe.pins;
+	server_set_state(s, SERVER_ACTIVE);
+	s->link->probed(s, is_ok);
 }
 
 static void finish_test(struct server *s)
@@ -505,6 +541,10 @@ static void quiet_step(struct server *s)
 		if (!s->pending.count)
 			finish_test(s);
 		break;
+	case SERVER_PROBING:
+		if (!s->pending.count)
+			finish_probe(s);
+		break;
 	case SERVER_LOGIN: case SERVER_IDLE: case SERVER_ACTIVE: case SERVER_HELD: case SERVER_MOVING: case SERVER_CLOSING:
 	case SERVER_STATES:
 		break;
@@ -517,6 +557,8 @@ static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 
 	(void)ctx;
 	server_note_free(&note);
+	if (s->state == SERVER_PROBING && m->frame.type == MSG_DATA_ROW)
+		probe_row(&s->probe, reader_over(m->body, m->body_len));
 	if (m->verdict == PENDING_FATAL)
 		server_lost(s, s->has_failed ? s->our_sqlstate : "08006", s->has_failed ? s->our_message : "server closed the connection");
 	return false;
@@ -559,7 +601,7 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 	s->client = client;
 	s->link = link;
 	s->lending++;
-	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed = s->is_error_due = false;
+	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed = s->is_error_due = s->is_touched = false;
 	s->drained_bytes = 0;
 	s->request_at = s->xact_at = 0;
 }
@@ -579,12 +621,8 @@ bool server_sync(struct server *s, struct settings *to)
 	server_set_state(s, SERVER_SYNCING);
 	settings_unref(&s->syncing);
 	s->syncing = settings_ref(to);
-	s->has_failed = false;
-	s->has_unnamed = false;
 	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
-	stream_send_bytes(&s->stream, w.data, w.len);
-	pending_sent(&s->pending, PEND_QUERY, true, 0, NULL);
-	writer_free(&w);
+	send_own_query(s, &w);
 	worker_tick_fast(worker_of(s));
 	return false;
 }
@@ -676,6 +714,7 @@ void server_tick(struct server *s, usec_t now)
 		server_close(s, "test query timed out");
 		break;
 	case SERVER_SYNCING:
+	case SERVER_PROBING:
 		server_lost(s, "08006", "server did not answer in time");
 		break;
 	case SERVER_CLEANING:

@@ -19,6 +19,7 @@
 #include "net/stream.h"
 #include "pool/pool.h"
 #include "state/pending.h"
+#include "state/probe.h"
 
 enum server_state {
 	SERVER_LOGIN,	 /* resolving, connecting, authenticating */
@@ -26,6 +27,7 @@ enum server_state {
 	SERVER_TESTING,	 /* it was idle for long: server_check_query is on its way */
 	SERVER_SYNCING,	 /* lent, and the client's settings are being set */
 	SERVER_ACTIVE,	 /* lent */
+	SERVER_PROBING,	 /* lent; its client has its answer, and we ask what it has left behind */
 	SERVER_CLEANING, /* its client is gone: the rest of the answers, ROLLBACK, reset */
 	SERVER_HELD,	 /* clean, but a cancel is still on its way to it */
 	SERVER_MOVING,	 /* to another worker */
@@ -33,11 +35,12 @@ enum server_state {
 	SERVER_STATES,
 };
 
-struct server_link { /* the session's side; called while SERVER_SYNCING or SERVER_ACTIVE */
+struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_ACTIVE or SERVER_PROBING */
 	size_t (*data)(struct server *s, const uint8_t *bytes, size_t len);
 	void (*drained)(struct server *s);
 	void (*synced)(struct server *s, const struct error_info *e); /* NULL: now SERVER_ACTIVE; else the settings were refused */
 	void (*lost)(struct server *s, const struct error_info *e);   /* the server is being closed: forget it */
+	void (*probed)(struct server *s, bool is_ok); /* SERVER_ACTIVE again; s->probe has what was found */
 	void (*dropped)(struct server *s, const struct pending_entry *e); /* an error made the server skip it */
 };
 
@@ -74,6 +77,8 @@ struct server {
 	struct settings *settings; /* what we have set */
 	struct settings *syncing;  /* .. and will have when our SET is answered */
 	struct settings *reported; /* by ParameterStatus */
+	struct probe probe;
+	bool is_touched; /* its client may have left something that no setting says: to be reset before anybody else gets it */
 	struct server_statements statements;
 	struct hash128 unnamed; /* the unnamed statement, or what it will be */
 	bool has_unnamed;
@@ -108,6 +113,7 @@ void server_set_state(struct server *s, enum server_state next);
 void server_link(struct server *s, void *client, const struct server_link *link);
 /* Brings its settings to `to`: true if nothing had to be done (it's SERVER_ACTIVE), else link->synced() will tell. */
 bool server_sync(struct server *s, struct settings *to);
+void server_probe(struct server *s, const struct settings *names); /* names: of custom settings to ask for */
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
 

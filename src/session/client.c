@@ -177,6 +177,8 @@ static void leave_server(struct client *c)
 	if (c->out)
 		gather_flush(c->out); /* it is on record as sent */
 	pending_each(&s->pending, forget_name, NULL);
+	if (c->pool->mode != POOL_SESSION && (c->is_stateful || c->is_pinned))
+		s->is_touched = true;
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
 	server_unlink(s, c->body_left && c->body_to == BODY_FORWARD);
@@ -195,6 +197,7 @@ static void leave(struct client *c)
 	settings_unref(&c->startup);
 	settings_unref(&c->settings);
 	settings_unref(&c->told);
+	settings_unref(&c->custom_names);
 	c->pool->n_clients--;
 	atomic_fetch_sub(&w->registry->worker_clients[w->index], 1);
 	if (c->is_counted)
@@ -270,7 +273,7 @@ static void become_active(struct client *c)
 {
 	client_set_state(c, CLIENT_ACTIVE);
 	c->server->xact_at = c->worker->loop.now;
-	c->is_stateful = false;
+	c->is_stateful = c->is_pinned = false;
 	tell_parameters(c, c->server);
 }
 
@@ -382,6 +385,55 @@ static const char *reason_to_leave(const struct client *c)
 	return c->worker->is_stopping ? "terminating connection due to administrator command" : NULL;
 }
 
+/* What else a statement may have changed on the server, apart from what ParameterStatus tells: ask, before anybody else gets it. */
+static bool needs_probe(const struct client *c)
+{
+	return c->is_stateful && c->pool->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE;
+}
+
+/*
+ * The server has what was found. The client should have that, too, except for what it had asked for at startup and is gone: it has
+ * said RESET or DISCARD ALL, and on a direct connection that leads back to the startup's value.
+ */
+static void take_found_settings(struct client *c, struct server *s)
+{
+	const char *authorization = settings_get(s->reported, "session_authorization");
+	struct settings *wanted;
+
+	if (authorization && strcmp(authorization, c->pool->shared->user) != 0) /* not in pg_settings */
+		settings_put(&s->probe.settings, "session_authorization", authorization);
+	settings_unref(&s->settings);
+	s->settings = settings_ref(s->probe.settings);
+	wanted = settings_ref(s->probe.settings);
+	for (size_t i = 0; c->startup && i < c->startup->n; i++)
+		if (!settings_get(wanted, c->startup->items[i].name))
+			settings_put(&wanted, c->startup->items[i].name, c->startup->items[i].value);
+	client_set_settings(c, wanted);
+	settings_unref(&wanted);
+}
+
+void client_probed(struct server *s, bool is_ok)
+{
+	struct client *c = s->client;
+	struct log_who who;
+	char addr[ADDRESS_TEXT_MAX];
+
+	if (is_ok) {
+		take_found_settings(c, s);
+		settings_unref(&c->told);
+		c->told = settings_ref(s->reported);
+		c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
+	} else {
+		client_describe(c, &who, addr);
+		log_warning(&who, "could not find out what its session has become: %s", s->has_failed ? s->our_message : "unusable answer");
+		s->close_reason = "unknown session state";
+	}
+	if (!c->is_pinned && is_ok)
+		s->is_touched = false;
+	client_maybe_release(c);
+	client_unpause(c, PAUSE_PROBE);
+}
+
 /* Gives the server back if nothing ties it to this client any more. */
 void client_maybe_release(struct client *c)
 {
@@ -390,7 +442,16 @@ void client_maybe_release(struct client *c)
 
 	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) || !server_may_release(s))
 		return;
+	if (needs_probe(c)) {
+		c->is_stateful = false;
+		client_pause(c, PAUSE_PROBE);
+		server_probe(s, c->custom_names);
+		settings_unref(&c->custom_names);
+		return;
+	}
 	reason = reason_to_leave(c);
+	if (c->is_pinned && !reason)
+		return;
 	if (c->pool->mode == POOL_SESSION && !reason && !c->pool->is_paused && !s->close_reason)
 		return;
 	c->pool->counters.xacts++;

@@ -34,6 +34,7 @@ enum client_pause { /* why we don't read from it */
 	PAUSE_STATE = 1,   /* CLIENT_NEW, WAITING, SYNCING */
 	PAUSE_BACKLOG = 2, /* the server takes no more */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
+	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
 };
 
@@ -71,7 +72,9 @@ struct client {
 	size_t body_left; /* of a message of its own that we're in the middle of */
 	uint8_t body_to, discard, pauses;
 	bool is_tracked;    /* protocol-level statements are renamed: transaction and statement pooling */
-	bool is_stateful;   /* since it got its server it sent something that may change a session's state */
+	bool is_stateful;   /* it has sent something that may have changed its session's state since we asked last */
+	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
+	bool is_pinned;	    /* the probe has found what only this server has */
 	bool listens;	    /* it has sent LISTEN */
 	bool is_ending;	    /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	bool is_counted, is_greeted;
@@ -113,6 +116,7 @@ extern const struct server_link client_link;
 void relay_local(struct client *c, const struct pending_entry *e);
 /* of client_link, in client.c and lost.c */
 void client_synced(struct server *s, const struct error_info *e);
+void client_probed(struct server *s, bool is_ok);
 void client_on_lost(struct server *s, const struct error_info *e);
 
 #endif

@@ -97,11 +97,6 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 
 /* ---- the server's messages ---- */
 
-static void restore_startup(struct client *c)
-{
-	client_set_settings(c, c->startup);
-}
-
 static void on_tag(struct client *c, const struct server_message *m)
 {
 	const char *tag = (const char *)m->body;
@@ -109,28 +104,10 @@ static void on_tag(struct client *c, const struct server_message *m)
 	if (!m->body || m->body_len < sizeof("DISCARD ALL") || tag[0] != 'D')
 		return;
 	if (memcmp(tag, "DISCARD ALL", sizeof("DISCARD ALL")) == 0) {
-		client_statements_clear(&c->statements, true);
-		restore_startup(c);
+		client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
 	} else if (m->body_len >= sizeof("DEALLOCATE ALL") && memcmp(tag, "DEALLOCATE ALL", sizeof("DEALLOCATE ALL")) == 0) {
 		client_statements_clear(&c->statements, true);
 	}
-}
-
-/* A parameter changed. If this client may have asked for it, it's part of its session from now on; otherwise it's the server's own affair. */
-static void on_parameter(struct client *c, struct server *s, const struct server_message *m)
-{
-	struct reader r = reader_over(m->body, m->body_len);
-	const char *name = read_cstring(&r), *value = read_cstring(&r);
-
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
-	if (r.bad || !c->is_stateful || c->pool->mode == POOL_SESSION)
-		return;
-	if (strcmp(name, "is_superuser") == 0 || strcmp(name, "session_authorization") == 0 || strcmp(name, "in_hot_standby") == 0)
-		return; /* consequences of other settings */
-	if (settings_put(&c->settings, name, value) != RES_OK || settings_put(&s->settings, name, value) != RES_OK)
-		s->close_reason = "too many settings";
-	c->context = statement_context(c->settings);
 }
 
 static void on_ready(struct client *c)
@@ -146,8 +123,10 @@ static void on_ready(struct client *c)
 
 static bool on_async(struct client *c, struct server *s, const struct server_message *m)
 {
-	if (m->frame.type == MSG_PARAMETER_STATUS && m->body)
-		on_parameter(c, s, m);
+	if (m->frame.type == MSG_PARAMETER_STATUS) {
+		settings_unref(&c->told);
+		c->told = settings_ref(s->reported);
+	}
 	/* Notifications go to whom asked for them, not to whoever happens to hold the server. */
 	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->pool->mode == POOL_SESSION;
 }
@@ -292,6 +271,7 @@ const struct server_link client_link = {
 	.data = on_data,
 	.drained = on_drained,
 	.synced = client_synced,
+	.probed = client_probed,
 	.lost = client_on_lost,
 	.dropped = on_dropped,
 };

@@ -120,9 +120,14 @@ static void take_name_away(struct client *c, struct client_statement *cs, struct
 	note->name = cs;
 }
 
-static void note_stateful(struct client *c, unsigned flags)
+#define MAY_SET (SCAN_SET | SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
+
+static void note_stateful(struct client *c, unsigned flags, const void *text, size_t len)
 {
-	if (flags & ~(unsigned)SCAN_TRANSACTION)
+	if ((flags & MAY_SET) && probe_collect_names(&c->custom_names, text, len) != RES_OK)
+		c->server->close_reason = "too many custom settings";
+	/* currval() and lastval() only read; what they read can't be probed for. */
+	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE))
 		c->is_stateful = true;
 	if (flags & SCAN_LISTEN)
 		c->listens = true;
@@ -139,7 +144,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	scan(c, m, &r);
-	note_stateful(c, r.flags);
+	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	statement_unref(&c->unnamed);
 	if (is_own_deallocate(c, &r)) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
@@ -356,7 +361,7 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	statement_unref(&c->unnamed);
 	c->server->has_unnamed = false;
-	note_stateful(c, SCAN_TRUNCATED);
+	note_stateful(c, SCAN_TRUNCATED, r.pos, reader_left(&r));
 	sent(c, PEND_PARSE, false, 0, NULL);
 	return pass(c, m);
 }
@@ -424,7 +429,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 		return NULL;
 	if (!server_has(c, g, cs->statement))
 		parse_on_server(c, g, cs->statement, NULL);
-	note_stateful(c, cs->statement->scan_flags);
+	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	statement_server_name(cs->statement->id, out);
 	return out;
 }
@@ -433,7 +438,7 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 {
 	struct statement *st = c->unnamed;
 
-	note_stateful(c, st->scan_flags);
+	note_stateful(c, st->scan_flags, st->body, st->len);
 	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
 		return;
 	gather_parse(g, "", st);
@@ -501,6 +506,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
 	struct prepared_note *note = NULL;
+	struct statement *st;
 	size_t portal_size, at;
 
 	read_cstring(&r);
@@ -522,6 +528,8 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
+	if (c->is_tracked && (st = statement_of(c, name))) /* set_config($1, ..): the name is a parameter */
+		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);

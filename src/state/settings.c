@@ -150,7 +150,7 @@ static void write_text(struct writer *w, const char *s)
 
 /* E'' in pure ASCII: bytes above 127 by their number, which PostgreSQL takes as bytes of the database's encoding, as it
  * does with a startup packet. */
-static void write_literal(struct writer *w, const char *s)
+void settings_write_literal(struct writer *w, const char *s)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -187,25 +187,52 @@ static void write_identifier(struct writer *w, const char *name)
 	write_u8(w, '"');
 }
 
+static void write_reset(struct writer *w, const char *name)
+{
+	write_text(w, "RESET ");
+	write_identifier(w, name);
+	write_u8(w, ';');
+}
+
+/* Who one is decides what one may set: back to oneself first, and into another role last. */
+static const char *const identities[] = { "session_authorization", "role" };
+
+static bool is_identity(const char *name)
+{
+	return strcasecmp(name, identities[0]) == 0 || strcasecmp(name, identities[1]) == 0;
+}
+
+static void write_set(struct writer *w, const struct setting *to)
+{
+	write_text(w, "SELECT pg_catalog.set_config(");
+	settings_write_literal(w, to->name);
+	write_u8(w, ',');
+	settings_write_literal(w, to->value);
+	write_text(w, ",false);");
+}
+
 void settings_write_sql(struct writer *w, const struct settings *from, const struct settings *to)
 {
+	for (size_t i = 0; i < N_ELEMENTS(identities); i++)
+		if (settings_get(from, identities[i]))
+			write_reset(w, identities[i]);
 	for (size_t i = 0; from && i < from->n; i++) {
-		if (settings_get(to, from->items[i].name))
+		if (settings_get(to, from->items[i].name) || is_identity(from->items[i].name))
 			continue;
-		write_text(w, "RESET ");
-		write_identifier(w, from->items[i].name);
-		write_u8(w, ';');
+		write_reset(w, from->items[i].name);
 	}
 	for (size_t i = 0; to && i < to->n; i++) {
 		const char *had = settings_get(from, to->items[i].name);
 
-		if (had && strcmp(had, to->items[i].value) == 0)
+		if ((had && strcmp(had, to->items[i].value) == 0) || is_identity(to->items[i].name))
 			continue;
-		write_text(w, "SELECT pg_catalog.set_config(");
-		write_literal(w, to->items[i].name);
-		write_u8(w, ',');
-		write_literal(w, to->items[i].value);
-		write_text(w, ",false);");
+		write_set(w, &to->items[i]);
+	}
+	for (size_t i = 0; i < N_ELEMENTS(identities); i++) {
+		const char *value = settings_get(to, identities[i]);
+
+		if (value)
+			write_set(w, &(struct setting){ identities[i], value });
 	}
 }
 

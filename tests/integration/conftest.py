@@ -77,6 +77,7 @@ class Cache:
                 p.destroy()
             except AssertionError as e:
                 errors.append(str(e))
+        self.running = {}
         assert not errors, "\n".join(errors)
 
 
@@ -174,9 +175,11 @@ def via(request, postgres):
 
 
 @pytest.fixture
-def new_pooler(postgres):
-    """Makes poolers for one test: new_pooler(settings, databases=.., users=.., server=..)."""
+def new_pooler(postgres, poolers):
+    """Makes poolers for one test: new_pooler(settings, databases=.., users=.., server=..). No other one has servers meanwhile."""
     need_pooler()
+    poolers.destroy()
+    wait_until(lambda: not postgres.sessions() and not postgres.sessions(database="test2"), what="servers of the tests before ended")
     made = []
 
     def make(settings=None, server=None, **kw):

@@ -265,7 +265,7 @@ def test_ST_11_application_name(via, name):
 @pytest.mark.parametrize("stop", ["nothing", "half", "ssl", "startup"])
 def test_ST_12_client_stops_in_login(new_pooler, stop):
     """Closed at client_login_timeout wherever it stops."""
-    p = new_pooler({"client_login_timeout": 1, "auth_type": "scram-sha-256"})
+    p = new_pooler({"client_login_timeout": 1, "auth_type": "scram-sha-256", "tcp_defer_accept": 0})
     c = p.raw()
     if stop == "half":
         c.send(wire.startup({"user": "scram_user", "database": "test"})[:11])

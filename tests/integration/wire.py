@@ -26,6 +26,13 @@ class Timeout(AssertionError):
     """Nothing came in time."""
 
 
+def is_ready(sock, timeout, event=select.POLLIN):
+    """poll(), since select() can't take descriptors above 1023."""
+    p = select.poll()
+    p.register(sock, event)
+    return bool(p.poll(max(0, timeout * 1000)))
+
+
 def wait_until(fn, timeout=TIMEOUT, what=None):
     """Polls fn until it gives something true, which is returned. The only way in which these tests wait for a state."""
     deadline = time.monotonic() + timeout
@@ -295,7 +302,7 @@ class Client:
             wait_until(lambda: unsent(self.sock) == 0, what="bytes acknowledged")
 
     def readable(self, timeout):
-        return bool(self.buffer) or bool(select.select([self.sock], [], [], timeout)[0])
+        return bool(self.buffer) or is_ready(self.sock, timeout)
 
     def read_bytes(self, n, timeout=None):
         """n bytes, fewer at the end of the connection."""
@@ -312,7 +319,7 @@ class Client:
         return whole[:n]
 
     def _recv_some(self, timeout, last):
-        if not select.select([self.sock], [], [], timeout)[0]:
+        if not is_ready(self.sock, timeout):
             raise Timeout("no more bytes after %r" % last[-80:])
         try:
             return self.sock.recv(1 << 20)

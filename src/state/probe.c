@@ -1,0 +1,147 @@
+#include "state/probe.h"
+
+#include "wire/msg.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define NAME_MAX_LEN 128
+
+#define EQUALS " OPERATOR(pg_catalog.=) "
+#define DIFFERS " OPERATOR(pg_catalog.<>) "
+#define PIN_WHERE(name, from) " UNION ALL SELECT '', '" name "' WHERE EXISTS (SELECT 1 FROM " from ")"
+
+static const char probe_sql[] =
+	"SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
+	" UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role')" DIFFERS "'none'"
+	PIN_WHERE("temp", "pg_catalog.pg_class WHERE relnamespace" EQUALS "pg_catalog.pg_my_temp_schema()")
+	PIN_WHERE("advisory", "pg_catalog.pg_locks WHERE locktype" EQUALS "'advisory' AND pid" EQUALS "pg_catalog.pg_backend_pid() AND granted")
+	PIN_WHERE("cursor", "pg_catalog.pg_cursors WHERE is_holdable")
+	PIN_WHERE("prepare", "pg_catalog.pg_prepared_statements WHERE from_sql")
+	PIN_WHERE("listen", "pg_catalog.pg_listening_channels()");
+
+static bool is_name_char(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '.' || c == '"' || (unsigned char)c >= 0x80;
+}
+
+static enum result put_name(struct settings **names, const char *word, size_t len)
+{
+	char name[NAME_MAX_LEN];
+	size_t n = 0;
+	bool has_dot = false;
+
+	for (size_t i = 0; i < len && n + 1 < sizeof(name); i++) {
+		if (word[i] == '"')
+			continue;
+		has_dot = has_dot || (word[i] == '.' && n > 0 && i + 1 < len);
+		name[n++] = word[i];
+	}
+	name[n] = '\0';
+	if (!has_dot || isdigit((unsigned char)name[0]) || len >= sizeof(name))
+		return RES_OK;
+	return settings_put(names, name, "");
+}
+
+enum result probe_collect_names(struct settings **names, const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len) {
+		size_t start = i;
+
+		while (i < len && is_name_char(text[i]))
+			i++;
+		if (i > start && put_name(names, text + start, i - start) != RES_OK)
+			return RES_LIMIT;
+		if (i == start)
+			i++;
+	}
+	return RES_OK;
+}
+
+static void ask_for(struct writer *w, const char *name)
+{
+	static const char before[] = " UNION ALL SELECT ", middle[] = ", pg_catalog.current_setting(", condition[] =
+		",true) WHERE pg_catalog.length(pg_catalog.current_setting(", after[] = ",true)) OPERATOR(pg_catalog.>) 0";
+
+	write_bytes(w, before, sizeof(before) - 1);
+	settings_write_literal(w, name);
+	write_bytes(w, middle, sizeof(middle) - 1);
+	settings_write_literal(w, name);
+	write_bytes(w, condition, sizeof(condition) - 1);
+	settings_write_literal(w, name);
+	write_bytes(w, after, sizeof(after) - 1);
+}
+
+void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had)
+{
+	msg_begin(w, MSG_QUERY);
+	write_bytes(w, probe_sql, sizeof(probe_sql) - 1);
+	for (size_t i = 0; names && i < names->n; i++)
+		ask_for(w, names->items[i].name);
+	for (size_t i = 0; had && i < had->n; i++)
+		if (strchr(had->items[i].name, '.') && !settings_get(names, had->items[i].name))
+			ask_for(w, had->items[i].name);
+	write_u8(w, 0);
+	msg_end(w);
+}
+
+static const struct {
+	enum pin pin;
+	const char *name;
+} pins[] = {
+	{ PIN_TEMP, "temp" }, { PIN_ADVISORY, "advisory" }, { PIN_CURSOR, "cursor" }, { PIN_PREPARE, "prepare" }, { PIN_LISTEN, "listen" },
+};
+
+const char *pin_name(enum pin pin)
+{
+	for (size_t i = 0; i < N_ELEMENTS(pins); i++)
+		if (pins[i].pin == pin)
+			return pins[i].name;
+	return "";
+}
+
+/* A text column; NULL for SQL's NULL. The caller's buffer, since rows have no NULs at the end. */
+static const char *read_column(struct reader *r, char *buf, size_t size)
+{
+	uint32_t len = read_u32(r);
+	const uint8_t *p;
+
+	if (len == UINT32_MAX)
+		return NULL;
+	p = len < size ? read_bytes(r, len) : NULL;
+	if (!p) {
+		r->bad = true;
+		return NULL;
+	}
+	memcpy(buf, p, len);
+	buf[len] = '\0';
+	return buf;
+}
+
+void probe_row(struct probe *p, struct reader body)
+{
+	char name_buf[256], value_buf[16384];
+	uint16_t columns = read_u16(&body);
+	const char *name = read_column(&body, name_buf, sizeof(name_buf));
+	const char *value = read_column(&body, value_buf, sizeof(value_buf));
+
+	if (columns != 2 || body.bad || !name || !value) {
+		p->is_bad = true;
+	} else if (*name) {
+		if (settings_put(&p->settings, name, value) != RES_OK)
+			p->is_bad = true;
+	} else {
+		for (size_t i = 0; i < N_ELEMENTS(pins); i++)
+			if (strcmp(pins[i].name, value) == 0)
+				p->pins |= pins[i].pin;
+	}
+}
+
+void probe_clear(struct probe *p)
+{
+	settings_unref(&p->settings);
+	p->pins = 0;
+	p->is_bad = false;
+}
