@@ -454,8 +454,6 @@ void client_maybe_release(struct client *c)
 		return;
 	if (c->pool->mode == POOL_SESSION && !reason && !c->pool->is_paused && !s->close_reason)
 		return;
-	c->pool->counters.xacts++;
-	c->pool->counters.xact_time += c->worker->loop.now - s->xact_at;
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
 	client_set_state(c, CLIENT_IDLE);

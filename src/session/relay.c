@@ -110,9 +110,20 @@ static void on_tag(struct client *c, const struct server_message *m)
 	}
 }
 
-static void on_ready(struct client *c)
+/* Not at the release: a pipeline holds many transactions, and in session mode there is none. */
+static void count_transaction(struct client *c, struct server *s)
+{
+	c->pool->counters.xacts++;
+	c->pool->counters.xact_time += c->worker->loop.now - s->xact_at;
+	s->xact_at = c->worker->loop.now; /* the next one's begin, if it has been sent already */
+}
+
+static void on_ready(struct client *c, struct server *s, const struct server_message *m)
 {
 	usec_t now = c->worker->loop.now;
+
+	if (m->body && m->body_len == 1 && m->body[0] == TX_IDLE)
+		count_transaction(c, s);
 
 	c->pool->counters.queries++;
 	if (c->request_at)
@@ -189,7 +200,7 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 	if (m->verdict == PENDING_OURS)
 		return false;
 	if (m->frame.type == MSG_READY_FOR_QUERY)
-		on_ready(c);
+		on_ready(c, s, m);
 	else if (m->frame.type == MSG_COMMAND_COMPLETE)
 		on_tag(c, m);
 	return true;

@@ -55,6 +55,8 @@ static void sent(struct client *c, enum pending_type type, bool is_ours, uint16_
 
 	if (!pending_awaits_ready(p))
 		c->request_at = c->worker->loop.now;
+	if (pending_is_idle(p))
+		c->server->xact_at = c->worker->loop.now; /* a transaction begins */
 	pending_sent(p, type, is_ours, detail, note);
 }
 

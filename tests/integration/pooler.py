@@ -143,9 +143,9 @@ class Pooler:
         return self.pool(database, user).get(name, 0)
 
     def at_rest(self, database="test", user="app"):
-        """Nobody works, nobody waits, no server is busy."""
+        """Nobody works, nobody waits, no server is busy. (cl_active counts idle clients, too.)"""
         p = self.pool(database, user)
-        return not any(p.get(c) for c in ("cl_active", "cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_active_cancel",
+        return not any(p.get(c) for c in ("cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_active_cancel",
                                           "sv_being_canceled", "cl_active_cancel_req", "cl_waiting_cancel_req"))
 
     def wait_rest(self, **kw):
