@@ -163,7 +163,7 @@ static void run(struct console_client *c, struct command *cmd, struct console_po
 	c->command = cmd;
 	c->portal = portal;
 	c->rows = (struct rows){ .binary = portal ? portal->binary : 0 };
-	c->request_at = c->console->host.loop->now;
+	c->request_at = clock_now(); /* the round's time would count what came before it in a pipeline */
 	c->console->counters.queries++;
 	c->console->counters.xacts++;
 	console_set_state(c, CONSOLE_BUSY);

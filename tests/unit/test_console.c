@@ -196,6 +196,47 @@ START_TEST(every_view_is_in_the_list)
 }
 END_TEST
 
+/* ---- the manual page; the tests run at the repository's top ---- */
+
+static char *slurp(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char *text = xcalloc(1, 1 << 16);
+
+	ck_assert_msg(f != NULL, "%s", path);
+	ck_assert_uint_lt(fread(text, 1, (1 << 16) - 1, f), (1 << 16) - 1);
+	fclose(f);
+	return text;
+}
+
+/* Is word on a line that begins with prefix? */
+static bool has_entry(const char *page, const char *prefix, const char *word)
+{
+	for (const char *p = page; (p = strstr(p, prefix)); p++) {
+		char line[128];
+
+		snprintf(line, sizeof(line), "%.*s ", (int)strcspn(p + 1, "\n"), p + 1);
+		for (const char *w = line; (w = strstr(w, word)); w++) {
+			if (w[-1] == ' ' && w[strlen(word)] == ' ')
+				return true;
+		}
+	}
+	return false;
+}
+
+START_TEST(the_manual_page_has_every_command_and_view)
+{
+	char *page = slurp("man/pgweir-console.7");
+
+	for (size_t i = 0; i < n_command_specs; i++)
+		ck_assert_msg(has_entry(page, "\n.It Ic ", command_specs[i].word) || has_entry(page, "\n.Ic ", command_specs[i].word), "%s",
+			      command_specs[i].word);
+	for (size_t i = 0; i < n_views; i++)
+		ck_assert_msg(has_entry(page, "\n.It Ic ", views[i].name), "%s", views[i].name);
+	free(page);
+}
+END_TEST
+
 /* ---- rows ---- */
 
 static const struct column mixed[] = {
@@ -407,6 +448,7 @@ UNIT_MAIN("console", {
 	tcase_add_test(tc, only_who_may_admin_changes_anything);
 	tcase_add_loop_test(tc, views_have_the_columns_of_pgbouncer, 0, N_ELEMENTS(columns));
 	tcase_add_test(tc, every_view_is_in_the_list);
+	tcase_add_test(tc, the_manual_page_has_every_command_and_view);
 	tcase_add_test(tc, a_row_description_names_types_and_formats);
 	tcase_add_loop_test(tc, numbers_fit_their_columns_in_text_and_binary, 0, N_ELEMENTS(numbers));
 	tcase_add_loop_test(tc, averages_are_pgbouncers, 0, N_ELEMENTS(averages));
