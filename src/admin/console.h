@@ -42,7 +42,7 @@ struct console_host { /* what the daemon does for its console */
 };
 
 /* session_cancel_worker() of the keys that the console gives out: no worker has this number. */
-#define CONSOLE_CANCEL_WORKER 255
+#define CONSOLE_CANCEL_WORKER 127 /* so that the pid in a key stays positive */
 _Static_assert(CONSOLE_CANCEL_WORKER >= WORKERS_MAX, "a worker's number");
 
 struct console;

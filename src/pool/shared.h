@@ -19,7 +19,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define WORKERS_MAX 128
+#define WORKERS_MAX 127 /* their numbers fit 7 bits of a cancel key's pid, with one to spare for the console */
 #define LOGIN_ERROR_MAX 512
 
 struct limit_shared { /* of a database or a user */
