@@ -414,9 +414,9 @@ static usec_t sweep_lingering(struct front *f)
 static usec_t tick(void *owner)
 {
 	struct front *f = owner;
-	usec_t in = MIN(sweep_logins(f), TICK_IDLE);
+	usec_t logins = sweep_logins(f), lingering = sweep_lingering(f); /* MIN() would call them twice */
+	usec_t in = MIN(MIN(logins, lingering), TICK_IDLE);
 
-	in = MIN(in, sweep_lingering(f));
 	if (f->paused_until > f->loop.now)
 		in = MIN(in, f->paused_until - f->loop.now);
 	update_doors(f);

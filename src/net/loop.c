@@ -27,10 +27,12 @@ static void arm_tick(struct loop *l, usec_t in)
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
+	usec_t in;
 
 	(void)fd, (void)what;
 	l->now = clock_now();
-	arm_tick(l, MIN(l->tick(l->owner), TICK_MAX));
+	in = l->tick(l->owner); /* not inside MIN(), which would call it twice */
+	arm_tick(l, MIN(in, TICK_MAX));
 }
 
 void loop_tick_soon(struct loop *l)

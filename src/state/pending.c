@@ -137,16 +137,23 @@ static void copy_began(struct pending *p)
 	}
 }
 
-/* The copy came to its good end: everything up to its CopyDone was part of it. */
+/*
+ * The copy came to its good end: everything up to its CopyDone was part of it. Any other request in between would have made it
+ * fail: then the server is out of step, and what has a ref must not be lost here.
+ */
 static void copy_succeeded(struct pending *p)
 {
 	p->copy = COPY_NONE;
 	for (uint32_t i = 1; i < p->count; i++) {
-		if (at(p, i)->type == PEND_COPY_END) {
+		uint8_t type = at(p, i)->type;
+
+		if (type == PEND_COPY_END) {
 			remove_behind_head(p, i);
 			p->is_ambiguous = false;
 			return;
 		}
+		if (type != PEND_COPY_DATA && type != PEND_SYNC)
+			return;
 	}
 }
 
@@ -236,7 +243,7 @@ enum pending_verdict pending_answer(struct pending *p, uint8_t msg_type, uint8_t
 	case MSG_EMPTY_QUERY_RESPONSE:
 		return on_command_end(p, popped);
 	case MSG_PORTAL_SUSPENDED:
-		return match(p, 0, BIT(PEND_EXECUTE), popped);
+		return p->copy == COPY_NONE ? match(p, 0, BIT(PEND_EXECUTE), popped) : PENDING_DESYNC;
 	case MSG_READY_FOR_QUERY:
 		return on_ready(p, tx_status, popped);
 	case MSG_PARSE_COMPLETE:

@@ -9,9 +9,8 @@ struct hash128 statement_context(const struct settings *s)
 	static const char *const names[] = { "search_path", "role", "session_authorization", "standard_conforming_strings",
 					     "client_encoding" };
 	struct hash128_state h;
+	bool matters = false;
 
-	if (!s)
-		return (struct hash128){ 0, 0 };
 	hash128_start(&h);
 	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
 		const char *value = settings_get(s, names[i]);
@@ -19,8 +18,9 @@ struct hash128 statement_context(const struct settings *s)
 		if (value)
 			hash128_add(&h, value, strlen(value));
 		hash128_add(&h, value ? "\1" : "\0", 2);
+		matters = matters || value;
 	}
-	return hash128_end(&h);
+	return matters ? hash128_end(&h) : (struct hash128){ 0, 0 };
 }
 
 struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context)

@@ -257,6 +257,8 @@ static const struct {
 	{ "CopyInResponse to nothing", "<G=d-" },
 	{ "CopyInResponse for a Bind", ">B <G=d-" },
 	{ "CopyData to nothing", "<d=d-" },
+	{ "a copy suspended", ">E <G=c- <s=d-" },
+	{ "a copy that ends well in spite of a request in its middle", ">E >d >P >e >S <G=c- <C=cE <ZI=d-" },
 	{ "CopyBoth", ">Q <W=d-" },
 	{ "a request for a password", ">Q <R=d-" },
 	{ "a cancel key", ">Q <K=d-" },

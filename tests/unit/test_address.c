@@ -1,0 +1,137 @@
+#include "net/address.h"
+
+#include "unit.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct {
+	const char *host;
+	int port;
+	const char *text, *host_text; /* NULL: it's a name */
+} numerics[] = {
+	{ "127.0.0.1", 5432, "127.0.0.1:5432", "127.0.0.1" },
+	{ "0.0.0.0", 0, "0.0.0.0:0", "0.0.0.0" },
+	{ "255.255.255.255", 65535, "255.255.255.255:65535", "255.255.255.255" },
+	{ "::1", 6432, "[::1]:6432", "::1" },
+	{ "::", 1, "[::]:1", "::" },
+	{ "2001:DB8:0:0:0:0:0:1", 5432, "[2001:db8::1]:5432", "2001:db8::1" },
+	{ "::ffff:10.0.0.5", 5432, "[::ffff:10.0.0.5]:5432", "::ffff:10.0.0.5" },
+	{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535, "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+	  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" },
+	{ "localhost", 1, NULL, NULL },
+	{ "", 1, NULL, NULL },
+	{ "127.0.0.1 ", 1, NULL, NULL },
+	{ "127.1", 1, NULL, NULL },
+	{ "256.0.0.1", 1, NULL, NULL },
+	{ "[::1]", 1, NULL, NULL },
+	{ "::1%lo", 1, NULL, NULL },
+	{ "/tmp", 1, NULL, NULL },
+};
+
+START_TEST(numbers_are_addresses_and_names_are_not)
+{
+	struct address a;
+	char text[ADDRESS_TEXT_MAX];
+	bool is_numeric = address_numeric(&a, numerics[_i].host, numerics[_i].port);
+
+	ck_assert_msg(is_numeric == (numerics[_i].text != NULL), "%s", numerics[_i].host);
+	if (!is_numeric)
+		return;
+	address_text(&a, text);
+	ck_assert_str_eq(text, numerics[_i].text);
+	address_host(&a, text);
+	ck_assert_str_eq(text, numerics[_i].host_text);
+	ck_assert_int_eq(address_port(&a), numerics[_i].port);
+	ck_assert(!address_is_unix(&a));
+}
+END_TEST
+
+static const struct {
+	const char *dir;
+	int port;
+	const char *path; /* NULL: too long; a leading @ stands for NUL */
+} unixes[] = {
+	{ "/tmp", 5432, "/tmp/.s.PGSQL.5432" },
+	{ "/var/run/postgresql", 6432, "/var/run/postgresql/.s.PGSQL.6432" },
+	{ "@pgweir", 5432, "@pgweir/.s.PGSQL.5432" },
+	{ "/56789012345678901234567890123456789012345678901234567890123456789012345678901234567890123", 5432,
+	  "/56789012345678901234567890123456789012345678901234567890123456789012345678901234567890123/.s.PGSQL.5432" },
+	{ "/567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567", 54321, NULL },
+	{ "/5678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+	  "1234567890123456789012345678901234567890",
+	  5432, NULL },
+};
+
+START_TEST(unix_sockets_are_named_as_postgresql_does)
+{
+	struct address a;
+	char text[ADDRESS_TEXT_MAX];
+	const char *path = unixes[_i].path;
+	bool is_ok = address_unix(&a, unixes[_i].dir, unixes[_i].port), is_abstract;
+
+	ck_assert_msg(is_ok == (path != NULL), "%s", unixes[_i].dir);
+	if (!is_ok)
+		return;
+	is_abstract = *path == '@';
+	ck_assert_int_eq(a.un.sun_path[0], is_abstract ? '\0' : '/');
+	ck_assert_str_eq(a.un.sun_path + 1, path + 1);
+	ck_assert_uint_eq(a.len, offsetof(struct sockaddr_un, sun_path) + strlen(path) + (is_abstract ? 0 : 1));
+	ck_assert(address_is_unix(&a));
+	ck_assert_int_eq(address_port(&a), 0);
+	address_text(&a, text);
+	ck_assert_str_eq(text, "unix");
+	address_host(&a, text);
+	ck_assert_str_eq(text, "unix");
+}
+END_TEST
+
+START_TEST(no_address_is_a_dash)
+{
+	struct address a = { .len = 0 };
+	char text[ADDRESS_TEXT_MAX];
+
+	address_text(&a, text);
+	ck_assert_str_eq(text, "-");
+}
+END_TEST
+
+START_TEST(a_socket_that_is_none_has_no_address)
+{
+	struct address a = { .len = 7 };
+
+	address_peer(-1, &a);
+	ck_assert_uint_eq(a.len, 0);
+	a.len = 7;
+	address_local(-1, &a);
+	ck_assert_uint_eq(a.len, 0);
+	ck_assert_int_ne(socket_error(-1), 0);
+}
+END_TEST
+
+START_TEST(both_ends_of_a_pair_are_unix_without_error)
+{
+	struct address local, peer;
+	char text[ADDRESS_TEXT_MAX];
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	address_local(fds[0], &local);
+	address_peer(fds[0], &peer);
+	ck_assert(address_is_unix(&local) && address_is_unix(&peer));
+	address_text(&peer, text);
+	ck_assert_str_eq(text, "unix");
+	ck_assert_int_eq(socket_error(fds[0]), 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
+UNIT_MAIN("address", {
+	tcase_add_loop_test(tc, numbers_are_addresses_and_names_are_not, 0, N_ELEMENTS(numerics));
+	tcase_add_loop_test(tc, unix_sockets_are_named_as_postgresql_does, 0, N_ELEMENTS(unixes));
+	tcase_add_test(tc, no_address_is_a_dash);
+	tcase_add_test(tc, a_socket_that_is_none_has_no_address);
+	tcase_add_test(tc, both_ends_of_a_pair_are_unix_without_error);
+})
