@@ -296,7 +296,7 @@ def test_RL_05_pause_ends_with_its_console(new_pooler):
     block = p.connect()
     block.query("begin")
     console = p.raw()
-    console.login("admin", "pgweir")
+    console.login("admin", p.console_database)
     console.send(wire.query("PAUSE test"))
     wait_until(lambda: _is_paused(p) or p.column("sv_idle") == 0)
     console.rst()
