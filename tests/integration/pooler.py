@@ -81,7 +81,8 @@ class Pooler:
     def start(self):
         program = shutil.which(binary()) or os.path.abspath(binary())
         if os.getuid() == 0:  # it runs as another user, who may not be able to reach the build folder
-            program = shutil.copy(program, self.dir + "/" + os.path.basename(program))
+            copy = self.dir + "/" + os.path.basename(program)
+            program = copy if os.path.exists(copy) else shutil.copy(program, copy)
         env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""))
         with open(self.stderr, "a") as err:
             command = ["prlimit", "--nofile=%d:%d" % (self.max_files, self.max_files)] if self.max_files else []
