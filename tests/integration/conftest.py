@@ -140,7 +140,7 @@ class Via:
         self.leave()
         wait_until(self.sessions_idle, what="no transaction is left behind")
         if self.is_pooler:
-            self.pooler.wait_rest()
+            self.pooler.wait_rest(everybody_left=True)
             c = self.connect()
             assert c.query("select 'next'") == [["next"]]
             c.close()
@@ -179,6 +179,7 @@ def new_pooler(postgres, poolers):
     """Makes poolers for one test: new_pooler(settings, databases=.., users=.., server=..). No other one has servers meanwhile."""
     need_pooler()
     poolers.destroy()
+    postgres.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname in ('test', 'test2') and pid <> pg_backend_pid()")
     wait_until(lambda: not postgres.sessions() and not postgres.sessions(database="test2"), what="servers of the tests before ended")
     made = []
 

@@ -215,6 +215,8 @@ class Herd:
         start = time.monotonic()
         self.turn_until(lambda: self.ready + self.finished == len(self.clients), "logins", patience)
         self.login_time = time.monotonic() - start
+        if not self.failures and self.pooler.descriptors() < len(self.clients):
+            self.failures["the daemon doesn't have all clients at once"] += 1
         start = time.monotonic()
         for c in self.clients:
             if c.state == "ready":

@@ -40,6 +40,7 @@ class Pooler:
     host = "127.0.0.1"
     database = "test"
     user = "app"
+    console_database = "pgbouncer" if is_pgbouncer() else "pgweir"
 
     def __init__(self, server, settings=None, databases=None, users=None, userlist=None, start=True, max_files=None):
         self.server = server
@@ -80,7 +81,8 @@ class Pooler:
     def start(self):
         program = shutil.which(binary()) or os.path.abspath(binary())
         if os.getuid() == 0:  # it runs as another user, who may not be able to reach the build folder
-            program = shutil.copy(program, self.dir + "/" + os.path.basename(program))
+            copy = self.dir + "/" + os.path.basename(program)
+            program = copy if os.path.exists(copy) else shutil.copy(program, copy)
         env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""))
         with open(self.stderr, "a") as err:
             command = ["prlimit", "--nofile=%d:%d" % (self.max_files, self.max_files)] if self.max_files else []
@@ -118,8 +120,8 @@ class Pooler:
 
     # -- the console
 
-    def console(self, user="admin", database=None):
-        c = psycopg2.connect(host=self.host, port=self.port, user=user, dbname=database or ("pgbouncer" if is_pgbouncer() else "pgweir"))
+    def console(self, user="admin"):
+        c = psycopg2.connect(host=self.host, port=self.port, user=user, dbname=self.console_database)
         c.autocommit = True
         return c
 
@@ -142,11 +144,12 @@ class Pooler:
     def column(self, name, database="test", user="app"):
         return self.pool(database, user).get(name, 0)
 
-    def at_rest(self, database="test", user="app"):
-        """Nobody works, nobody waits, no server is busy. (cl_active counts idle clients, too.)"""
+    def at_rest(self, database="test", user="app", everybody_left=False):
+        """Nobody waits and no server is busy. (cl_active counts idle clients, too.)"""
         p = self.pool(database, user)
-        return not any(p.get(c) for c in ("cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_active_cancel",
-                                          "sv_being_canceled", "cl_active_cancel_req", "cl_waiting_cancel_req"))
+        busy = ["cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_active_cancel", "sv_being_canceled", "cl_active_cancel_req",
+                "cl_waiting_cancel_req"] + ["cl_active"] * everybody_left
+        return not any(p.get(c) for c in busy)
 
     def wait_rest(self, **kw):
         wait_until(lambda: self.at_rest(**kw), what="the pool at rest")

@@ -70,7 +70,7 @@ def test_AQ_03_grant_races_with_leaving(via):
 @WORKERS
 def test_AQ_04_wait_exceeds_its_limit(new_pooler, workers):
     """53300 as PostgreSQL would refuse: ERROR, Z, and the client lives; extended messages are skipped to Sync."""
-    p = new_pooler({"query_wait_timeout": 0.3, "worker_threads": workers})
+    p = new_pooler({"query_wait_timeout": 0.3, "query_wait_timeout_action": "error", "worker_threads": workers})
     holder, c = p.connect(), p.connect()
     holder.query("begin")
     for status in ("first", "second"):
@@ -113,7 +113,7 @@ def test_AQ_04_disconnect_as_pgbouncer(new_pooler):
 @WORKERS
 def test_max_waiting_clients(new_pooler, workers):
     """A full queue refuses at once with 53300; the connection lives."""
-    p = new_pooler({"max_waiting_clients": 2, "worker_threads": workers})
+    p = new_pooler({"max_waiting_clients": 2, "query_wait_timeout_action": "error", "worker_threads": workers})
     holder = p.connect()
     holder.query("begin")
     waiting = [p.connect() for _ in range(2)]
