@@ -11,7 +11,7 @@ import tempfile
 import psycopg2
 import psycopg2.extras
 
-from postgres import PASSWORDS, free_port, own, unprivileged
+from postgres import PASSWORDS, dies_with_us, free_port, own, unprivileged
 from wire import SLOW, Client, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -83,9 +83,12 @@ class Pooler:
         if os.getuid() == 0:  # it runs as another user, who may not be able to reach the build folder
             copy = self.dir + "/" + os.path.basename(program)
             program = copy if os.path.exists(copy) else shutil.copy(program, copy)
+        self.program = program
         env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""))
         with open(self.stderr, "a") as err:
-            command = ["prlimit", "--nofile=%d:%d" % (self.max_files, self.max_files)] if self.max_files else []
+            command = dies_with_us("KILL")
+            if self.max_files:
+                command += ["prlimit", "--nofile=%d:%d" % (self.max_files, self.max_files)]
             self.process = subprocess.Popen([*command, program, self.ini], stdin=subprocess.DEVNULL, stdout=err, stderr=err, cwd=self.dir,
                                             env=env, **unprivileged())
         try:

@@ -52,6 +52,11 @@ def free_port():
         return s.getsockname()[1]
 
 
+def dies_with_us(sig):
+    """Puts a command in front of another, so that a test run that is killed leaves no server behind."""
+    return ["setpriv", "--pdeathsig", sig]
+
+
 def unprivileged():
     """Arguments for Popen: PostgreSQL refuses root, so as root the tests' servers run as user postgres."""
     if os.getuid() != 0:
@@ -96,7 +101,7 @@ class Postgres:
 
     def start(self):
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen([bindir() + "/postgres", "-D", self.data], stdout=log, stderr=log,
+            self.process = subprocess.Popen([*dies_with_us("QUIT"), bindir() + "/postgres", "-D", self.data], stdout=log, stderr=log,
                                             cwd=self.dir, **unprivileged())
         wait_until(self._accepts, 60 * SLOW, "PostgreSQL accepts connections")
 

@@ -387,7 +387,7 @@ def test_RL_07_pid_file_and_socket(new_pooler):
     wait_until(lambda: os.path.exists(p.dir + "/pid") and open(p.dir + "/pid").read().strip() == str(p.process.pid), what="the pid file")
     assert os.path.exists(sock)
     assert wire.Client(p.dir, p.port).login("app", "test").query("select 1") == [["1"]]
-    second = subprocess.run([p.process.args[0], p.ini], capture_output=True, cwd=p.dir, timeout=20 * SLOW, **unprivileged())
+    second = subprocess.run([p.program, p.ini], capture_output=True, cwd=p.dir, timeout=20 * SLOW, **unprivileged())
     assert second.returncode != 0
     assert os.path.exists(p.dir + "/pid") and os.path.exists(sock)
     assert p.connect().query("select 1") == [["1"]]
