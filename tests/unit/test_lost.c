@@ -3,66 +3,30 @@
 #include "unit.h"
 #include "world.h"
 
-#define MANY 4
-
 static void say(struct world *w, uint8_t type, const char *text)
 {
-	struct writer m = { 0 };
-
-	msg_begin(&m, type);
-	if (text)
-		write_cstring(&m, text);
-	msg_end(&m);
-	ck_assert_int_eq(send(w->clients[0], m.data, m.len, MSG_NOSIGNAL), (ssize_t)m.len);
-	writer_free(&m);
-	world_rounds(w, MANY);
+	world_say(w, 0, type, text);
 }
 
-/* The types of what the client got, a ReadyForQuery with its status, an error with its SQLSTATE. */
 static const char *heard(struct world *w)
 {
-	static char buf[256];
-	static uint8_t bytes[65536];
-	ssize_t got = recv(w->clients[0], bytes, sizeof(bytes), 0);
-	struct reader r = reader_over(bytes, got > 0 ? (size_t)got : 0);
-	struct frame f;
-	size_t n = 0;
-
-	buf[0] = '\0';
-	while (frame_peek(&r, &f) == RES_OK) {
-		struct reader body = reader_over(r.pos + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE);
-		struct error_info e;
-
-		n += (size_t)snprintf(buf + n, sizeof(buf) - n, "%s%c", n ? " " : "", f.type);
-		if (f.type == MSG_READY_FOR_QUERY) {
-			n += (size_t)snprintf(buf + n, sizeof(buf) - n, "%c", read_u8(&body));
-		} else if (f.type == MSG_ERROR_RESPONSE) {
-			error_parse(body, &e);
-			n += (size_t)snprintf(buf + n, sizeof(buf) - n, "=%s", e.sqlstate);
-		} else if (f.type == MSG_COMMAND_COMPLETE) {
-			n += (size_t)snprintf(buf + n, sizeof(buf) - n, "=%s", read_cstring(&body));
-		}
-		read_bytes(&r, f.length);
-	}
-	if (got == 0)
-		snprintf(buf + n, sizeof(buf) - n, "%seof", n ? " " : "");
-	return buf;
+	return world_heard(w, 0);
 }
 
 static void start(struct world *w)
 {
 	world_start(w, "");
 	world_client(w);
-	world_rounds(w, MANY);
+	world_rounds(w, WORLD_MANY);
 	world_serve(w, 0, -1);
-	world_rounds(w, MANY);
+	world_rounds(w, WORLD_MANY);
 	ck_assert_str_eq(heard(w), "S K ZI");
 }
 
 static void serve(struct world *w)
 {
 	world_serve(w, w->n_servers - 1, -1);
-	world_rounds(w, MANY);
+	world_rounds(w, WORLD_MANY);
 }
 
 /* A client in a block whose server dies under a query. */
@@ -74,7 +38,7 @@ static void lose(struct world *w)
 	ck_assert_str_eq(heard(w), "C=OK ZT");
 	say(w, MSG_QUERY, "select 1");
 	world_close(&w->servers[0].fd);
-	world_rounds(w, MANY);
+	world_rounds(w, WORLD_MANY);
 	ck_assert_str_eq(heard(w), "E=08006 ZE");
 	world_check(w);
 }
@@ -167,7 +131,7 @@ static void parse(struct world *w, const char *sql)
 	msg_end(&m);
 	ck_assert_int_eq(send(w->clients[0], m.data, m.len, MSG_NOSIGNAL), (ssize_t)m.len);
 	writer_free(&m);
-	world_rounds(w, MANY);
+	world_rounds(w, WORLD_MANY);
 }
 
 START_TEST(a_batch_can_end_it_too)
@@ -212,7 +176,7 @@ START_TEST(outside_a_block_only_the_query_is_lost)
 	start(&w);
 	say(&w, MSG_QUERY, "select 1");
 	world_close(&w.servers[0].fd);
-	world_rounds(&w, MANY);
+	world_rounds(&w, WORLD_MANY);
 	ck_assert_str_eq(heard(&w), "E=08006 ZI");
 	world_check(&w);
 	world_end(&w);
@@ -229,7 +193,7 @@ START_TEST(each_request_that_was_owed_is_settled)
 	say(&w, MSG_QUERY, "select 2");
 	parse(&w, "select 3"); /* its Sync comes later */
 	world_close(&w.servers[0].fd);
-	world_rounds(&w, MANY);
+	world_rounds(&w, WORLD_MANY);
 	ck_assert_str_eq(heard(&w), "E=08006 ZI E=08006 ZI E=08006");
 	say(&w, MSG_SYNC, NULL);
 	ck_assert_str_eq(heard(&w), "ZI");
@@ -247,7 +211,7 @@ START_TEST(a_client_that_waits_for_nothing_in_a_block_is_closed)
 	serve(&w);
 	heard(&w);
 	world_close(&w.servers[0].fd);
-	world_rounds(&w, MANY);
+	world_rounds(&w, WORLD_MANY);
 	ck_assert_str_eq(heard(&w), "E=08006");
 	ck_assert_str_eq(heard(&w), "eof");
 	world_check(&w);

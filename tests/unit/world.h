@@ -239,8 +239,8 @@ static inline void world_answer_(struct world_server *s, uint8_t type, const cha
 		write_u32(out, UINT32_MAX);
 		msg_end(out);
 		write_ready_for_query(out, s->tx_status);
-	} else {
-		world_extended_(s, type, must_fail, out);
+	} else { /* a Bind that is meant to fail names a statement that no server has */
+		world_extended_(s, type, must_fail || memmem(body, len, "pgweir_refused", 14), out);
 	}
 }
 
@@ -283,6 +283,71 @@ static inline int world_serve(struct world *w, int i, int fails_at)
 		send(s->fd, out.data, out.len, MSG_NOSIGNAL);
 	writer_free(&out);
 	return n;
+}
+
+/* ---- a client's words ---- */
+
+#define WORLD_MANY 4 /* rounds, after which nothing more happens by itself */
+
+static inline void world_say_bytes(struct world *w, int client, const struct writer *m)
+{
+	ssize_t n = send(w->clients[client], m->data, m->len, MSG_NOSIGNAL);
+
+	ASSERT(n == (ssize_t)m->len);
+	world_rounds(w, WORLD_MANY);
+}
+
+/* text: a string for the body; NULL: none */
+static inline void world_say(struct world *w, int client, uint8_t type, const char *text)
+{
+	struct writer m = { 0 };
+
+	msg_begin(&m, type);
+	if (text)
+		write_cstring(&m, text);
+	msg_end(&m);
+	world_say_bytes(w, client, &m);
+	writer_free(&m);
+}
+
+static inline int world_spell_(char *out, size_t size, const struct frame *f, struct reader body)
+{
+	struct error_info e;
+
+	switch (f->type) {
+	case MSG_READY_FOR_QUERY:
+		return snprintf(out, size, "Z%c ", read_u8(&body));
+	case MSG_COMMAND_COMPLETE:
+		return snprintf(out, size, "C=%s ", read_cstring(&body));
+	case MSG_ERROR_RESPONSE:
+		error_parse(body, &e);
+		return snprintf(out, size, "E=%s ", e.sqlstate);
+	default:
+		return snprintf(out, size, "%c ", f->type);
+	}
+}
+
+/* What a client got since the last look: types, with a ReadyForQuery's status, an error's SQLSTATE, a command's tag; "eof". */
+static inline const char *world_heard(struct world *w, int client)
+{
+	static char buf[512];
+	static uint8_t bytes[65536];
+	ssize_t got = recv(w->clients[client], bytes, sizeof(bytes), 0);
+	struct reader r = reader_over(bytes, got > 0 ? (size_t)got : 0);
+	struct frame f;
+	size_t n = 0;
+
+	while (frame_peek(&r, &f) == RES_OK && f.length <= reader_left(&r)) {
+		struct reader body = reader_over(r.pos + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE);
+
+		n += (size_t)world_spell_(buf + n, sizeof(buf) - n, &f, body);
+		ASSERT(n < sizeof(buf));
+		read_bytes(&r, f.length);
+	}
+	if (got == 0)
+		n += (size_t)snprintf(buf + n, sizeof(buf) - n, "eof ");
+	buf[n ? n - 1 : 0] = '\0';
+	return buf;
 }
 
 /* ---- what must always hold ---- */
