@@ -122,7 +122,68 @@ START_TEST(a_name_whose_parse_failed_was_never_there)
 }
 END_TEST
 
+static void put_query(struct writer *m) { put_text(m, MSG_QUERY, "select 1"); }
+
+static void put_flush(struct writer *m)
+{
+	msg_begin(m, MSG_FLUSH);
+	msg_end(m);
+}
+
+static void put_query_and_deallocate(struct writer *m)
+{
+	put_query(m);
+	put_deallocate(m);
+}
+
+static void put_bind_close_and_flush(struct writer *m)
+{
+	put_bind(m, "a");
+	put_text(m, MSG_CLOSE, "Sa");
+	put_flush(m);
+}
+
+static void put_query_close_and_query(struct writer *m)
+{
+	put_query(m);
+	put_deallocate(m);
+	put_query(m);
+}
+
+static const struct {
+	const char *name;
+	void (*put)(struct writer *m);
+	const char *want;
+} locals[] = {
+	{ "alone", put_deallocate, "C=DEALLOCATE ZI" },
+	{ "behind the server's last answer", put_query_and_deallocate, "C=OK ZI C=DEALLOCATE ZI" },
+	{ "behind it, in a batch that was flushed", put_bind_close_and_flush, "2 3" },
+	{ "between answers", put_query_close_and_query, "C=OK ZI C=DEALLOCATE ZI C=OK ZI" },
+};
+
+START_TEST(an_answer_of_our_own_comes_in_its_turn)
+{
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "a", "select 1");
+	put_sync(&m);
+	world_say_bytes(&w, 0, &m);
+	serve(&w, -1);
+	ck_assert_str_eq(world_heard(&w, 0), "1 ZI");
+	m.len = 0;
+	locals[_i].put(&m);
+	world_say_bytes(&w, 0, &m);
+	serve(&w, -1);
+	ck_assert_msg(strcmp(world_heard(&w, 0), locals[_i].want) == 0, "%s", locals[_i].name);
+	writer_free(&m);
+	world_end(&w);
+}
+END_TEST
+
 UNIT_MAIN("request", {
+	tcase_add_loop_test(tc, an_answer_of_our_own_comes_in_its_turn, 0, N_ELEMENTS(locals));
 	tcase_add_loop_test(tc, a_name_is_taken_away_only_when_its_parse_has_worked, 0, N_ELEMENTS(uncertain));
 	tcase_add_loop_test(tc, a_name_whose_parse_failed_was_never_there, 0, N_ELEMENTS(uncertain));
 })
