@@ -140,11 +140,12 @@ static void step(struct world *w, struct input *in)
 	case 6: skip_time(w); break;
 	case 7:
 		if (w->n_clients < WORLD_CLIENTS)
-			world_client(w);
+			world_client_named(w, what & 16 ? "third" : NULL);
 		break;
 	case 8: if (server >= 0) world_serve(w, server, take(in) % 16); break;
 	case 9: if (*client >= 0) shutdown(*client, SHUT_WR); break;
 	case 10: case 11: case 12: if (server >= 0) world_serve(w, server, -1); break;
+	case 15: world_cancel(w, what / 16 % WORLD_CLIENTS); break;
 	default: send_phrases(*client, in); break;
 	}
 }
@@ -164,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	world_start(&w, settings[take(&in) % N_ELEMENTS(settings)]);
 	world_client(&w);
-	world_client(&w);
+	world_client_named(&w, "second");
 	world_rounds(&w, 2);
 	for (int i = 0; i < STEPS_MAX && in.pos < in.end; i++) {
 		step(&w, &in);

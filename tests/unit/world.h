@@ -109,8 +109,8 @@ static inline void world_rounds(struct world *w, int n)
 	}
 }
 
-/* Its number. It is logged in, and waits for its welcome. */
-static inline int world_client(struct world *w)
+/* Its number. It is logged in, and waits for its welcome. application_name may be NULL. */
+static inline int world_client_named(struct world *w, const char *application_name)
 {
 	struct newcomer *n = xcalloc(1, sizeof(*n));
 	int fds[2], e = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds);
@@ -124,10 +124,38 @@ static inline int world_client(struct world *w)
 	n->server_user = xstrdup("bob");
 	n->id = registry_id(w->registry);
 	n->since = clock_now();
+	if (application_name)
+		settings_put(&n->settings, "application_name", application_name);
 	atomic_fetch_add(&w->registry->worker_clients[0], 1);
 	mailbox_post(&w->worker.loop.mailbox, &n->message);
 	w->clients[w->n_clients] = fds[1];
 	return w->n_clients++;
+}
+
+static inline int world_client(struct world *w)
+{
+	return world_client_named(w, NULL);
+}
+
+/* A CancelRequest for the nth of the worker's clients, with the right key. */
+static inline void world_cancel(struct world *w, int n)
+{
+	struct cancel_request *r;
+	struct client *c = NULL;
+
+	LIST_FOREACH(&w->worker.clients, node, next) {
+		if (n-- == 0)
+			c = CONTAINER_OF(node, struct client, node);
+	}
+	if (!c)
+		return;
+	r = xcalloc(1, sizeof(*r));
+	r->message.deliver = session_cancel;
+	r->message.discard = session_cancel_discard;
+	r->fd = -1;
+	r->pid = c->slot + 1;
+	r->secret = c->secret;
+	mailbox_post(&w->worker.loop.mailbox, &r->message);
 }
 
 static inline void world_close(int *fd)
