@@ -710,6 +710,12 @@ static enum step skip(struct client *c, struct message_in *m)
 	return discard(c, m);
 }
 
+/* The server would ignore it: then nothing may be done for it here either. */
+static bool is_skipped(const struct client *c, uint8_t type)
+{
+	return c->state == CLIENT_ACTIVE && c->server->pending.is_skipping && type != MSG_SYNC && type != MSG_TERMINATE;
+}
+
 static enum step dispatch(struct client *c, struct message_in *m)
 {
 	if (!msg_is_from_client(m->frame.type)) {
@@ -724,6 +730,8 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return skip(c, m);
 	if (c->state == CLIENT_TX_LOST && m->frame.type != MSG_TERMINATE)
 		return lost_request(c, m);
+	if (is_skipped(c, m->frame.type))
+		return discard(c, m);
 	return requests[m->frame.type](c, m);
 }
 

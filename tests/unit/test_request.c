@@ -6,7 +6,7 @@
 /* A client that has been welcomed, and a server that is idle. */
 static void start(struct world *w)
 {
-	world_start(w, "");
+	world_start(w, "max_prepared_statements = 2");
 	world_client(w);
 	world_rounds(w, WORLD_MANY);
 	world_serve(w, 0, -1);
@@ -182,7 +182,48 @@ START_TEST(an_answer_of_our_own_comes_in_its_turn)
 }
 END_TEST
 
+static void put_parse_of_another(struct writer *m) { put_parse(m, "c", "select 3"); }
+static void put_parse_unnamed(struct writer *m) { put_parse(m, "", "select 3"); }
+static void put_bind_of_it(struct writer *m) { put_bind(m, "a"); }
+static void put_close_of_it(struct writer *m) { put_text(m, MSG_CLOSE, "Sa"); }
+
+static void (*const skipped[])(struct writer *m) = {
+	put_parse_of_another, put_parse_unnamed, put_bind_of_it, put_close_of_it, put_query, put_deallocate, put_flush,
+};
+
+START_TEST(after_an_error_nothing_happens_before_the_sync)
+{
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "a", "select 1"); /* as many as the server may have */
+	put_parse(&m, "b", "select 2");
+	put_sync(&m);
+	put_text(&m, MSG_DESCRIBE, "Pnone");
+	put_flush(&m);
+	world_say_bytes(&w, 0, &m);
+	serve(&w, 3);
+	ck_assert_str_eq(world_heard(&w, 0), "1 1 ZI E=22012");
+	m.len = 0;
+	skipped[_i](&m);
+	world_say_bytes(&w, 0, &m);
+	serve(&w, -1);
+	ck_assert_str_eq(world_heard(&w, 0), "");
+	m.len = 0;
+	put_sync(&m);
+	put_bind(&m, "a"); /* is still there */
+	put_sync(&m);
+	world_say_bytes(&w, 0, &m);
+	serve(&w, -1);
+	ck_assert_str_eq(world_heard(&w, 0), "ZI 2 ZI");
+	writer_free(&m);
+	world_end(&w);
+}
+END_TEST
+
 UNIT_MAIN("request", {
+	tcase_add_loop_test(tc, after_an_error_nothing_happens_before_the_sync, 0, N_ELEMENTS(skipped));
 	tcase_add_loop_test(tc, an_answer_of_our_own_comes_in_its_turn, 0, N_ELEMENTS(locals));
 	tcase_add_loop_test(tc, a_name_is_taken_away_only_when_its_parse_has_worked, 0, N_ELEMENTS(uncertain));
 	tcase_add_loop_test(tc, a_name_whose_parse_failed_was_never_there, 0, N_ELEMENTS(uncertain));
