@@ -299,14 +299,21 @@ static void take_note(struct server *s, const struct server_message *m)
 		take_error(s, m);
 }
 
+/* Also at the end of a chunk: nothing more may come from the server until they are given. */
+static void give_locals(struct server *s, const struct server_walk *walk, void *ctx)
+{
+	struct pending_entry local;
+
+	while (!s->body_left && pending_pop_local(&s->pending, &local))
+		walk->local(s, &local, ctx);
+}
+
 /* One message whose header is here, and its body if it's needed. False: the server is gone. */
 static bool take_message(struct server *s, struct server_message *m, const struct server_walk *walk, void *ctx)
 {
 	uint8_t tx_status = m->body && m->body_len == 1 ? m->body[0] : 0;
-	struct pending_entry local;
 
-	while (pending_pop_local(&s->pending, &local))
-		walk->local(s, &local, ctx);
+	give_locals(s, walk, ctx);
 	m->verdict = pending_answer(&s->pending, m->frame.type, tx_status, &m->popped);
 	if (m->verdict == PENDING_DESYNC) {
 		desync(s, "unexpected message from the server");
@@ -361,6 +368,7 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 		s->body_left = m.frame.length - n;
 		pos += n;
 	}
+	give_locals(s, walk, ctx);
 	return pos;
 }
 

@@ -235,7 +235,7 @@ static void after_chunk(struct client *c, struct server *s)
 		client_fatal(c, "08P01", "transaction blocks not allowed in statement pooling mode");
 		return;
 	}
-	if (!s->pending.count)
+	if (!pending_head(&s->pending))
 		client_unpause(c, PAUSE_BARRIER);
 	if (!pending_is_full(&s->pending))
 		client_unpause(c, PAUSE_FULL);

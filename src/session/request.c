@@ -87,6 +87,21 @@ static bool link_server(struct client *c, struct message_in *m)
 	return true;
 }
 
+/*
+ * A name whose Parse is in an earlier batch and still unanswered may turn out not to exist: then it can be
+ * neither replaced nor taken away, since the error would undo what never was.
+ */
+static bool is_uncertain(const struct client *c, const struct client_statement *cs)
+{
+	return cs && !cs->is_confirmed && cs->batch != c->batch;
+}
+
+static enum step barrier(struct client *c)
+{
+	client_pause(c, PAUSE_BARRIER);
+	return STEP_WAIT;
+}
+
 /* ---- Query and FunctionCall ---- */
 
 static bool strings_conform(const struct client *c)
@@ -105,14 +120,14 @@ static void scan(struct client *c, const struct message_in *m, struct scan_resul
 	sqlscan((const char *)r.pos, is_whole(m) && len ? len - 1 : len, &o, out);
 }
 
-/* DEALLOCATE of a name that exists only here: ours to answer, in its turn. */
-static bool is_own_deallocate(struct client *c, const struct scan_result *r)
+/* DEALLOCATE of a name that exists only here: ours to answer, in its turn. NULL: it's none. */
+static struct client_statement *find_own_deallocated(struct client *c, const struct scan_result *r)
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping)
-		return false;
-	return c->is_tracked && r->is_deallocate && !r->is_deallocate_all && client_statements_find(&c->statements, r->name);
+	if (p->is_batch_open || p->is_skipping || !c->is_tracked || !r->is_deallocate || r->is_deallocate_all)
+		return NULL;
+	return client_statements_find(&c->statements, r->name);
 }
 
 static void take_name_away(struct client *c, struct client_statement *cs, struct prepared_note *note)
@@ -137,6 +152,7 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 
 static enum step on_query(struct client *c, struct message_in *m)
 {
+	struct client_statement *own;
 	struct scan_result r;
 
 	if (c->worker->config->disable_pqexec)
@@ -146,12 +162,15 @@ static enum step on_query(struct client *c, struct message_in *m)
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	scan(c, m, &r);
+	own = find_own_deallocated(c, &r);
+	if (is_uncertain(c, own))
+		return barrier(c);
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	statement_unref(&c->unnamed);
-	if (is_own_deallocate(c, &r)) {
+	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
 
-		take_name_away(c, client_statements_find(&c->statements, r.name), note);
+		take_name_away(c, own, note);
 		sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, note);
 		m->must_answer = true;
 		return discard(c, m);
@@ -319,18 +338,6 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	return discard(c, m);
 }
 
-/* A name whose Parse is in an earlier batch and still unanswered may turn out not to exist. */
-static bool is_uncertain(const struct client *c, const struct client_statement *cs)
-{
-	return cs && !cs->is_confirmed && cs->batch != c->batch;
-}
-
-static enum step barrier(struct client *c)
-{
-	client_pause(c, PAUSE_BARRIER);
-	return STEP_WAIT;
-}
-
 /*
  * A named statement that a server has parsed before needs no server now: whoever binds it will bring it along. So a cold
  * function's first Parse doesn't wait, and a client that prepares while others hold all servers doesn't either.
@@ -473,6 +480,13 @@ static struct statement *statement_of(const struct client *c, const char *name)
 	return cs ? cs->statement : *name ? NULL : c->unnamed;
 }
 
+static bool deallocates_uncertain(const struct client *c, const char *name)
+{
+	struct statement *st = c->is_tracked ? statement_of(c, name) : NULL;
+
+	return st && st->deallocates && is_uncertain(c, client_statements_find(&c->statements, st->deallocates));
+}
+
 /* If the statement is a DEALLOCATE of a name of this client's: the name goes, and there is a decoy to deallocate. False: no such name. */
 static bool deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note)
 {
@@ -521,6 +535,8 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return fatal(c, "08P01", "invalid Bind message");
 	if (!link_server(c, m))
 		return STEP_WAIT;
+	if (deallocates_uncertain(c, name))
+		return barrier(c);
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
@@ -597,6 +613,8 @@ static enum step on_close(struct client *c, struct message_in *m)
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	cs = c->is_tracked && kind == 'S' ? client_statements_find(&c->statements, name) : NULL;
+	if (is_uncertain(c, cs))
+		return barrier(c);
 	if (!cs) {
 		if (kind == 'S' && !*name)
 			statement_unref(&c->unnamed);
@@ -702,6 +720,12 @@ static enum step skip(struct client *c, struct message_in *m)
 	return discard(c, m);
 }
 
+/* The server would ignore it: then nothing may be done for it here either. */
+static bool is_skipped(const struct client *c, uint8_t type)
+{
+	return c->state == CLIENT_ACTIVE && c->server->pending.is_skipping && type != MSG_SYNC && type != MSG_TERMINATE;
+}
+
 static enum step dispatch(struct client *c, struct message_in *m)
 {
 	if (!msg_is_from_client(m->frame.type)) {
@@ -716,6 +740,8 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return skip(c, m);
 	if (c->state == CLIENT_TX_LOST && m->frame.type != MSG_TERMINATE)
 		return lost_request(c, m);
+	if (is_skipped(c, m->frame.type))
+		return discard(c, m);
 	return requests[m->frame.type](c, m);
 }
 
