@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
+#define STOP_GRACE USEC_PER_SEC
+
 struct order {
 	struct message message;
 	struct snapshot *snapshot;
@@ -62,6 +64,20 @@ static void close_servers(struct worker *w)
 		server_close(CONTAINER_OF(n, struct server, node), "pgweir is shutting down");
 }
 
+/* Is PostgreSQL still to be told to stop working for somebody who has gone? */
+static bool has_cancels(const struct worker *w)
+{
+	return w->cancels.count > 0;
+}
+
+static void end_thread(struct worker *w)
+{
+	close_servers(w);
+	cancel_close_all(w);
+	loop_stop(&w->loop);
+}
+
+/* Everybody is told. Running statements are cancelled, so that PostgreSQL doesn't work on alone; that may take a moment. */
 static void stop_now(struct worker *w)
 {
 	w->is_stopping = true;
@@ -73,9 +89,10 @@ static void stop_now(struct worker *w)
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
 		client_close(c, "pgweir is shutting down");
 	}
-	close_servers(w);
-	cancel_close_all(w);
-	loop_stop(&w->loop);
+	w->stop_at = w->loop.now + STOP_GRACE;
+	if (!has_cancels(w))
+		end_thread(w);
+	worker_tick_fast(w);
 }
 
 static void take_stop(struct message *m, void *owner)
@@ -108,6 +125,10 @@ void worker_order_stop(struct worker *w, enum stop_mode mode, struct message *dr
 static void on_clients_tick(struct worker *w)
 {
 	session_tick(w);
+	if (w->stop_at && (!has_cancels(w) || w->loop.now >= w->stop_at)) {
+		end_thread(w);
+		return;
+	}
 	if (!w->is_leaving || !w->drained)
 		return;
 	w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);

@@ -58,6 +58,7 @@ struct front {
 	size_t n_doors;
 	enum front_door door;
 	usec_t paused_until;	 /* descriptors had run out */
+	usec_t next_recheck;
 	usec_t complained_at;	 /* last logged that they had */
 	struct list logins;	 /* in the order of accept, which is that of their deadlines */
 	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
@@ -411,6 +412,13 @@ static usec_t sweep_lingering(struct front *f)
 	return TICK_IDLE;
 }
 
+/* See stream_recheck(): one that sent a few bytes and a reset in one go would keep its place until client_login_timeout. */
+static void recheck_logins(struct front *f)
+{
+	LIST_FOREACH(&f->logins, node, next)
+		stream_recheck(&CONTAINER_OF(node, struct visitor, node)->stream);
+}
+
 static usec_t tick(void *owner)
 {
 	struct front *f = owner;
@@ -419,8 +427,12 @@ static usec_t tick(void *owner)
 
 	if (f->paused_until > f->loop.now)
 		in = MIN(in, f->paused_until - f->loop.now);
+	if (f->loop.now >= f->next_recheck) {
+		f->next_recheck = f->loop.now + TICK_IDLE;
+		recheck_logins(f);
+	}
 	update_doors(f);
-	return in;
+	return f->logins.count ? MIN(in, TICK_IDLE) : in;
 }
 
 /* Messages from the main thread. */

@@ -77,6 +77,8 @@ void pool_configure(struct pool *p)
 	print = fingerprint(p->database);
 	if (p->fingerprint && !str_equal(print, p->fingerprint))
 		close_all(p, p->database ? "database configuration changed" : "database removed");
+	if (p->fingerprint)
+		shared_forget_failure(p->shared);
 	free(p->fingerprint);
 	p->fingerprint = print ? print : xstrdup("");
 	if (p->database && p->database->user)

@@ -206,6 +206,10 @@ void server_lost(struct server *s, const char *sqlstate, const char *message)
 	struct log_who who;
 	char addr[ADDRESS_TEXT_MAX];
 
+	if (message == s->our_message) {
+		e.detail = *s->our_detail ? s->our_detail : NULL;
+		e.hint = *s->our_hint ? s->our_hint : NULL;
+	}
 	if (s->state == SERVER_CLOSING)
 		return;
 	if (s->state == SERVER_LOGIN) {
@@ -280,6 +284,8 @@ static void take_error(struct server *s, const struct server_message *m)
 	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 || m->verdict == PENDING_OURS) {
 		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
 		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
+		snprintf(s->our_detail, sizeof(s->our_detail), "%s", e.detail);
+		snprintf(s->our_hint, sizeof(s->our_hint), "%s", e.hint);
 		s->has_failed = true;
 	}
 	/* A statement whose result type has changed fails for ever under its name: prepare it anew at the next use. */
@@ -435,7 +441,7 @@ static bool wants_reset(const struct server *s)
 {
 	const struct config *c = worker_of(s)->config;
 
-	return !s->is_reset && *c->server_reset_query && (s->pool->mode == POOL_SESSION || c->server_reset_query_always || s->is_touched);
+	return !s->is_reset && *c->server_reset_query && (c->server_reset_query_always || s->is_touched);
 }
 
 static void quiet_local(struct server *s, const struct pending_entry *e, void *ctx)
@@ -444,6 +450,12 @@ static void quiet_local(struct server *s, const struct pending_entry *e, void *c
 
 	(void)s, (void)ctx;
 	server_note_free(&note);
+}
+
+/* An empty server_reset_query is an administrator's word in session pooling: what clients leave behind doesn't matter there. */
+static bool must_close_instead(const struct server *s)
+{
+	return s->is_touched && !s->is_reset && s->pool->mode != POOL_SESSION && !*worker_of(s)->config->server_reset_query;
 }
 
 /* The client has gone: whatever it left behind, the next step towards a server as good as new. */
@@ -475,7 +487,7 @@ static void clean(struct server *s)
 		server_query(s, "ROLLBACK");
 	} else if (s->is_reset && s->has_failed) {
 		server_close(s, "server_reset_query failed");
-	} else if (s->is_touched && !s->is_reset && !*worker_of(s)->config->server_reset_query) {
+	} else if (must_close_instead(s)) {
 		server_close(s, "its client left something behind, and there is no server_reset_query");
 	} else if (wants_reset(s)) {
 		s->is_reset = true;

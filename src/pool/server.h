@@ -94,7 +94,7 @@ struct server {
 	char *fingerprint; /* the pool's when it was opened */
 	usec_t lifetime_jitter;
 	const char *close_reason; /* set: close it when it comes free */
-	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX];
+	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX], our_detail[LOGIN_ERROR_MAX], our_hint[LOGIN_ERROR_MAX];
 	size_t drained_bytes;
 
 	uint32_t cancel_pid, cancel_secret;

@@ -264,6 +264,15 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 	return next;
 }
 
+void shared_forget_failure(struct pool_shared *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->failures = 0;
+	p->sqlstate[0] = '\0';
+	pthread_mutex_unlock(&p->lock);
+	atomic_store(&p->next_try, 0);
+}
+
 bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX], bool *is_final)
 {
 	bool has;

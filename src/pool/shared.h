@@ -93,6 +93,7 @@ void slot_give_back(struct pool_shared *p);
 void shared_login_ok(struct pool_shared *p, struct settings *reported);
 /* final: the client's own error (wrong password, no such database); otherwise it may pass. Returns when to try again. */
 usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate, const char *message, bool is_final);
+void shared_forget_failure(struct pool_shared *p); /* a reload may have mended it */
 bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX], bool *is_final); /* false: none */
 struct settings *shared_reported(struct pool_shared *p); /* a reference, or NULL */
 

@@ -177,7 +177,7 @@ static void leave_server(struct client *c)
 	if (c->out)
 		gather_flush(c->out); /* it is on record as sent */
 	pending_each(&s->pending, forget_name, NULL);
-	if (c->pool->mode != POOL_SESSION && (c->is_stateful || c->is_pinned))
+	if (c->mode == POOL_SESSION || c->is_stateful || c->is_pinned)
 		s->is_touched = true;
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
@@ -229,10 +229,15 @@ void client_close(struct client *c, const char *reason)
 	free_later(c);
 }
 
-/* Closing a socket with unread input would send a reset, and the client would lose the text: stop writing, read on, then close. */
 void client_fatal(struct client *c, const char *sqlstate, const char *message)
 {
-	struct error_info e = { .severity = "FATAL", .sqlstate = sqlstate, .message = message };
+	client_end(c, &(struct error_info){ .sqlstate = sqlstate, .message = message });
+}
+
+/* Closing a socket with unread input would send a reset, and the client would lose the text: stop writing, read on, then close. */
+void client_end(struct client *c, const struct error_info *info)
+{
+	struct error_info e = *info;
 	struct log_who who;
 	char addr[ADDRESS_TEXT_MAX];
 
@@ -240,7 +245,8 @@ void client_fatal(struct client *c, const char *sqlstate, const char *message)
 		return;
 	client_describe(c, &who, addr);
 	if (c->worker->config->log_pooler_errors)
-		log_warning(&who, "pooler error: %s", message);
+		log_warning(&who, "pooler error: %s", e.message);
+	e.severity = "FATAL";
 	if (c->greeting.len)
 		stream_send_bytes(&c->stream, c->greeting.data, c->greeting.len);
 	client_error(c, &e);
@@ -347,7 +353,7 @@ static void on_granted(struct waiter *w, struct server **sp)
 void client_refuse(struct client *c, const struct error_info *e)
 {
 	if (strcmp(e->severity, "FATAL") == 0) {
-		client_fatal(c, e->sqlstate, e->message);
+		client_end(c, e);
 		return;
 	}
 	client_error(c, e);
@@ -388,7 +394,7 @@ static const char *reason_to_leave(const struct client *c)
 /* What else a statement may have changed on the server, apart from what ParameterStatus tells: ask, before anybody else gets it. */
 static bool needs_probe(const struct client *c)
 {
-	return c->is_stateful && c->pool->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE;
+	return c->is_stateful && c->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE;
 }
 
 /*
@@ -452,8 +458,9 @@ void client_maybe_release(struct client *c)
 	reason = reason_to_leave(c);
 	if (c->is_pinned && !reason)
 		return;
-	if (c->pool->mode == POOL_SESSION && !reason && !c->pool->is_paused && !s->close_reason)
+	if (c->mode == POOL_SESSION && !reason)
 		return;
+	s->is_touched = s->is_touched || c->mode == POOL_SESSION;
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
 	client_set_state(c, CLIENT_IDLE);
@@ -550,7 +557,8 @@ void session_adopt(struct message *m, void *owner)
 		pool_set_credential(c->pool, n->credential);
 	move_fields(c, n);
 	client_set_settings(c, c->startup);
-	c->is_tracked = c->pool->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
+	c->mode = c->pool->mode;
+	c->is_tracked = c->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
 	c->waiter.ops = &waiter_ops;
 	take_slot(c);
 	list_push_back(&w->clients, &c->node);
@@ -647,7 +655,13 @@ static void tick_active(struct client *c, usec_t now)
 		end_query(c, "25P04", "transaction timeout");
 }
 
-static void tick_client(struct client *c, usec_t now)
+/* A reset that came with the last bytes gave no event of its own (stream_recheck()), and a client that waits isn't read. */
+static bool is_dead(const struct client *c)
+{
+	return (c->state == CLIENT_WAITING || c->state == CLIENT_NEW) && socket_error(c->stream.fd) != 0;
+}
+
+static void tick_client(struct client *c, usec_t now, bool is_sweep)
 {
 	const struct config *conf = c->worker->config;
 
@@ -656,6 +670,10 @@ static void tick_client(struct client *c, usec_t now)
 			free_later(c);
 		else
 			c->worker->tick_every = MIN(c->worker->tick_every, 50 * USEC_PER_MSEC);
+		return;
+	}
+	if (is_sweep && is_dead(c)) {
+		client_close(c, "client left while it waited");
 		return;
 	}
 	if (is_over(c->peer_shut_at, HALF_CLOSED_GRACE, now)) {
@@ -683,7 +701,11 @@ static void tick_client(struct client *c, usec_t now)
 
 void session_tick(struct worker *w)
 {
+	bool is_sweep = w->loop.now >= w->next_sweep;
+
+	if (is_sweep)
+		w->next_sweep = w->loop.now + USEC_PER_SEC;
 	cancel_tick(w);
 	LIST_FOREACH(&w->clients, n, next)
-		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now);
+		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, is_sweep);
 }

@@ -78,8 +78,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 		client_close(c, "server closed the connection in the middle of a message");
 		return;
 	}
-	if (c->pool->mode == POOL_SESSION || !owes_or_is_owed(s)) { /* as on a direct connection */
-		client_fatal(c, e->sqlstate, e->message);
+	if (c->mode == POOL_SESSION || !owes_or_is_owed(s)) { /* as on a direct connection */
+		client_end(c, e);
 		return;
 	}
 	settle_debts(c, s, e, in_block);
@@ -114,11 +114,43 @@ void client_on_lost(struct server *s, const struct error_info *e)
 
 /* ---- afterwards ---- */
 
+/* NULL: it has no end. */
+static const char *skip_comment(const char *s, const char *end)
+{
+	int depth = 0;
+
+	if (s[1] == '-') {
+		while (s < end && *s != '\n')
+			s++;
+		return s;
+	}
+	do { /* they nest */
+		if (end - s < 2)
+			return NULL;
+		if (s[0] == '/' && s[1] == '*')
+			depth++, s += 2;
+		else if (s[0] == '*' && s[1] == '/')
+			depth--, s += 2;
+		else
+			s++;
+	} while (depth);
+	return s;
+}
+
 static const char *skip_blanks(const char *s, const char *end)
 {
-	while (s < end && isspace((unsigned char)*s))
-		s++;
-	return s;
+	const char *next = s;
+
+	while (next && next < end) {
+		s = next;
+		if (isspace((unsigned char)*s))
+			next = s + 1;
+		else if (end - s >= 2 && (memcmp(s, "--", 2) == 0 || memcmp(s, "/*", 2) == 0))
+			next = skip_comment(s, end);
+		else
+			return s;
+	}
+	return next ? next : s;
 }
 
 static bool take_word(const char **s, const char *end, const char *word)
@@ -145,6 +177,15 @@ static bool is_end(const char *sql, size_t len)
 	sql = skip_blanks(sql, end);
 	if (sql < end && *sql == ';')
 		sql = skip_blanks(sql + 1, end);
+	return sql == end;
+}
+
+static bool is_empty(const char *sql, size_t len)
+{
+	const char *end = sql + len;
+
+	while ((sql = skip_blanks(sql, end)) < end && *sql == ';')
+		sql++;
 	return sql == end;
 }
 
@@ -196,8 +237,11 @@ static enum step lost_query(struct client *c, const struct message_in *m, size_t
 {
 	const char *sql = (const char *)m->bytes + FRAME_HEADER_SIZE;
 
-	if (is_end(sql, strnlen(sql, len)))
+	len = strnlen(sql, len);
+	if (is_end(sql, len))
 		end_transaction(c);
+	else if (is_empty(sql, len))
+		answer_empty(c, MSG_EMPTY_QUERY_RESPONSE);
 	else
 		refuse_statement(c);
 	client_ready(c);
@@ -208,11 +252,21 @@ static enum step lost_query(struct client *c, const struct message_in *m, size_t
 static enum step lost_parse(struct client *c, struct reader r)
 {
 	const char *name = read_cstring(&r), *sql = read_cstring(&r);
+	struct client_statement *cs;
+	struct statement *st;
 
-	if (r.bad || !is_end(sql, strlen(sql)) || *name)
+	if (r.bad || !is_end(sql, strlen(sql)) || client_statements_find(&c->statements, name))
 		return fail_batch(c);
-	statement_unref(&c->unnamed);
-	c->unnamed = statement_intern(&c->worker->statements, (const uint8_t *)sql, (size_t)(r.end - (const uint8_t *)sql), c->context);
+	st = statement_intern(&c->worker->statements, (const uint8_t *)sql, (size_t)(r.end - (const uint8_t *)sql), c->context);
+	if (*name) {
+		cs = client_statement_new(name, st);
+		cs->is_confirmed = true;
+		client_statements_add(&c->statements, cs);
+	} else {
+		statement_unref(&c->unnamed);
+		c->unnamed = statement_ref(st);
+	}
+	statement_unref(&st);
 	answer_empty(c, MSG_PARSE_COMPLETE);
 	return STEP_TAKEN;
 }

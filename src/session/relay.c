@@ -139,7 +139,7 @@ static bool on_async(struct client *c, struct server *s, const struct server_mes
 		c->told = settings_ref(s->reported);
 	}
 	/* Notifications go to whom asked for them, not to whoever happens to hold the server. */
-	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->pool->mode == POOL_SESSION;
+	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->mode == POOL_SESSION;
 }
 
 /* FATAL is held back: the client is told by lost.c, once, as an ERROR, and may go on. */
@@ -173,7 +173,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	struct prepared_note *note = m->popped.ref;
 	bool pass = true;
 
-	if (is_last_word(m) && c->pool->mode != POOL_SESSION) {
+	if (is_last_word(m) && c->mode != POOL_SESSION) {
 		s->is_error_due = m->popped.type != PEND_NONE;
 		pass = false;
 	} else if (m->popped.type == PEND_FAIL) {
@@ -224,7 +224,7 @@ static void on_local(struct server *s, const struct pending_entry *e, void *ctx)
 
 static bool is_forbidden_block(const struct client *c, const struct server *s)
 {
-	return c->pool->mode == POOL_STATEMENT && s->pending.tx_status != TX_IDLE;
+	return c->mode == POOL_STATEMENT && s->pending.tx_status != TX_IDLE;
 }
 
 static void after_chunk(struct client *c, struct server *s)

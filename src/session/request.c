@@ -102,6 +102,15 @@ static enum step barrier(struct client *c)
 	return STEP_WAIT;
 }
 
+/* PostgreSQL says what is wrong with it, and goes on after the next Sync. */
+static enum step pass_malformed(struct client *c, struct message_in *m, enum pending_type type)
+{
+	if (!link_server(c, m))
+		return STEP_WAIT;
+	sent(c, type, false, 0, NULL);
+	return pass(c, m);
+}
+
 /* ---- Query and FunctionCall ---- */
 
 static bool strings_conform(const struct client *c)
@@ -165,7 +174,6 @@ static enum step on_query(struct client *c, struct message_in *m)
 	own = find_own_deallocated(c, &r);
 	if (is_uncertain(c, own))
 		return barrier(c);
-	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	statement_unref(&c->unnamed);
 	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
@@ -175,6 +183,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		m->must_answer = true;
 		return discard(c, m);
 	}
+	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	c->server->has_unnamed = false;
 	sent(c, PEND_QUERY, false, 0, NULL);
 	return pass(c, m);
@@ -413,7 +422,7 @@ static enum step on_parse(struct client *c, struct message_in *m)
 		return STEP_MORE;
 	name = read_cstring(&r);
 	if (r.bad)
-		return fatal(c, "08P01", "invalid Parse message");
+		return pass_malformed(c, m, PEND_PARSE);
 	if (is_uncertain(c, client_statements_find(&c->statements, name)))
 		return barrier(c);
 	st = intern(c, r);
@@ -532,7 +541,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	if (r.bad && !is_whole(m) && m->avail < NAMES_MAX)
 		return STEP_MORE;
 	if (r.bad)
-		return fatal(c, "08P01", "invalid Bind message");
+		return pass_malformed(c, m, PEND_BIND);
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	if (deallocates_uncertain(c, name))
@@ -560,27 +569,29 @@ static enum step on_bind(struct client *c, struct message_in *m)
 }
 
 /* 'S' or 'P' and a name: Describe and Close. */
-static enum step read_target(struct client *c, struct message_in *m, char *kind, const char **name)
+/* False: more bytes are needed. A kind of 0: it's malformed. */
+static bool read_target(const struct message_in *m, char *kind, const char **name)
 {
 	struct reader r = body_of(m);
 
-	if (m->frame.length > NAMES_MAX)
-		return fatal(c, "08P01", "invalid message length");
-	if (!is_whole(m))
-		return STEP_MORE;
+	if (!is_whole(m) && m->frame.length <= NAMES_MAX)
+		return false;
 	*kind = (char)read_u8(&r);
 	*name = read_cstring(&r);
-	return r.bad ? fatal(c, "08P01", "invalid message format") : STEP_TAKEN;
+	if (r.bad)
+		*kind = 0;
+	return true;
 }
 
 static enum step on_describe(struct client *c, struct message_in *m)
 {
 	char server_name[STATEMENT_NAME_SIZE], kind;
 	const char *name, *renamed = NULL;
-	enum step step = read_target(c, m, &kind, &name);
 
-	if (step != STEP_TAKEN)
-		return step;
+	if (!read_target(m, &kind, &name))
+		return STEP_MORE;
+	if (!kind)
+		return pass_malformed(c, m, PEND_DESCRIBE);
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	if (c->is_tracked && kind == 'S') {
@@ -606,10 +617,11 @@ static enum step on_close(struct client *c, struct message_in *m)
 	struct prepared_note *note;
 	const char *name;
 	char kind;
-	enum step step = read_target(c, m, &kind, &name);
 
-	if (step != STEP_TAKEN)
-		return step;
+	if (!read_target(m, &kind, &name))
+		return STEP_MORE;
+	if (!kind)
+		return pass_malformed(c, m, PEND_CLOSE);
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	cs = c->is_tracked && kind == 'S' ? client_statements_find(&c->statements, name) : NULL;

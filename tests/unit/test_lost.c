@@ -55,9 +55,10 @@ static const struct {
 	{ "  rollback  work ; ", true },
 	{ "commit transaction", true },
 	{ "END\nTRANSACTION\t;\n", true },
-	{ "", false },
-	{ ";", false },
 	{ "select 1", false },
+	{ "/* a /* nested */ comment */ rollback -- the end", true },
+	{ "commit /*key=value*/", true },
+	{ "/* rollback", false },
 	{ "rollback to a", false },
 	{ "rollback to savepoint a", false },
 	{ "rollback and chain", false },
@@ -75,6 +76,19 @@ static const struct {
 	{ "begin", false },
 	{ "roll", false },
 };
+
+START_TEST(nothing_to_do_is_answered_as_such)
+{
+	static const char *const nothing[] = { "", ";", " /* c */ ; -- d" };
+	struct world w;
+
+	lose(&w);
+	say(&w, MSG_QUERY, nothing[_i]);
+	ck_assert_str_eq(heard(&w), "I ZE");
+	world_check(&w);
+	world_end(&w);
+}
+END_TEST
 
 START_TEST(only_the_end_of_the_transaction_ends_it)
 {
@@ -221,6 +235,7 @@ END_TEST
 
 UNIT_MAIN("lost", {
 	tcase_add_loop_test(tc, only_the_end_of_the_transaction_ends_it, 0, N_ELEMENTS(statements));
+	tcase_add_loop_test(tc, nothing_to_do_is_answered_as_such, 0, 3);
 	tcase_add_test(tc, every_statement_fails_until_then_and_works_afterwards);
 	tcase_add_test(tc, a_batch_can_end_it_too);
 	tcase_add_test(tc, what_is_left_of_a_copy_is_skipped);

@@ -118,10 +118,10 @@ static const struct {
 	const char *to; /* the first letters of the states, as in names[] */
 } moves[] = {
 	{ SERVER_LOGIN, "IX" },	  { SERVER_IDLE, "TSAMX" }, { SERVER_TESTING, "IX" }, { SERVER_SYNCING, "ACX" },
-	{ SERVER_ACTIVE, "ISCHX" }, { SERVER_CLEANING, "IHX" }, { SERVER_HELD, "IX" },	{ SERVER_MOVING, "IX" },
+	{ SERVER_ACTIVE, "ISPCHX" }, { SERVER_PROBING, "ACX" }, { SERVER_CLEANING, "IHX" }, { SERVER_HELD, "IX" },	{ SERVER_MOVING, "IX" },
 	{ SERVER_CLOSING, "" },
 };
-static const char letters[] = "LITSACHMX"; /* enum server_state */
+static const char letters[] = "LITSAPCHMX"; /* enum server_state */
 
 /* Does the move pass its assertion? */
 static bool may_move(enum server_state from, enum server_state to)
@@ -154,7 +154,7 @@ END_TEST
 
 START_TEST(each_state_has_a_name)
 {
-	static const char *const names[SERVER_STATES] = { "new",  "idle", "tested", "active", "active", "used", "being_canceled",
+	static const char *const names[SERVER_STATES] = { "new",  "idle", "tested", "active", "active", "active", "used", "being_canceled",
 							  "idle", "closing" };
 
 	ck_assert_str_eq(server_state_name((enum server_state)_i), names[_i]);

@@ -389,7 +389,7 @@ static inline void world_check_pool_(struct world *w, struct pool *p)
 
 		n_login += s->state == SERVER_LOGIN;
 		ASSERT(s->pool == p && s->state != SERVER_IDLE && s->state != SERVER_CLOSING);
-		ASSERT((s->client != NULL) == (s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING));
+		ASSERT((s->client != NULL) == (s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING || s->state == SERVER_PROBING));
 		ASSERT(!s->client || ((struct client *)s->client)->server == s);
 	}
 	LIST_FOREACH(&p->idle, n, next) {
@@ -429,6 +429,11 @@ static inline void world_end(struct world *w)
 {
 	worker_order_stop(&w->worker, STOP_NOW, NULL, NULL);
 	world_rounds(w, 1);
+	while (!w->worker.loop.is_stopped) { /* it waits for cancels that nobody answers here: its time is over */
+		w->worker.stop_at = 1;
+		loop_tick_soon(&w->worker.loop);
+		world_rounds(w, 1);
+	}
 	world_check(w);
 	worker_destroy(&w->worker);
 	ASSERT(atomic_load(&w->registry->worker_clients[0]) == 0);
