@@ -429,11 +429,9 @@ static inline void world_end(struct world *w)
 {
 	worker_order_stop(&w->worker, STOP_NOW, NULL, NULL);
 	world_rounds(w, 1);
-	while (!w->worker.loop.is_stopped) { /* it waits for cancels that nobody answers here: its time is over */
-		w->worker.stop_at = 1;
-		loop_tick_soon(&w->worker.loop);
-		world_rounds(w, 1);
-	}
+	w->worker.stop_at = 1; /* it may wait for cancels that nobody answers here: its time is over */
+	loop_tick_soon(&w->worker.loop);
+	world_rounds(w, 2);
 	world_check(w);
 	worker_destroy(&w->worker);
 	ASSERT(atomic_load(&w->registry->worker_clients[0]) == 0);
