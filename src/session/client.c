@@ -382,13 +382,20 @@ static const char *reason_to_leave(const struct client *c)
 	return c->worker->is_stopping ? "terminating connection due to administrator command" : NULL;
 }
 
+/* Nobody can tell what it will say next: it's given back as well, to be closed. */
+static bool is_spent(struct server *s)
+{
+	return s->pending.is_ambiguous && pending_is_idle(&s->pending) && !s->body_left;
+}
+
 /* Gives the server back if nothing ties it to this client any more. */
 void client_maybe_release(struct client *c)
 {
 	struct server *s = c->server;
 	const char *reason;
 
-	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) || !server_may_release(s))
+	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) ||
+	    (!server_may_release(s) && !is_spent(s)))
 		return;
 	reason = reason_to_leave(c);
 	if (c->pool->mode == POOL_SESSION && !reason && !c->pool->is_paused && !s->close_reason)
