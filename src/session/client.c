@@ -440,15 +440,22 @@ void client_probed(struct server *s, bool is_ok)
 	client_unpause(c, PAUSE_PROBE);
 }
 
+/* Nobody can tell what it will say next: it's given back as well, to be closed. */
+static bool is_spent(struct server *s)
+{
+	return s->pending.is_ambiguous && pending_is_idle(&s->pending) && !s->body_left;
+}
+
 /* Gives the server back if nothing ties it to this client any more. */
 void client_maybe_release(struct client *c)
 {
 	struct server *s = c->server;
 	const char *reason;
 
-	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) || !server_may_release(s))
+	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) ||
+	    (!server_may_release(s) && !is_spent(s)))
 		return;
-	if (needs_probe(c)) {
+	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;
 		client_pause(c, PAUSE_PROBE);
 		server_probe(s, c->custom_names);

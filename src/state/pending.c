@@ -106,8 +106,8 @@ static void remove_behind_head(struct pending *p, uint32_t n)
 }
 
 /*
- * The server went into COPY for the head. Syncs that were sent before any CopyData have been swallowed. One behind CopyData
- * was swallowed if the copy succeeds; if it fails, it depends on the moment.
+ * The server went into COPY for the head. Syncs that were sent before any CopyData are swallowed, unless it fails before it reads
+ * anything (FREEZE, a statement trigger). One behind CopyData was swallowed if the copy succeeds; if it fails, it depends on the moment.
  */
 static void copy_began(struct pending *p)
 {
@@ -115,6 +115,7 @@ static void copy_began(struct pending *p)
 	bool data_seen = false;
 
 	p->copy = COPY_IN;
+	p->swallowed = 0;
 	while (i < p->count) {
 		struct pending_entry *e = at(p, i);
 
@@ -129,6 +130,7 @@ static void copy_began(struct pending *p)
 		} else if (!data_seen) {
 			ASSERT(i == 1);
 			remove_behind_head(p, 1);
+			p->swallowed++;
 			continue;
 		} else {
 			p->is_ambiguous = true;
@@ -144,6 +146,7 @@ static void copy_began(struct pending *p)
 static void copy_succeeded(struct pending *p)
 {
 	p->copy = COPY_NONE;
+	p->swallowed = 0;
 	for (uint32_t i = 1; i < p->count; i++) {
 		uint8_t type = at(p, i)->type;
 
@@ -179,6 +182,8 @@ static enum pending_verdict on_error(struct pending *p, struct pending_entry *po
 	if (!p->count)
 		return PENDING_FATAL;
 	head = *at(p, 0);
+	if (p->copy != COPY_NONE && p->swallowed)
+		p->is_ambiguous = true;
 	p->copy = COPY_NONE;
 	if (is_extended(head.type)) {
 		*popped = pop(p);
@@ -220,6 +225,14 @@ static enum pending_verdict on_ready(struct pending *p, uint8_t tx_status, struc
 		return PENDING_DESYNC;
 	p->tx_status = tx_status;
 	p->copy = COPY_NONE;
+	if (!p->count && p->is_ambiguous && p->swallowed) { /* it hadn't been swallowed after all */
+		p->swallowed--;
+		p->is_skipping = p->is_batch_open = false;
+		popped->type = PEND_SYNC;
+		popped->is_ours = false;
+		popped->ref = NULL;
+		return PENDING_CLIENT;
+	}
 	return match(p, 0, BIT(PEND_QUERY) | BIT(PEND_FUNCTION) | BIT(PEND_SYNC), popped);
 }
 

@@ -66,6 +66,7 @@ struct pending {
 	bool is_skipping;    /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
 	bool is_batch_open;  /* extended messages were sent since the last Sync */
 	bool is_ambiguous;   /* a Sync was sent so close to a failing COPY that nobody can tell if it was swallowed: close the server afterwards */
+	uint16_t swallowed;  /* Syncs that the server must have swallowed if it has read anything since it began to COPY */
 	pending_drop_fn *on_drop;
 	void *ctx;
 };

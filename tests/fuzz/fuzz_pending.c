@@ -51,10 +51,11 @@ static bool answer_one(uint8_t choice)
 	static const uint8_t statuses[] = { TX_IDLE, TX_BLOCK, TX_FAILED, 'x' };
 	struct pending_entry popped = { .type = PEND_LOCAL };
 	uint32_t before = fuzz.p.count;
-	enum pending_verdict v = pending_answer(&fuzz.p, (uint8_t)types[choice % (sizeof(types) - 1)],
-						statuses[choice / 32 % 4], &popped);
+	enum pending_verdict v = pending_answer(
+		&fuzz.p, (uint8_t)types[choice % (sizeof(types) - 1)], statuses[choice / 32 % 4], &popped);
 
-	ASSERT(popped.type == PEND_NONE || fuzz.p.count < before);
+	/* a Sync that was taken for swallowed may be answered after all: it isn't in the queue any more, and had no ref */
+	ASSERT(popped.type == PEND_NONE || fuzz.p.count < before || (popped.type == PEND_SYNC && !popped.ref));
 	ASSERT(v == PENDING_CLIENT || v == PENDING_OURS || popped.type == PEND_NONE);
 	if (popped.type != PEND_NONE) {
 		ASSERT((v == PENDING_OURS) == popped.is_ours);

@@ -56,22 +56,54 @@ static const struct {
 	const char *bytes;
 	size_t len;
 } phrases[] = {
-	{ "Q\0\0\0\x0d" "select 1\0", 14 },
-	{ "Q\0\0\0\x0a" "begin\0", 11 },
-	{ "Q\0\0\0\x0b" "commit\0", 12 },
-	{ "Q\0\0\0\x09" "copy\0", 10 },
-	{ "Q\0\0\0\x11" "deallocate a\0", 18 },
-	{ "Q\0\0\0\x10" "discard all\0", 17 },
-	{ "P\0\0\0\x11" "a\0select 1\0\0\0", 18 },
-	{ "P\0\0\0\x11" "b\0select 1\0\0\0", 18 },
-	{ "P\0\0\0\x10" "\0select 2\0\0\0", 17 },
-	{ "P\0\0\0\x14" "\0deallocate a\0\0\0", 21 },
-	{ "B\0\0\0\x0d" "\0a\0\0\0\0\0\0\0", 14 },
-	{ "B\0\0\0\x0c" "\0\0\0\0\0\0\0\0", 13 },
-	{ "D\0\0\0\x07" "Sa\0", 8 },
-	{ "D\0\0\0\x06" "P\0", 7 },
-	{ "E\0\0\0\x09" "\0\0\0\0\0", 10 },
-	{ "C\0\0\0\x07" "Sa\0", 8 },
+	{ "Q\0\0\0\x0d"
+	  "select 1\0",
+		14 },
+	{ "Q\0\0\0\x0a"
+	  "begin\0",
+		11 },
+	{ "Q\0\0\0\x0b"
+	  "commit\0",
+		12 },
+	{ "Q\0\0\0\x09"
+	  "copy\0",
+		10 },
+	{ "Q\0\0\0\x11"
+	  "deallocate a\0",
+		18 },
+	{ "Q\0\0\0\x10"
+	  "discard all\0",
+		17 },
+	{ "P\0\0\0\x11"
+	  "a\0select 1\0\0\0",
+		18 },
+	{ "P\0\0\0\x11"
+	  "b\0select 1\0\0\0",
+		18 },
+	{ "P\0\0\0\x10"
+	  "\0select 2\0\0\0",
+		17 },
+	{ "P\0\0\0\x14"
+	  "\0deallocate a\0\0\0",
+		21 },
+	{ "B\0\0\0\x0d"
+	  "\0a\0\0\0\0\0\0\0",
+		14 },
+	{ "B\0\0\0\x0c"
+	  "\0\0\0\0\0\0\0\0",
+		13 },
+	{ "D\0\0\0\x07"
+	  "Sa\0",
+		8 },
+	{ "D\0\0\0\x06"
+	  "P\0",
+		7 },
+	{ "E\0\0\0\x09"
+	  "\0\0\0\0\0",
+		10 },
+	{ "C\0\0\0\x07"
+	  "Sa\0",
+		8 },
 	{ "S\0\0\0\4", 5 },
 	{ "H\0\0\0\4", 5 },
 	{ "d\0\0\0\6x\n", 7 },
@@ -142,9 +174,20 @@ static void step(struct world *w, struct input *in)
 		if (w->n_clients < WORLD_CLIENTS)
 			world_client_named(w, what & 16 ? "third" : NULL);
 		break;
-	case 8: if (server >= 0) world_serve(w, server, take(in) % 16); break;
-	case 9: if (*client >= 0) shutdown(*client, SHUT_WR); break;
-	case 10: case 11: case 12: if (server >= 0) world_serve(w, server, -1); break;
+	case 8:
+		if (server >= 0)
+			world_serve(w, server, take(in) % 16);
+		break;
+	case 9:
+		if (*client >= 0)
+			shutdown(*client, SHUT_WR);
+		break;
+	case 10:
+	case 11:
+	case 12:
+		if (server >= 0)
+			world_serve(w, server, -1);
+		break;
 	case 15: world_cancel(w, what / 16 % WORLD_CLIENTS); break;
 	default: send_phrases(*client, in); break;
 	}

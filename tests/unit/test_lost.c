@@ -96,7 +96,8 @@ START_TEST(only_the_end_of_the_transaction_ends_it)
 
 	lose(&w);
 	say(&w, MSG_QUERY, statements[_i].sql);
-	ck_assert_msg(strcmp(heard(&w), statements[_i].ends ? "C=ROLLBACK ZI" : "E=25P02 ZE") == 0, "\"%s\"", statements[_i].sql);
+	ck_assert_msg(strcmp(heard(&w), statements[_i].ends ? "C=ROLLBACK ZI" : "E=25P02 ZE") == 0, "\"%s\"",
+		statements[_i].sql);
 	world_check(&w);
 	world_end(&w);
 }

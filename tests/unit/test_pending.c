@@ -17,23 +17,56 @@
  */
 static const char letters[] = "-QFPBDECXSdeL"; /* enum pending_type */
 
-static bool is_copying(struct pending *p) { return p->copy == COPY_IN && pending_swallows_sync(p); }
-static bool is_ending(struct pending *p) { return p->copy == COPY_IN_ENDING && !pending_swallows_sync(p); }
-static bool is_skipping(struct pending *p) { return p->is_skipping; }
-static bool is_ambiguous(struct pending *p) { return p->is_ambiguous; }
-static bool is_certain(struct pending *p) { return !p->is_ambiguous; }
-static bool is_busy(struct pending *p) { return !pending_is_idle(p); }
-static bool awaits(struct pending *p) { return pending_awaits_ready(p); }
-static bool awaits_not(struct pending *p) { return !pending_awaits_ready(p); }
-static bool is_nobodys_turn(struct pending *p) { return !pending_head(p); }
+static bool is_copying(struct pending *p)
+{
+	return p->copy == COPY_IN && pending_swallows_sync(p);
+}
+static bool is_ending(struct pending *p)
+{
+	return p->copy == COPY_IN_ENDING && !pending_swallows_sync(p);
+}
+static bool is_skipping(struct pending *p)
+{
+	return p->is_skipping;
+}
+static bool is_ambiguous(struct pending *p)
+{
+	return p->is_ambiguous;
+}
+static bool is_certain(struct pending *p)
+{
+	return !p->is_ambiguous;
+}
+static bool is_busy(struct pending *p)
+{
+	return !pending_is_idle(p);
+}
+static bool awaits(struct pending *p)
+{
+	return pending_awaits_ready(p);
+}
+static bool awaits_not(struct pending *p)
+{
+	return !pending_awaits_ready(p);
+}
+static bool is_nobodys_turn(struct pending *p)
+{
+	return !pending_head(p);
+}
 
 static const struct {
 	const char *word;
 	bool (*holds)(struct pending *p);
 } claims[] = {
-	{ "idle", pending_is_idle },	{ "busy", is_busy },	       { "skipping", is_skipping },
-	{ "copying", is_copying },	{ "ending", is_ending },       { "ambiguous", is_ambiguous },
-	{ "certain", is_certain },	{ "awaits", awaits },	       { "clients-turn", awaits_not },
+	{ "idle", pending_is_idle },
+	{ "busy", is_busy },
+	{ "skipping", is_skipping },
+	{ "copying", is_copying },
+	{ "ending", is_ending },
+	{ "ambiguous", is_ambiguous },
+	{ "certain", is_certain },
+	{ "awaits", awaits },
+	{ "clients-turn", awaits_not },
 	{ "nothing", is_nobodys_turn },
 };
 
@@ -81,7 +114,8 @@ static void do_send(struct script *s, const char *word)
 	is_sent = pending_sent(&s->p, type_of(letter), is_ours, 7, ref);
 	s->dropped[s->n_dropped] = '\0';
 	ck_assert_msg(is_sent == !drops, "%s: %s: sent %d", s->name, word, is_sent);
-	ck_assert_msg(strcmp(s->dropped, drops ? drops + 1 : "") == 0, "%s: %s: dropped %s", s->name, word, s->dropped);
+	ck_assert_msg(strcmp(s->dropped, drops ? drops + 1 : "") == 0, "%s: %s: dropped %s", s->name, word,
+		s->dropped);
 }
 
 static void do_answer(struct script *s, const char *word)
@@ -96,8 +130,10 @@ static void do_answer(struct script *s, const char *word)
 	s->dropped[s->n_dropped] = '\0';
 	ck_assert_msg(verdicts[v] == want[1], "%s: <%s: verdict %c", s->name, word, verdicts[v]);
 	if (want[1] != 'd')
-		ck_assert_msg(letters[popped.type] == want[2], "%s: <%s: popped %c", s->name, word, letters[popped.type]);
-	ck_assert_msg(strcmp(s->dropped, drops ? drops + 1 : "") == 0, "%s: <%s: dropped %s", s->name, word, s->dropped);
+		ck_assert_msg(letters[popped.type] == want[2], "%s: <%s: popped %c", s->name, word,
+			letters[popped.type]);
+	ck_assert_msg(strcmp(s->dropped, drops ? drops + 1 : "") == 0, "%s: <%s: dropped %s", s->name, word,
+		s->dropped);
 	if (popped.type != PEND_NONE)
 		take_back(s, popped.ref);
 }
@@ -231,6 +267,11 @@ static const struct {
 	{ "a Sync before, everything sent at once", ">B >E >S >d >e >S <2=cB <G=c- ?ending <C=cE <ZI=cS ?idle" },
 	{ "a Sync behind CopyData", ">E >d >S >d >e >S <G=c- ?ambiguous <C=cE ?certain <ZI=cS ?idle" },
 	{ "a Sync behind CopyData, and it fails", ">E >d >S >d >e >S <G=c- ?ambiguous <E=cE ?ambiguous <ZI=cS" },
+	{ "a copy that fails before it reads the Sync", ">E >S <G=c- <E=cE ?skipping ?ambiguous <ZI=cS ?idle <ZI=d-" },
+	{ "a copy that fails when it has read the Sync", ">E >S <G=c- <E=cE ?skipping ?ambiguous >S <ZI=cS ?idle" },
+	{ "a copy that fails before it reads either Sync",
+		">E >S <G=c- <E=cE >S ?ambiguous <ZI=cS <ZI=cS ?idle <ZI=d-" },
+	{ "a query's copy knows no such doubt", ">Q <G=c- <E=c- ?certain <ZI=cQ ?idle <ZI=d-" },
 	{ "a copy by Execute that fails", ">E <G=c- >d <E=cE ?skipping ?certain >d! >e! >S <ZI=cS ?idle" },
 	{ "a copy that the client ends by Execute", ">E <G=c- >d >e >S <E=cE <ZI=cS ?idle" },
 	{ "Execute fails before it copies", ">B >E >S >d >e >S <2=cB <E=cE <ZI=cS ?busy <ZI=cS ?idle" },

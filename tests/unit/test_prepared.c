@@ -48,8 +48,10 @@ static const struct {
 START_TEST(different_statements_stay_apart)
 {
 	struct statement_table t = { NULL };
-	struct statement *a = statement_intern(&t, (const uint8_t *)different[_i].a, different[_i].a_len, different[_i].a_context);
-	struct statement *b = statement_intern(&t, (const uint8_t *)different[_i].b, different[_i].b_len, different[_i].b_context);
+	struct statement *a = statement_intern(
+		&t, (const uint8_t *)different[_i].a, different[_i].a_len, different[_i].a_context);
+	struct statement *b = statement_intern(
+		&t, (const uint8_t *)different[_i].b, different[_i].b_len, different[_i].b_context);
 
 	ck_assert_msg(a != b && !hash128_equal(a->id, b->id), "%s", different[_i].name);
 	statement_unref(&a);
@@ -112,9 +114,11 @@ static const struct {
 
 START_TEST(the_context_is_what_changes_a_meaning)
 {
-	struct settings *a = set(contexts[_i].a, contexts[_i].a_value), *b = set(contexts[_i].b, contexts[_i].b_value);
+	struct settings *a = set(contexts[_i].a, contexts[_i].a_value),
+			*b = set(contexts[_i].b, contexts[_i].b_value);
 
-	ck_assert_msg(hash128_equal(statement_context(a), statement_context(b)) == contexts[_i].want, "%s", contexts[_i].name);
+	ck_assert_msg(hash128_equal(statement_context(a), statement_context(b)) == contexts[_i].want, "%s",
+		contexts[_i].name);
 	settings_unref(&a);
 	settings_unref(&b);
 }
@@ -221,7 +225,8 @@ static struct hash128 id(char c)
 }
 
 static const struct {
-	const char *name, *does, *want; /* +a add, ?a find, !a find nothing, -a remove, =a confirm, * clear confirmed, 0 clear all */
+	const char *name, *does,
+		*want; /* +a add, ?a find, !a find nothing, -a remove, =a confirm, * clear confirmed, 0 clear all */
 } uses[] = {
 	{ "nothing", "", "" },
 	{ "in the order of adding", "+a+b+c", "abc" },
@@ -253,7 +258,10 @@ START_TEST(the_least_recently_used_is_first)
 		case '+': server_statements_add(&t, id(*++p)); break;
 		case '-': server_statements_remove(&t, id(*++p)); break;
 		case '=': server_statements_confirm(&t, id(*++p)); break;
-		case '?': ck_assert(hash128_equal(server_statements_find(&t, id(p[1]))->id, id(p[1]))); p++; break;
+		case '?':
+			ck_assert(hash128_equal(server_statements_find(&t, id(p[1]))->id, id(p[1])));
+			p++;
+			break;
 		case '!': ck_assert_ptr_null(server_statements_find(&t, id(*++p))); break;
 		case '*': server_statements_clear(&t, true); break;
 		default: server_statements_clear(&t, false); break;

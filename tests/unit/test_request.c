@@ -53,9 +53,18 @@ static void put_sync(struct writer *m)
 	msg_end(m);
 }
 
-static void put_close(struct writer *m) { put_text(m, MSG_CLOSE, "Sa"), put_sync(m); }
-static void put_deallocate(struct writer *m) { put_text(m, MSG_QUERY, "deallocate a"); }
-static void put_parse_again(struct writer *m) { put_parse(m, "a", "select 2"), put_sync(m); }
+static void put_close(struct writer *m)
+{
+	put_text(m, MSG_CLOSE, "Sa"), put_sync(m);
+}
+static void put_deallocate(struct writer *m)
+{
+	put_text(m, MSG_QUERY, "deallocate a");
+}
+static void put_parse_again(struct writer *m)
+{
+	put_parse(m, "a", "select 2"), put_sync(m);
+}
 
 static void put_deallocate_extended(struct writer *m)
 {
@@ -122,7 +131,10 @@ START_TEST(a_name_whose_parse_failed_was_never_there)
 }
 END_TEST
 
-static void put_query(struct writer *m) { put_text(m, MSG_QUERY, "select 1"); }
+static void put_query(struct writer *m)
+{
+	put_text(m, MSG_QUERY, "select 1");
+}
 
 static void put_flush(struct writer *m)
 {
@@ -182,13 +194,31 @@ START_TEST(an_answer_of_our_own_comes_in_its_turn)
 }
 END_TEST
 
-static void put_parse_of_another(struct writer *m) { put_parse(m, "c", "select 3"); }
-static void put_parse_unnamed(struct writer *m) { put_parse(m, "", "select 3"); }
-static void put_bind_of_it(struct writer *m) { put_bind(m, "a"); }
-static void put_close_of_it(struct writer *m) { put_text(m, MSG_CLOSE, "Sa"); }
+static void put_parse_of_another(struct writer *m)
+{
+	put_parse(m, "c", "select 3");
+}
+static void put_parse_unnamed(struct writer *m)
+{
+	put_parse(m, "", "select 3");
+}
+static void put_bind_of_it(struct writer *m)
+{
+	put_bind(m, "a");
+}
+static void put_close_of_it(struct writer *m)
+{
+	put_text(m, MSG_CLOSE, "Sa");
+}
 
 static void (*const skipped[])(struct writer *m) = {
-	put_parse_of_another, put_parse_unnamed, put_bind_of_it, put_close_of_it, put_query, put_deallocate, put_flush,
+	put_parse_of_another,
+	put_parse_unnamed,
+	put_bind_of_it,
+	put_close_of_it,
+	put_query,
+	put_deallocate,
+	put_flush,
 };
 
 START_TEST(after_an_error_nothing_happens_before_the_sync)

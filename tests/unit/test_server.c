@@ -34,22 +34,68 @@ static void unmake(struct server *s)
 
 /* The release rule. Each of these alone keeps the server with its client, and any of them together. */
 
-static void owe(struct server *s) { pending_sent(&s->pending, PEND_SYNC, false, 0, NULL); }
-static void owe_ours(struct server *s) { pending_sent(&s->pending, PEND_QUERY, true, 0, NULL); }
-static void owe_local(struct server *s) { pending_sent(&s->pending, PEND_LOCAL, false, 0, NULL); }
-static void be_in_batch(struct server *s) { s->pending.is_batch_open = true; }
-static void be_skipping(struct server *s) { s->pending.is_skipping = true; }
-static void be_in_copy(struct server *s) { s->pending.copy = COPY_IN; }
-static void be_at_its_end(struct server *s) { s->pending.copy = COPY_IN_ENDING; }
-static void be_in_block(struct server *s) { s->pending.tx_status = TX_BLOCK; }
-static void have_failed(struct server *s) { s->pending.tx_status = TX_FAILED; }
-static void be_in_message(struct server *s) { s->body_left = 1; }
-static void be_cut(struct server *s) { s->is_cut = true; }
-static void be_ambiguous(struct server *s) { s->pending.is_ambiguous = true; }
+static void owe(struct server *s)
+{
+	pending_sent(&s->pending, PEND_SYNC, false, 0, NULL);
+}
+static void owe_ours(struct server *s)
+{
+	pending_sent(&s->pending, PEND_QUERY, true, 0, NULL);
+}
+static void owe_local(struct server *s)
+{
+	pending_sent(&s->pending, PEND_LOCAL, false, 0, NULL);
+}
+static void be_in_batch(struct server *s)
+{
+	s->pending.is_batch_open = true;
+}
+static void be_skipping(struct server *s)
+{
+	s->pending.is_skipping = true;
+}
+static void be_in_copy(struct server *s)
+{
+	s->pending.copy = COPY_IN;
+}
+static void be_at_its_end(struct server *s)
+{
+	s->pending.copy = COPY_IN_ENDING;
+}
+static void be_in_block(struct server *s)
+{
+	s->pending.tx_status = TX_BLOCK;
+}
+static void have_failed(struct server *s)
+{
+	s->pending.tx_status = TX_FAILED;
+}
+static void be_in_message(struct server *s)
+{
+	s->body_left = 1;
+}
+static void be_cut(struct server *s)
+{
+	s->is_cut = true;
+}
+static void be_ambiguous(struct server *s)
+{
+	s->pending.is_ambiguous = true;
+}
 
 static void (*const ties[])(struct server *s) = {
-	owe, owe_ours, owe_local, be_in_batch, be_skipping, be_in_copy, be_at_its_end, be_in_block, have_failed,
-	be_in_message, be_cut, be_ambiguous,
+	owe,
+	owe_ours,
+	owe_local,
+	be_in_batch,
+	be_skipping,
+	be_in_copy,
+	be_at_its_end,
+	be_in_block,
+	have_failed,
+	be_in_message,
+	be_cut,
+	be_ambiguous,
 };
 
 START_TEST(only_a_server_that_nothing_ties_is_released)
@@ -117,8 +163,15 @@ static const struct {
 	enum server_state from;
 	const char *to; /* the first letters of the states, as in names[] */
 } moves[] = {
-	{ SERVER_LOGIN, "IX" },	  { SERVER_IDLE, "TSAMX" }, { SERVER_TESTING, "IX" }, { SERVER_SYNCING, "ACX" },
-	{ SERVER_ACTIVE, "ISPCHX" }, { SERVER_PROBING, "ACX" }, { SERVER_CLEANING, "IHX" }, { SERVER_HELD, "IX" },	{ SERVER_MOVING, "IX" },
+	{ SERVER_LOGIN, "IX" },
+	{ SERVER_IDLE, "TSAMX" },
+	{ SERVER_TESTING, "IX" },
+	{ SERVER_SYNCING, "ACX" },
+	{ SERVER_ACTIVE, "ISPCHX" },
+	{ SERVER_PROBING, "ACX" },
+	{ SERVER_CLEANING, "IHX" },
+	{ SERVER_HELD, "IX" },
+	{ SERVER_MOVING, "IX" },
 	{ SERVER_CLOSING, "" },
 };
 static const char letters[] = "LITSAPCHMX"; /* enum server_state */
@@ -147,15 +200,21 @@ START_TEST(the_machine_moves_as_its_table_says)
 {
 	ck_assert_uint_eq(strlen(letters), SERVER_STATES);
 	for (int to = 0; to < SERVER_STATES; to++)
-		ck_assert_msg(may_move(moves[_i].from, (enum server_state)to) == (strchr(moves[_i].to, letters[to]) != NULL),
-			      "from %c to %c", letters[moves[_i].from], letters[to]);
+		ck_assert_msg(may_move(moves[_i].from, (enum server_state)to) ==
+				(strchr(moves[_i].to, letters[to]) != NULL),
+			"from %c to %c", letters[moves[_i].from], letters[to]);
 }
 END_TEST
 
 START_TEST(each_state_has_a_name)
 {
+<<<<<<< HEAD
 	static const char *const names[SERVER_STATES] = { "new",  "idle", "tested", "active", "active", "active", "used", "being_canceled",
 							  "idle", "closing" };
+=======
+	static const char *const names[SERVER_STATES] = { "new", "idle", "tested", "active", "active", "used",
+		"being_canceled", "idle", "closing" };
+>>>>>>> h-unit
 
 	ck_assert_str_eq(server_state_name((enum server_state)_i), names[_i]);
 }
@@ -176,7 +235,9 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 
 	(void)s;
 	snprintf(w->log + n, sizeof(w->log) - n, "%c%s ", m->frame.type,
-		 m->verdict == PENDING_ASYNC ? "~" : m->verdict == PENDING_OURS ? "-" : "");
+		m->verdict == PENDING_ASYNC	     ? "~"
+			: m->verdict == PENDING_OURS ? "-"
+						     : "");
 	ck_assert(!m->body || m->body_len == m->frame.length - FRAME_HEADER_SIZE);
 	return !strchr(w->hides, m->frame.type);
 }
@@ -295,8 +356,14 @@ static const struct {
 	const char *tag, *left; /* statements that are left of: confirmed, unconfirmed, the decoy */
 	bool has_settings;
 } tags[] = {
-	{ "DISCARD ALL", "u", false }, { "DEALLOCATE ALL", "u", true }, { "DEALLOCATE", "cu", true }, { "DROP TABLE", "cud", true },
-	{ "DISCARD TEMP", "cud", true }, { "DELETE 1", "cud", true },	{ "SELECT 1", "cud", true },  { "", "cud", true },
+	{ "DISCARD ALL", "u", false },
+	{ "DEALLOCATE ALL", "u", true },
+	{ "DEALLOCATE", "cu", true },
+	{ "DROP TABLE", "cud", true },
+	{ "DISCARD TEMP", "cud", true },
+	{ "DELETE 1", "cud", true },
+	{ "SELECT 1", "cud", true },
+	{ "", "cud", true },
 };
 
 START_TEST(some_tags_take_statements_and_settings_with_them)

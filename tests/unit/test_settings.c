@@ -31,7 +31,8 @@ static const char *text_of(const struct settings *s)
 
 	buf[0] = '\0';
 	for (size_t i = 0; s && i < s->n; i++)
-		n += (size_t)snprintf(buf + n, sizeof(buf) - n, "%s%s=%s", i ? " " : "", s->items[i].name, s->items[i].value);
+		n += (size_t)snprintf(buf + n, sizeof(buf) - n, "%s%s=%s", i ? " " : "", s->items[i].name,
+			s->items[i].value);
 	return buf;
 }
 
@@ -43,7 +44,8 @@ static const struct {
 	{ "sorted by name, whatever the case", "c=1 B=2 a=3 D=4", "a=3 B=2 c=1 D=4" },
 	{ "replaced", "a=1 b=2 a=3", "a=3 b=2" },
 	{ "replaced by the same", "a=1 a=1", "a=1" },
-	{ "another case is the same name, and the first spelling stays", "TimeZone=a timezone=b TIMEZONE=c", "TimeZone=c" },
+	{ "another case is the same name, and the first spelling stays", "TimeZone=a timezone=b TIMEZONE=c",
+		"TimeZone=c" },
 	{ "an empty value is a value", "a=", "a=" },
 	{ "the first removed", "a=1 b=2 c=3 a=-", "b=2 c=3" },
 	{ "the middle one removed", "a=1 b=2 c=3 B=-", "a=1 c=3" },
@@ -220,7 +222,10 @@ static const struct {
 	{ "a backslash", "", "a=\\", SET("a", "\\\\") },
 	{ "a backslash in front of a quote", "", "a=\\'", SET("a", "\\\\''") },
 	{ "two bytes of UTF-8", "", "a=\xc3\xa4", SET("a", "\\xc3\\xa4") },
-	{ "hex digits behind such a byte stay apart", "", "a=\xe4""4f", SET("a", "\\xe44f") },
+	{ "hex digits behind such a byte stay apart", "",
+		"a=\xe4"
+		"4f",
+		SET("a", "\\xe44f") },
 	{ "control characters", "", "a=\n\t\x7f", SET("a", "\\x0a\\x09\\x7f") },
 	{ "a list", "", "search_path=a,\"B\"", SET("search_path", "a,\"B\"") },
 	{ "a quote in a name", "", "a'b=1", SET("a''b", "1") },

@@ -43,7 +43,8 @@ START_TEST(a_slot_counts_in_pool_database_and_user)
 	is_taken = slots[_i].want == SLOT_TAKEN;
 	ck_assert_msg(slot_take(p[0], &slots[_i].limits) == slots[_i].want, "%s", slots[_i].name);
 	ck_assert_int_eq(atomic_load(&p[0]->servers), slots[_i].pools[0] + is_taken);
-	ck_assert_int_eq(atomic_load(&p[0]->by_database->servers), slots[_i].pools[0] + slots[_i].pools[1] + is_taken);
+	ck_assert_int_eq(
+		atomic_load(&p[0]->by_database->servers), slots[_i].pools[0] + slots[_i].pools[1] + is_taken);
 	ck_assert_int_eq(atomic_load(&p[0]->by_user->servers), slots[_i].pools[0] + slots[_i].pools[2] + is_taken);
 	if (is_taken)
 		slot_give_back(p[0]);
@@ -105,8 +106,12 @@ START_TEST(limits_hold_when_threads_race)
 	int taken = 0;
 
 	for (int i = 0; i < THREADS; i++) {
-		s[i] = (struct stress){ .registry = r, .database = i & 1 ? "app" : "web", .user = i & 4 ? "bob" : "amy",
-					.in_database = &in_database[i & 1], .in_user = &in_user[i >> 2], .limits = &limits };
+		s[i] = (struct stress){ .registry = r,
+			.database = i & 1 ? "app" : "web",
+			.user = i & 4 ? "bob" : "amy",
+			.in_database = &in_database[i & 1],
+			.in_user = &in_user[i >> 2],
+			.limits = &limits };
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, take_and_give_back, &s[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++) {
@@ -160,7 +165,7 @@ END_TEST
 static const struct {
 	const char *name;
 	int all, database, user;
-	int others[3]; /* clients that are there: bob at app, amy at app, bob at web */
+	int others[3];	  /* clients that are there: bob at app, amy at app, bob at web */
 	const char *want; /* what the refusal names; NULL: gets in */
 } clients[] = {
 	{ "no limits", 0, 0, 0, { 5, 5, 5 }, NULL },
@@ -181,7 +186,8 @@ static void count_many(struct registry *r, const int n[3], bool in)
 	for (int i = 0; i < 3; i++) {
 		for (int k = 0; k < n[i]; k++) {
 			if (in)
-				ck_assert(registry_count_client(r, who[i][0], who[i][1], MAX_NONE, MAX_NONE, MAX_NONE, &why));
+				ck_assert(registry_count_client(
+					r, who[i][0], who[i][1], MAX_NONE, MAX_NONE, MAX_NONE, &why));
 			else
 				registry_uncount_client(r, who[i][0], who[i][1]);
 		}
@@ -196,7 +202,8 @@ START_TEST(clients_are_counted_three_times)
 	bool is_in;
 
 	count_many(r, clients[_i].others, true);
-	is_in = registry_count_client(r, "app", "bob", clients[_i].all, clients[_i].database, clients[_i].user, &why);
+	is_in = registry_count_client(
+		r, "app", "bob", clients[_i].all, clients[_i].database, clients[_i].user, &why);
 	ck_assert_msg(is_in == !clients[_i].want, "%s", clients[_i].name);
 	if (!is_in)
 		ck_assert_msg(strstr(why, clients[_i].want) != NULL, "%s: %s", clients[_i].name, why);
@@ -237,8 +244,8 @@ static void login_fails(struct pool_shared *p, int n, usec_t now, usec_t retry_m
 	for (int i = 0; i < n && full < retry_max; i++)
 		full *= 2;
 	full = MIN(full, retry_max);
-	ck_assert_msg(next - now <= full && next - now >= full - full / 4, "%d: %lu of %lu us", n, (unsigned long)(next - now),
-		      (unsigned long)full);
+	ck_assert_msg(next - now <= full && next - now >= full - full / 4, "%d: %lu of %lu us", n,
+		(unsigned long)(next - now), (unsigned long)full);
 	ck_assert_uint_eq(atomic_load(&p->next_try), next);
 }
 

@@ -19,7 +19,7 @@ struct rig {
 	struct stream stream;
 	int peer;
 	char log[512];
-	size_t take; /* of what is offered */
+	size_t take;	     /* of what is offered */
 	bool pauses, closes; /* in data() */
 	struct rig *closes_other;
 	size_t received;
@@ -270,7 +270,8 @@ START_TEST(what_the_kernel_doesnt_take_follows_in_order)
 	stream_send_bytes(&r.stream, out, 1000);
 	ck_assert_uint_eq(stream_backlog(&r.stream), 0);
 	ck_assert_uint_eq(r.stream.stalled_since, 0);
-	stream_send(&r.stream, (struct iovec[]){ { out + 1000, 100000 }, { out + 101000, 100000 }, { out + 201000, 9000 } }, 3);
+	stream_send(&r.stream,
+		(struct iovec[]){ { out + 1000, 100000 }, { out + 101000, 100000 }, { out + 201000, 9000 } }, 3);
 	ck_assert_uint_gt(stream_backlog(&r.stream), 0);
 	ck_assert_uint_ne(r.stream.stalled_since, 0);
 	stream_send_bytes(&r.stream, out + 210000, SIZE - 210000);

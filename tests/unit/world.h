@@ -58,7 +58,8 @@ static inline void world_start(struct world *w, const char *settings)
 	log_open(&quiet, error, sizeof(error));
 	memset(w, 0, sizeof(*w));
 	world_listen_(w, host);
-	snprintf(lines, sizeof(lines), "log_disconnections = 0\npool_mode = transaction\n%s\n[databases]\nworld = port=5432\n", settings);
+	snprintf(lines, sizeof(lines),
+		"log_disconnections = 0\npool_mode = transaction\n%s\n[databases]\nworld = port=5432\n", settings);
 	w->snapshot = rig_snapshot(lines, "\"bob\" \"secret\"\n");
 	for (struct config_database *db = w->snapshot->config->databases; db; db = db->next) {
 		if (strcmp(db->name, "world") == 0) /* a file may not say @, and files' names would outlive a failed test */
@@ -169,7 +170,9 @@ static inline void world_close(int *fd)
 
 static inline void world_error_(struct world_server *s, struct writer *out)
 {
-	static const struct error_info e = { .severity = "ERROR", .sqlstate = "22012", .message = "failed as it was told to" };
+	static const struct error_info e = {
+		.severity = "ERROR", .sqlstate = "22012", .message = "failed as it was told to"
+	};
 
 	write_error(out, &e);
 	s->is_copying = false;
@@ -238,8 +241,9 @@ static inline void world_extended_(struct world_server *s, uint8_t type, bool mu
 {
 	static const struct {
 		uint8_t type, answer;
-	} answers[] = { { MSG_PARSE, MSG_PARSE_COMPLETE }, { MSG_BIND, MSG_BIND_COMPLETE }, { MSG_DESCRIBE, MSG_NO_DATA },
-			{ MSG_CLOSE, MSG_CLOSE_COMPLETE }, { MSG_EXECUTE, MSG_EMPTY_QUERY_RESPONSE } };
+	} answers[] = { { MSG_PARSE, MSG_PARSE_COMPLETE }, { MSG_BIND, MSG_BIND_COMPLETE },
+		{ MSG_DESCRIBE, MSG_NO_DATA }, { MSG_CLOSE, MSG_CLOSE_COMPLETE },
+		{ MSG_EXECUTE, MSG_EMPTY_QUERY_RESPONSE } };
 
 	for (size_t i = 0; i < N_ELEMENTS(answers) && !s->is_skipping; i++) {
 		if (answers[i].type != type)
@@ -253,7 +257,8 @@ static inline void world_extended_(struct world_server *s, uint8_t type, bool mu
 	}
 }
 
-static inline void world_answer_(struct world_server *s, uint8_t type, const char *body, size_t len, bool must_fail, struct writer *out)
+static inline void world_answer_(struct world_server *s, uint8_t type, const char *body, size_t len,
+	bool must_fail, struct writer *out)
 {
 	if (s->is_copying) {
 		world_copy_(s, type, out);
@@ -303,7 +308,8 @@ static inline int world_serve(struct world *w, int i, int fails_at)
 	while (s->is_up && frame_peek(&r, &f) == RES_OK && f.length <= reader_left(&r)) {
 		const char *bytes = (const char *)read_bytes(&r, f.length);
 
-		world_answer_(s, f.type, bytes + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE, n++ == fails_at, &out);
+		world_answer_(s, f.type, bytes + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE,
+			n++ == fails_at, &out);
 	}
 	s->in.len = reader_left(&r);
 	memmove(s->in.data, r.pos, s->in.len);
@@ -343,15 +349,10 @@ static inline int world_spell_(char *out, size_t size, const struct frame *f, st
 	struct error_info e;
 
 	switch (f->type) {
-	case MSG_READY_FOR_QUERY:
-		return snprintf(out, size, "Z%c ", read_u8(&body));
-	case MSG_COMMAND_COMPLETE:
-		return snprintf(out, size, "C=%s ", read_cstring(&body));
-	case MSG_ERROR_RESPONSE:
-		error_parse(body, &e);
-		return snprintf(out, size, "E=%s ", e.sqlstate);
-	default:
-		return snprintf(out, size, "%c ", f->type);
+	case MSG_READY_FOR_QUERY: return snprintf(out, size, "Z%c ", read_u8(&body));
+	case MSG_COMMAND_COMPLETE: return snprintf(out, size, "C=%s ", read_cstring(&body));
+	case MSG_ERROR_RESPONSE: error_parse(body, &e); return snprintf(out, size, "E=%s ", e.sqlstate);
+	default: return snprintf(out, size, "%c ", f->type);
 	}
 }
 
