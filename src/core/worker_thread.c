@@ -122,7 +122,7 @@ void worker_order_stop(struct worker *w, enum stop_mode mode, struct message *dr
 	mailbox_post(&w->loop.mailbox, &o->message);
 }
 
-static void on_clients_tick(struct worker *w)
+void worker_clients_tick(struct worker *w)
 {
 	session_tick(w);
 	if (w->stop_at && (!has_cancels(w) || w->loop.now >= w->stop_at)) {
@@ -155,7 +155,7 @@ void worker_thread_start(struct worker *w, pthread_t *thread)
 {
 	int e;
 
-	w->on_clients_tick = on_clients_tick;
+	w->on_clients_tick = worker_clients_tick;
 	e = pthread_create(thread, NULL, worker_main, w);
 	ASSERT(e == 0);
 }

@@ -14,6 +14,7 @@ enum stop_mode {
 	STOP_WHEN_CLIENTS_LEAVE,
 };
 
+void worker_clients_tick(struct worker *w); /* worker->on_clients_tick: timeouts, and the end of a worker that stops */
 void worker_thread_start(struct worker *w, pthread_t *thread);
 void worker_order_snapshot(struct worker *w, struct snapshot *s); /* takes a reference of its own */
 /* drained is posted to reply_to when no client is left (not for STOP_NOW, which ends the thread). */

@@ -68,7 +68,7 @@ static inline void world_start(struct world *w, const char *settings)
 	w->registry = registry_new(1);
 	w->peers[0] = &w->worker;
 	worker_init(&w->worker, 0, w->peers, 1, w->registry, NULL, NULL, w->snapshot);
-	w->worker.on_clients_tick = session_tick;
+	w->worker.on_clients_tick = worker_clients_tick;
 }
 
 static inline void world_stop_round_(struct message *m, void *owner)
