@@ -160,8 +160,11 @@ void cancel_tick(struct worker *w)
 		struct cancel *c = CONTAINER_OF(n, struct cancel, node);
 
 		w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
-		if (c->deadline && w->loop.now >= c->deadline)
-			finish(c);
+		if (!c->deadline || w->loop.now < c->deadline)
+			continue;
+		if (c->is_sent && c->target) /* it may still arrive, and then hit somebody else */
+			c->target->close_reason = "a cancel on its way to it took too long";
+		finish(c);
 	}
 }
 

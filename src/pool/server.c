@@ -150,6 +150,7 @@ static void forget_in_pool(struct server *s)
 	struct pool *p = s->pool;
 
 	if (s->state == SERVER_LOGIN) {
+		server_login_free(s); /* now: its address or its keys may arrive in this very round */
 		p->n_login--;
 		atomic_fetch_sub(&p->shared->by_database->logins, 1);
 	}
@@ -158,6 +159,9 @@ static void forget_in_pool(struct server *s)
 	if (s->state == SERVER_IDLE) {
 		list_remove(&p->idle, &s->node);
 		atomic_store(&p->shared->views[p->worker->index].idle, (unsigned)p->idle.count);
+	} else if (s->state == SERVER_MOVING) {
+		list_remove(&p->worker->moving, &s->node);
+		atomic_fetch_sub(&p->shared->views[s->move_to].incoming, 1);
 	} else {
 		list_remove(&p->servers, &s->node);
 	}
@@ -289,11 +293,13 @@ static void take_error(struct server *s, const struct server_message *m)
 		snprintf(s->our_hint, sizeof(s->our_hint), "%s", e.hint);
 		s->has_failed = true;
 	}
-	/* A statement whose result type has changed fails for ever under its name: prepare it anew at the next use. */
-	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) {
-		LIST_FOREACH(&s->statements.lru, n, next)
-			CONTAINER_OF(n, struct server_statement, lru_node)->is_stale = true;
-	}
+	/*
+	 * A statement whose result type has changed fails for ever under its name, and so does one that a function has
+	 * deallocated: prepare them anew at the next use.
+	 */
+	if ((strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) ||
+	    (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT))
+		server_statements_expire(&s->statements);
 }
 
 static void take_note(struct server *s, const struct server_message *m)
@@ -662,7 +668,7 @@ void server_unlink(struct server *s, bool is_cut)
 	s->link = NULL;
 	if (s->state == SERVER_CLOSING)
 		return;
-	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s)) {
+	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s)) {
 		hold_or_free(s);
 		return;
 	}

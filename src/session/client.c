@@ -138,7 +138,7 @@ void client_set_settings(struct client *c, struct settings *s)
 
 	c->settings = settings_ref(s);
 	settings_unref(&old);
-	c->context = statement_context(c->settings);
+	c->context = statement_context(c->settings, c->pool->shared->database, c->pool->shared->user);
 }
 
 /* ---- the end ---- */
@@ -234,15 +234,12 @@ void client_fatal(struct client *c, const char *sqlstate, const char *message)
 	client_end(c, &(struct error_info){ .sqlstate = sqlstate, .message = message });
 }
 
-/* Closing a socket with unread input would send a reset, and the client would lose the text: stop writing, read on, then close. */
-void client_end(struct client *c, const struct error_info *info)
+static void tell_end(struct client *c, const struct error_info *info)
 {
 	struct error_info e = *info;
 	struct log_who who;
 	char addr[ADDRESS_TEXT_MAX];
 
-	if (c->state == CLIENT_CLOSING)
-		return;
 	client_describe(c, &who, addr);
 	if (c->worker->config->log_pooler_errors)
 		log_warning(&who, "pooler error: %s", e.message);
@@ -250,6 +247,17 @@ void client_end(struct client *c, const struct error_info *info)
 	if (c->greeting.len)
 		stream_send_bytes(&c->stream, c->greeting.data, c->greeting.len);
 	client_error(c, &e);
+}
+
+/* Closing a socket with unread input would send a reset, and the client would lose the text: stop writing, read on, then close. */
+void client_end(struct client *c, const struct error_info *info)
+{
+	if (c->state == CLIENT_CLOSING)
+		return;
+	if (c->gather)
+		gather_flush(c->gather); /* what the server had said before */
+	if (info)
+		tell_end(c, info);
 	leave(c);
 	c->linger_until = c->worker->loop.now + LINGER;
 	c->pauses = 0;
@@ -287,6 +295,7 @@ static void become_active(struct client *c)
 static bool take_server(struct client *c, struct server *s)
 {
 	c->server = s;
+	c->has_sent = false;
 	server_link(s, c, &client_link);
 	if (server_sync(s, c->settings)) {
 		become_active(c);
@@ -474,10 +483,12 @@ void client_maybe_release(struct client *c)
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
 	server_unlink(s, false);
-	if (reason)
+	if (reason) {
 		client_fatal(c, "57P01", reason);
-	else
-		client_unpause(c, PAUSE_FULL);
+		return;
+	}
+	client_unpause(c, PAUSE_FULL);
+	client_unpause(c, PAUSE_BACKLOG); /* late CopyData that the server ignores: its drained() comes to nobody now */
 }
 
 /* ---- events of the client's socket ---- */
@@ -702,7 +713,7 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 	else if (c->state == CLIENT_IDLE &&
 		 is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
 		client_fatal(c, "57P05", "client_idle_timeout");
-	else if (c->state == CLIENT_IDLE && reason_to_leave(c))
+	else if (reason_to_leave(c) && (c->state == CLIENT_IDLE || c->state == CLIENT_WAITING || c->state == CLIENT_NEW))
 		client_fatal(c, "57P01", reason_to_leave(c));
 }
 

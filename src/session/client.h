@@ -73,6 +73,7 @@ struct client {
 	uint8_t body_to, discard, pauses;
 	enum pool_mode mode; /* for life: a reload's new mode is for clients that come later */
 	bool is_tracked;    /* protocol-level statements are renamed: transaction and statement pooling */
+	bool has_sent;	    /* .. something to the server that it has now */
 	bool is_stateful;   /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
 	bool is_pinned;	    /* the probe has found what only this server has */
@@ -96,7 +97,7 @@ void session_tick(struct worker *w);	 /* timeouts; worker->on_clients_tick */
 
 void client_error(struct client *c, const struct error_info *e); /* the message alone, in its place */
 void client_fatal(struct client *c, const char *sqlstate, const char *message);
-void client_end(struct client *c, const struct error_info *e); /* with its DETAIL and HINT; severity is FATAL in any case */
+void client_end(struct client *c, const struct error_info *e); /* with its DETAIL and HINT, as FATAL; NULL: it has been told */
 void client_close(struct client *c, const char *reason); /* without a word */
 void client_set_state(struct client *c, enum client_state next);
 void client_pause(struct client *c, enum client_pause why);

@@ -68,6 +68,13 @@ static void settle_debts(struct client *c, struct server *s, const struct error_
 	}
 	stream_send_bytes(&c->stream, d.w.data, d.w.len);
 	writer_free(&d.w);
+	pending_clear(&s->pending); /* while the link stands: names of statements that were never prepared are free again */
+}
+
+/* What it has set or holds there went with the server: it may not go on as if it still had that. */
+static bool has_lost_state(const struct client *c, const struct server *s)
+{
+	return c->mode == POOL_SESSION || c->is_pinned || s->state == SERVER_PROBING;
 }
 
 static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)
@@ -78,8 +85,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 		client_close(c, "server closed the connection in the middle of a message");
 		return;
 	}
-	if (c->mode == POOL_SESSION || !owes_or_is_owed(s)) { /* as on a direct connection */
-		client_end(c, e);
+	if (has_lost_state(c, s) || !owes_or_is_owed(s)) { /* as on a direct connection */
+		client_end(c, c->mode == POOL_SESSION && s->has_failed ? NULL : e); /* there its FATAL was passed on */
 		return;
 	}
 	settle_debts(c, s, e, in_block);
@@ -99,11 +106,9 @@ void client_on_lost(struct server *s, const struct error_info *e)
 	struct client *c = s->client;
 
 	c->server = NULL;
-	s->client = NULL;
 	if (c->out)
 		c->out->n = 0; /* nowhere to go */
-	if (c->state == CLIENT_SYNCING) { /* not a byte of the client's was sent: another server will do */
-
+	if (!c->has_sent) { /* not a byte of the client's was sent: another server will do */
 		client_set_state(c, CLIENT_IDLE);
 		client_unpause(c, PAUSE_STATE);
 		client_get_server(c);

@@ -57,6 +57,7 @@ static void sent(struct client *c, enum pending_type type, bool is_ours, uint16_
 		c->request_at = c->worker->loop.now;
 	if (pending_is_idle(p))
 		c->server->xact_at = c->worker->loop.now; /* a transaction begins */
+	c->has_sent = true;
 	pending_sent(p, type, is_ours, detail, note);
 }
 
@@ -159,6 +160,13 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 		c->listens = true;
 }
 
+/* It may deallocate what the server has prepared: what comes behind it can't count on that. */
+static bool deallocates_all(const struct scan_result *r)
+{
+	return (r->flags & (SCAN_DISCARD | SCAN_TRUNCATED)) ||
+	       ((r->flags & SCAN_PREPARE) && (r->is_deallocate_all || r->statements > 1));
+}
+
 static enum step on_query(struct client *c, struct message_in *m)
 {
 	struct client_statement *own;
@@ -184,6 +192,8 @@ static enum step on_query(struct client *c, struct message_in *m)
 		return discard(c, m);
 	}
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+	if (deallocates_all(&r))
+		server_statements_expire(&c->server->statements);
 	c->server->has_unnamed = false;
 	sent(c, PEND_QUERY, false, 0, NULL);
 	return pass(c, m);
@@ -193,6 +203,7 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 {
 	if (!link_server(c, m))
 		return STEP_WAIT;
+	note_stateful(c, SCAN_OPAQUE, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	sent(c, PEND_FUNCTION, false, 0, NULL);
 	return pass(c, m);
 }
@@ -393,6 +404,7 @@ static struct statement *intern(struct client *c, struct reader body)
 	if (!st->is_scanned) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
+		st->deallocates_all = deallocates_all(&r);
 		st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
 		st->is_scanned = true;
 	}
@@ -555,8 +567,11 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	if (c->is_tracked && (st = statement_of(c, name))) /* set_config($1, ..): the name is a parameter */
+	st = c->is_tracked ? statement_of(c, name) : NULL;
+	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+	if (st && st->deallocates_all)
+		server_statements_expire(&c->server->statements);
 	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);

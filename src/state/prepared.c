@@ -4,23 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct hash128 statement_context(const struct settings *s)
+struct hash128 statement_context(const struct settings *s, const char *database, const char *user)
 {
 	static const char *const names[] = { "search_path", "role", "session_authorization", "standard_conforming_strings",
 					     "client_encoding" };
 	struct hash128_state h;
-	bool matters = false;
 
 	hash128_start(&h);
+	hash128_add(&h, database, strlen(database) + 1);
+	hash128_add(&h, user, strlen(user) + 1);
 	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
 		const char *value = settings_get(s, names[i]);
 
 		if (value)
 			hash128_add(&h, value, strlen(value));
 		hash128_add(&h, value ? "\1" : "\0", 2);
-		matters = matters || value;
 	}
-	return matters ? hash128_end(&h) : (struct hash128){ 0, 0 };
+	return hash128_end(&h);
 }
 
 struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context)
@@ -194,6 +194,12 @@ void server_statements_confirm(struct server_statements *t, struct hash128 id)
 
 	if (ss)
 		ss->is_confirmed = true;
+}
+
+void server_statements_expire(struct server_statements *t)
+{
+	LIST_FOREACH(&t->lru, n, next)
+		CONTAINER_OF(n, struct server_statement, lru_node)->is_stale = true;
 }
 
 void server_statements_clear(struct server_statements *t, bool only_confirmed)

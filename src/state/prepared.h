@@ -32,6 +32,7 @@ struct statement {
 	struct hash128 id;
 	bool is_scanned;
 	unsigned scan_flags;   /* of sqlscan.h, once it was scanned */
+	bool deallocates_all;  /* DEALLOCATE ALL, DISCARD ALL */
 	char *deallocates;     /* the text is DEALLOCATE of this name; NULL otherwise */
 	bool is_good;	     /* a server has parsed it without complaint */
 	size_t len;
@@ -47,8 +48,8 @@ struct statement *statement_intern(struct statement_table *t, const uint8_t *bod
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement **st);
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);
-/* A hash over those settings that decide what a text means when it is parsed. */
-struct hash128 statement_context(const struct settings *s);
+/* A hash over what decides what a text means when it is parsed: where and as whom, and some of the settings. */
+struct hash128 statement_context(const struct settings *s, const char *database, const char *user);
 
 struct client_statement {
 	UT_hash_handle hh;
@@ -90,6 +91,7 @@ void server_statements_remove(struct server_statements *t, struct hash128 id);
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id);
 size_t server_statements_count(const struct server_statements *t);
 void server_statements_confirm(struct server_statements *t, struct hash128 id);
+void server_statements_expire(struct server_statements *t); /* all are stale: prepared anew before the next use */
 void server_statements_clear(struct server_statements *t, bool only_confirmed);
 
 /*

@@ -173,7 +173,7 @@ class Pooler:
     def threads(self):
         return len(os.listdir("/proc/%d/task" % self.process.pid))
 
-    def end(self, how=signal.SIGINT, timeout=20 * SLOW):
+    def end(self, how=signal.SIGTERM, timeout=20 * SLOW):
         """Asks it to end and gives its exit status; a second signal after half the time, SIGKILL after all of it."""
         if self.process is None:
             return 0

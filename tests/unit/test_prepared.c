@@ -117,7 +117,7 @@ START_TEST(the_context_is_what_changes_a_meaning)
 	struct settings *a = set(contexts[_i].a, contexts[_i].a_value),
 			*b = set(contexts[_i].b, contexts[_i].b_value);
 
-	ck_assert_msg(hash128_equal(statement_context(a), statement_context(b)) == contexts[_i].want, "%s",
+	ck_assert_msg(hash128_equal(statement_context(a, "db", "user"), statement_context(b, "db", "user")) == contexts[_i].want, "%s",
 		contexts[_i].name);
 	settings_unref(&a);
 	settings_unref(&b);
@@ -128,7 +128,9 @@ START_TEST(settings_that_change_no_meaning_are_as_good_as_none)
 {
 	struct settings *s = set("application_name", "a");
 
-	ck_assert(hash128_equal(statement_context(s), statement_context(NULL)));
+	ck_assert(hash128_equal(statement_context(s, "db", "user"), statement_context(NULL, "db", "user")));
+	ck_assert(!hash128_equal(statement_context(s, "db", "user"), statement_context(s, "db2", "user")));
+	ck_assert(!hash128_equal(statement_context(s, "db", "user"), statement_context(s, "db", "user2")));
 	settings_unref(&s);
 }
 END_TEST
