@@ -192,8 +192,10 @@ static enum step on_query(struct client *c, struct message_in *m)
 		return discard(c, m);
 	}
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
-	if (deallocates_all(&r))
+	if (deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);
+		client_pause(c, PAUSE_DRAIN);
+	}
 	c->server->has_unnamed = false;
 	sent(c, PEND_QUERY, false, 0, NULL);
 	return pass(c, m);
@@ -570,8 +572,10 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	st = c->is_tracked ? statement_of(c, name) : NULL;
 	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
-	if (st && st->deallocates_all)
+	if (st && st->deallocates_all) {
 		server_statements_expire(&c->server->statements);
+		c->must_drain = true;
+	}
 	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);
@@ -674,6 +678,9 @@ static enum step on_sync(struct client *c, struct message_in *m)
 	if (pending_swallows_sync(&c->server->pending))
 		return discard(c, m);
 	c->batch++;
+	if (c->must_drain)
+		client_pause(c, PAUSE_DRAIN);
+	c->must_drain = false;
 	sent(c, PEND_SYNC, false, 0, NULL);
 	return pass(c, m);
 }
