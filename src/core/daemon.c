@@ -372,7 +372,7 @@ static void init_hash(void)
 	srandom((unsigned)hash64(key, sizeof(key)));
 }
 
-/* Threads of ours block what the main thread handles. */
+/* Threads of ours inherit it: only the main thread handles signals. */
 static void block_signals(sigset_t *old)
 {
 	sigset_t set;
@@ -398,9 +398,6 @@ static void make_workers(struct daemon *d)
 
 static void start_threads(struct daemon *d)
 {
-	sigset_t old;
-
-	block_signals(&old);
 	log_start_thread();
 	d->resolver = resolver_start();
 	make_workers(d);
@@ -421,7 +418,10 @@ static void start_threads(struct daemon *d)
 		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
 		worker_thread_start(d->workers[i], &d->threads[i]);
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void watch_signals(struct daemon *d)
+{
 	for (size_t i = 0; i < N_ELEMENTS(signals); i++) {
 		evsignal_assign(&d->signal_events[i], d->loop.base, signals[i], on_signal, d);
 		event_add(&d->signal_events[i], NULL);
@@ -474,13 +474,17 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 {
 	struct daemon d = { .options = o };
 	char error[1024] = "";
+	sigset_t old;
 	int status = 1;
 
 	signal(SIGPIPE, SIG_IGN);
+	block_signals(&old); /* one that comes while we start is heard as soon as we can */
 	init_hash();
 	if (prepare(&d, config, error, sizeof(error))) {
 		loop_init(&d.loop, &d, main_tick);
 		start_threads(&d);
+		watch_signals(&d);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
 		log_info(NULL, "process up: pgweir %s, %d worker threads", PGWEIR_VERSION, d.n_workers);
 		loop_run(&d.loop);
 		end_threads(&d);

@@ -9,9 +9,10 @@
 
 #define BODY_NEEDED_MAX 65536		  /* a longer message is passed on unread */
 #define DRAIN_MAX (1024 * 1024)		  /* of answers that nobody wants */
+#define DRAIN_FLOOD (16 * 1024 * 1024)	  /* so much, cancelled or not: the connection is closed */
 #define DRAIN_GRACE (1 * USEC_PER_SEC)	  /* .. or this long: then the query is cancelled */
 #define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
-#define DRAIN_LIMIT (10 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
+#define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
 
 #define TO(s) (1u << (s))
 static const unsigned server_moves[SERVER_STATES] = { /* nothing leaves SERVER_CLOSING */
@@ -613,7 +614,9 @@ static size_t quiet_data(struct server *s, const uint8_t *bytes, size_t len)
 		return len;
 	s->drained_bytes += n;
 	quiet_step(s);
-	if (s->state == SERVER_CLEANING && s->drained_bytes > DRAIN_MAX && s->pending.count)
+	if (s->state == SERVER_CLEANING && s->drained_bytes > DRAIN_FLOOD && s->pending.count)
+		server_close(s, "what its client left behind doesn't end");
+	else if (s->state == SERVER_CLEANING && s->drained_bytes > DRAIN_MAX && s->pending.count)
 		cancel_drained(s);
 	return s->state == SERVER_CLOSING ? len : n;
 }
