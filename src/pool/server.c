@@ -98,7 +98,7 @@ static void on_drop(void *ctx, const struct pending_entry *e)
 	if (e->type == PEND_PARSE)
 		undo_parse(s, note);
 	if (note && note->removes)
-		server_statements_add(&s->statements, note->id);
+		server_statements_restore(&s->statements, note->id);
 	if (s->link)
 		s->link->dropped(s, e);
 	server_note_free(&note);

@@ -40,13 +40,14 @@ static void put_error(struct client *c, const struct error_info *e)
 	writer_free(&w);
 }
 
+static const struct error_info aborted = {
+	.severity = "ERROR",
+	.sqlstate = "25P02",
+	.message = "current transaction is aborted, commands ignored until end of transaction block"
+};
+
 static void answer_deallocate(struct client *c)
 {
-	static const struct error_info aborted = {
-		.severity = "ERROR",
-		.sqlstate = "25P02",
-		.message = "current transaction is aborted, commands ignored until end of transaction block"
-	};
 	uint8_t tx_status = c->server->pending.tx_status;
 	struct writer w = { 0 };
 
@@ -92,7 +93,8 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 	struct prepared_note *note = e->ref;
 	struct error_info info = { .severity = "ERROR", .sqlstate = states[e->detail], .message = note->text };
 
-	put_error(c, &info);
+	/* A Bind of an unknown statement is told so even then, a Parse isn't. */
+	put_error(c, c->server->pending.tx_status == TX_FAILED && e->detail != FAIL_NO_STATEMENT ? &aborted : &info);
 }
 
 /* ---- the server's messages ---- */

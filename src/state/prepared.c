@@ -174,6 +174,15 @@ void server_statements_remove(struct server_statements *t, struct hash128 id)
 	free(ss);
 }
 
+void server_statements_restore(struct server_statements *t, struct hash128 id)
+{
+	struct server_statement *ss;
+
+	server_statements_add(t, id);
+	ss = find(t, id);
+	ss->is_confirmed = ss->is_stale = true;
+}
+
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id)
 {
 	struct list_node *n = list_first(&t->lru);

@@ -88,6 +88,8 @@ void server_statements_init(struct server_statements *t);
 struct server_statement *server_statements_find(struct server_statements *t, struct hash128 id); /* a use: goes to the end of the LRU */
 void server_statements_add(struct server_statements *t, struct hash128 id);
 void server_statements_remove(struct server_statements *t, struct hash128 id);
+/* Its Close was skipped: it's there, as far as we know, and must be closed before it is used, since it may have been stale. */
+void server_statements_restore(struct server_statements *t, struct hash128 id);
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id);
 size_t server_statements_count(const struct server_statements *t);
 void server_statements_confirm(struct server_statements *t, struct hash128 id);

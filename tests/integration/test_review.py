@@ -95,6 +95,44 @@ def test_prepare_behind_deallocate_all(new_pooler, sql, simple):
     assert kinds(other.recv_until("Z")) == "2DCZ"
 
 
+@pytest.mark.parametrize("simple", [True, False])
+def test_names_behind_deallocate_all(via, simple):
+    """In one segment: the old name is gone when the next batch wants it."""
+    c = via.connect()
+    c.send(parse("a", "select 1") + SYNC)
+    assert kinds(c.recv_until("Z")) == "1Z"
+    first = query("deallocate all") if simple else parse("", "deallocate all") + bind() + execute() + SYNC
+    c.send(first + parse("a", "select 2") + bind("a") + execute() + SYNC + bind("a") + execute() + SYNC)
+    c.recv_until("Z")
+    for want in ("12DCZ", "2DCZ"):
+        got = c.recv_until("Z")
+        assert kinds(got) == want and got[-3].row == ["2"]
+
+
+def test_known_text_again_in_a_failed_block(via):
+    """A name that exists: in a failed block PostgreSQL says so first."""
+    c = via.connect()
+    c.send(parse("a", "select 1") + SYNC + query("begin; select 1/0"))
+    c.recv_until("Z"), c.recv_until("Z")
+    c.send(parse("a", "select 1") + SYNC)
+    assert [m.sqlstate for m in c.recv_until("Z") if m.kind == "E"] == ["25P02"]
+    c.query("rollback")
+
+
+def test_eviction_that_was_skipped_and_then_deallocated(new_pooler):
+    """Our Close was skipped, so the statement is there; DISCARD ALL takes it away all the same."""
+    p = new_pooler({"max_prepared_statements": 2})
+    c, other = p.connect(), p.connect()
+    c.send(parse("a", "select 1") + parse("b", "select 2") + SYNC)
+    assert kinds(c.recv_until("Z")) == "11Z"
+    c.send(bind("nothing") + parse("c", "select 3") + SYNC)
+    assert kinds(c.recv_until("Z")) == "EZ"
+    other.query("discard all")
+    for name in "ab":
+        c.send(bind(name) + execute() + SYNC)
+        assert kinds(c.recv_until("Z")) == "2DCZ"
+
+
 def test_statements_deallocated_inside_a_function(new_pooler):
     """Nobody can see it; whoever meets it gets PostgreSQL's error once, not for ever."""
     p = new_pooler()
