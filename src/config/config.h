@@ -89,12 +89,11 @@ struct config {
 
 	/* timeouts of clients */
 	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,
-		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout,
-		suspend_timeout;
+		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout;
 	enum timeout_action query_wait_timeout_action;
 
 	/* parameters */
-	char *ignore_startup_parameters, *track_extra_parameters;
+	char *ignore_startup_parameters;
 	bool application_name_add_host, disable_pqexec;
 
 	/* authentication */
@@ -106,6 +105,8 @@ struct config {
 	struct {
 		int pkt_buf, sbuf_loopcnt;
 		char *server_tls_sslmode; /* disable, allow or prefer: without TLS they are all the same */
+		usec_t suspend_timeout;		/* there is no SUSPEND */
+		char *track_extra_parameters;	/* all settings are followed */
 	} inert;
 
 	struct config_database *databases; /* in the file's order */

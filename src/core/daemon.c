@@ -447,7 +447,6 @@ static void end_threads(struct daemon *d)
 		event_del(&d->signal_events[i]);
 	free(d->workers);
 	free(d->threads);
-	free(d->drained);
 	free(d->fronts);
 }
 
@@ -485,12 +484,14 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 		start_threads(&d);
 		watch_signals(&d);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		log_info(NULL, "process up: pgweir %s, %d worker threads", PGWEIR_VERSION, d.n_workers);
+		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name, PGWEIR_VERSION,
+			 d.n_workers);
 		loop_run(&d.loop);
 		end_threads(&d);
 		loop_destroy(&d.loop);
+		free(d.drained); /* only now: one of them may have been in the mailbox */
 		process_remove_pidfile(d.snapshot->config);
-		log_info(NULL, "process down");
+		log_info(NULL, "process down: %s", d.snapshot->config->job_name);
 		status = 0;
 	} else {
 		log_error(NULL, "%s", error);

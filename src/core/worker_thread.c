@@ -89,6 +89,7 @@ static void stop_now(struct worker *w)
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
 		client_close(c, "pgweir is shutting down");
 	}
+	w->drained = NULL; /* nobody waits for that any more */
 	w->stop_at = w->loop.now + STOP_GRACE;
 	if (!has_cancels(w))
 		end_thread(w);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
-#define UNUSED_POOL_TTL (60 * USEC_PER_SEC)
+#define UNUSED_POOL_TTL (60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
 
 static struct worker_view *view(const struct pool *p, int worker)
@@ -602,7 +602,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 
 	ASSERT_ON_WORKER(p->worker);
 	w->since = p->worker->loop.now;
-	w->is_greeting = false;
+	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
 	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants)))
 		return s;
@@ -666,6 +666,22 @@ void pool_login_failed(struct pool *p, const char *sqlstate, const char *message
 
 /* ---- time ---- */
 
+/* The queue is in the order of arrival, so those to be told are at its front. */
+static void notify_waiting(struct pool *p, usec_t now)
+{
+	usec_t after = p->worker->config->query_wait_notify;
+
+	LIST_FOREACH(&p->waiting, n, next) {
+		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
+
+		if (!after || now < w->since + after)
+			break;
+		if (!w->is_notified)
+			w->ops->delayed(w);
+		w->is_notified = true;
+	}
+}
+
 static void tick_waiting(struct pool *p, usec_t now)
 {
 	LIST_FOREACH(&p->waiting, n, next) {
@@ -722,11 +738,20 @@ static bool is_unused(const struct pool *p)
 	       !(p->database && p->database->user && p->min_size) && !p->is_paused;
 }
 
+static usec_t unused_ttl(const struct pool *p)
+{
+	usec_t ttl = p->worker->config->autodb_idle_timeout;
+	bool is_auto = p->database && strcmp(p->database->name, "*") == 0;
+
+	return is_auto ? (ttl ? ttl : UINT64_MAX) : UNUSED_POOL_TTL;
+}
+
 void pool_tick(struct pool *p)
 {
 	usec_t now = p->worker->loop.now;
 
 	tick_waiting(p, now);
+	notify_waiting(p, now);
 	LIST_FOREACH(&p->servers, n, next)
 		server_tick(CONTAINER_OF(n, struct server, node), now);
 	tick_idle(p, now);
@@ -739,7 +764,7 @@ void pool_tick(struct pool *p)
 		p->unused_since = 0;
 	} else if (!p->unused_since) {
 		p->unused_since = now;
-	} else if (now - p->unused_since > UNUSED_POOL_TTL) {
+	} else if (now - p->unused_since > unused_ttl(p)) {
 		pool_free(p);
 	}
 }

@@ -21,6 +21,7 @@ struct waiter;
 
 struct waiter_ops {
 	void (*granted)(struct waiter *w, struct server **s); /* the server is SERVER_IDLE and in no list; it must be linked or put back */
+	void (*delayed)(struct waiter *w); /* it has waited for query_wait_notify; once */
 	void (*refused)(struct waiter *w, const struct error_info *e); /* e->severity FATAL: the client must go */
 };
 
@@ -29,6 +30,7 @@ struct waiter { /* embedded in the client */
 	const struct waiter_ops *ops;
 	usec_t since, deadline; /* deadline 0: none */
 	const struct settings *wants;
+	bool is_notified;
 	bool is_greeting; /* doesn't want a server, only the pool's parameters */
 };
 

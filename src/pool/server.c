@@ -733,6 +733,8 @@ const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_dra
 
 void server_tick(struct server *s, usec_t now)
 {
+	if (s->pending.count || s->state == SERVER_LOGIN)
+		stream_recheck(&s->stream); /* it owes us something */
 	if (!s->deadline || now < s->deadline)
 		return;
 	switch (s->state) {

@@ -391,7 +391,15 @@ void client_synced(struct server *s, const struct error_info *e)
 	client_refuse(c, e);
 }
 
-static const struct waiter_ops waiter_ops = { .granted = on_granted, .refused = on_refused };
+static void on_delayed(struct waiter *w)
+{
+	client_error(CONTAINER_OF(w, struct client, waiter),
+		     &(struct error_info){ .severity = "NOTICE",
+					   .sqlstate = "00000",
+					   .message = "No server connection available in postgres backend, client being queued" });
+}
+
+static const struct waiter_ops waiter_ops = { .granted = on_granted, .delayed = on_delayed, .refused = on_refused };
 
 static const char *reason_to_leave(const struct client *c)
 {
@@ -472,6 +480,8 @@ void client_maybe_release(struct client *c)
 		return;
 	}
 	reason = reason_to_leave(c);
+	if (!reason && c->mode == POOL_SESSION && s->close_reason && c->worker->config->server_fast_close)
+		reason = s->close_reason;
 	if (c->is_pinned && !reason)
 		return;
 	if (c->mode == POOL_SESSION && !reason)

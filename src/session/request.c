@@ -58,6 +58,9 @@ static void sent(struct client *c, enum pending_type type, bool is_ours, uint16_
 	if (pending_is_idle(p))
 		c->server->xact_at = c->worker->loop.now; /* a transaction begins */
 	c->has_sent = true;
+	/* DROP and CLOSE don't look stateful; they may be what ends a pin. */
+	if (c->is_pinned && (c->server->probe.pins & (PIN_TEMP | PIN_CURSOR)))
+		c->is_stateful = true;
 	pending_sent(p, type, is_ours, detail, note);
 }
 

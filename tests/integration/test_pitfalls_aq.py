@@ -416,3 +416,16 @@ def test_TH_06_the_end_under_load(new_pooler, how):
         for t in threads:
             t.join()
         assert not errors, errors
+
+
+def test_query_wait_notify(new_pooler):
+    """Who waits long is told by a NOTICE, once, and is served afterwards."""
+    p = new_pooler({"query_wait_notify": 1})
+    holder, c = p.connect(), p.connect()
+    holder.query("begin")
+    c.send(wire.query("select 'served'"))
+    n = c.recv()
+    assert n.kind == "N" and b"No server connection available" in n.body
+    assert not c.readable(1.2)
+    holder.query("commit")
+    assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["served"]]

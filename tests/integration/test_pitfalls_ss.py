@@ -1,0 +1,160 @@
+"""SS: session state. What a client sets follows it over every server; what can't follow pins the server; nobody inherits anything.
+
+Two servers and more clients than that, so that servers change hands all the time.
+"""
+import pytest
+from test_review import own_section
+from wire import QueryFailed, wait_until
+
+
+@pytest.fixture
+def pool_of_two(new_pooler):
+    return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 1}, start=False))
+
+
+@pytest.fixture
+def pool_of_workers(new_pooler):
+    return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 3}, start=False))
+
+
+SETTINGS = [
+    ("set work_mem = '7MB'", "show work_mem", "7MB"),
+    ("set search_path = pg_catalog, public", "show search_path", "pg_catalog, public"),
+    ("set application_name = 'it''s \\'", "show application_name", "it's \\"),
+    ("set time zone 'Asia/Tokyo'", "show timezone", "Asia/Tokyo"),
+    ("set session characteristics as transaction read only", "show default_transaction_read_only", "on"),
+    ("select set_config('lock_timeout', '5s', false)", "show lock_timeout", "5s"),
+    ("do $$ begin perform set_config('statement_timeout', '77s', false); end $$", "show statement_timeout", "77s"),
+    ("set app.user_id = '42'", "select current_setting('app.user_id', true)", "42"),
+    ("begin; set datestyle = 'German'; commit", "show datestyle", "German, DMY"),
+]
+
+
+@pytest.mark.parametrize("statement,look,value", SETTINGS, ids=lambda v: None if not isinstance(v, str) else v[:20])
+def test_SS_01_SS_02_settings_follow_their_client(pool_of_two, statement, look, value):
+    """One client sets it; it keeps it on every server, and the others keep theirs."""
+    p = pool_of_two
+    clients = [p.connect() for _ in range(5)]
+    plain = clients[1].value(look) or ""
+    clients[0].query(statement)
+    for _ in range(4):
+        for i, c in enumerate(clients):
+            assert (c.value(look) or "") == (value if i == 0 else plain), "client %d" % i
+            if i == 1:
+                c.query("begin")  # holds its server, so that the others get the other one
+        clients[1].query("commit")
+
+
+def test_SS_02_on_several_workers(pool_of_workers):
+    """The same where servers move between workers."""
+    p = pool_of_workers
+    clients = [p.connect(params={"options": "-c statement_timeout=%d" % (1000 + i)}) for i in range(9)]
+    for i, c in enumerate(clients):
+        c.query("set work_mem = '%dkB'" % (1024 + i))
+    for _ in range(5):
+        for i, c in enumerate(clients):
+            assert c.value("select setting from pg_settings where name = 'work_mem'") == str(1024 + i)
+            assert c.value("select setting from pg_settings where name = 'statement_timeout'") == str(1000 + i)
+
+
+def test_SS_03_role(pool_of_two, postgres):
+    """SET ROLE: nobody else runs a statement as that role, and RESET ROLE leads back."""
+    p = pool_of_two
+    postgres.sql("drop role if exists ss03")
+    postgres.sql("create role ss03")
+    postgres.sql("grant ss03 to app")
+    try:
+        clients = [p.connect() for _ in range(4)]
+        clients[0].query("set role ss03")
+        for _ in range(3):
+            assert [c.value("select current_user") for c in clients] == ["ss03", "app", "app", "app"]
+        clients[0].query("reset role")
+        assert [c.value("select current_user") for c in clients] == ["app"] * 4
+    finally:
+        p.end()
+        postgres.sql("drop role ss03")
+
+
+@pytest.mark.parametrize("reset", ["reset all", "discard all", "reset statement_timeout"])
+def test_SS_05_reset_leads_back_to_startup(pool_of_two, reset):
+    """To what the client sent at startup, not to the server's own value."""
+    p = pool_of_two
+    c, other = p.connect(params={"options": "-c statement_timeout=4321"}), p.connect()
+    c.query("set statement_timeout = 1000")
+    assert (c.value("show statement_timeout"), other.value("show statement_timeout")) == ("1s", "0")
+    c.query(reset)
+    for _ in range(3):
+        assert (c.value("show statement_timeout"), other.value("show statement_timeout")) == ("4321ms", "0")
+
+
+def test_SS_06_refused_setting(pool_of_two):
+    """A wrong value in options is an error of that client's, and of nobody else's."""
+    p = pool_of_two
+    c = p.connect(params={"options": "-c work_mem=nonsense"})
+    for _ in range(2):
+        with pytest.raises(QueryFailed) as e:
+            c.query("select 1")
+        assert e.value.sqlstate == "22023"
+    assert p.connect().query("select 1") == [["1"]]
+
+
+def test_SS_07_local_and_rolled_back(pool_of_two):
+    """SET LOCAL, and a SET that was rolled back, are gone at the transaction's end."""
+    p = pool_of_two
+    c = p.connect()
+    c.query("begin; set local work_mem = '9MB'; set lock_timeout = '9s'")
+    assert c.value("show work_mem") == "9MB"
+    c.query("rollback")
+    assert (c.value("show work_mem"), c.value("show lock_timeout")) == ("4MB", "0")
+
+
+PINS = [
+    ("create temp table ss10 (i int)", "insert into ss10 values (1) returning i", "1", "drop table ss10"),
+    ("select pg_advisory_lock(4712)", "select pg_try_advisory_lock(4712)", "t", "select pg_advisory_unlock_all()"),
+    ("prepare ss20 as select 20", "execute ss20", "20", "deallocate ss20"),
+    ("begin; declare ss10 cursor with hold for select 10; commit", "fetch ss10", "10", "close ss10"),
+    ("listen ss09", "select pg_listening_channels()", "ss09", "unlisten *"),
+]
+
+
+@pytest.mark.parametrize("make,use,value,end", PINS, ids=["temp", "advisory", "prepare", "cursor", "listen"])
+def test_SS_09_SS_10_SS_11_pins(pool_of_two, make, use, value, end):
+    """What lives in one server only keeps it for its client, until it is gone; others never see it."""
+    p = pool_of_two
+    c, others = p.connect(), [p.connect() for _ in range(3)]
+    c.query(make)
+    pid = c.value("select pg_backend_pid()")
+    for other in others:
+        assert other.value("select pg_backend_pid()") != pid
+    assert c.value(use) == value
+    c.query(end)
+    others[0].query("begin")  # holds the other server
+    wait_until(lambda: others[1].value("select pg_backend_pid()") == pid, what="the pin's server is free")
+    others[0].query("commit")
+
+
+@pytest.mark.parametrize("make,use,value,end", PINS, ids=["temp", "advisory", "prepare", "cursor", "listen"])
+def test_SS_10_client_leaves_its_pin(pool_of_two, make, use, value, end):
+    """It leaves without cleaning up: its server comes back clean."""
+    p = pool_of_two
+    c, d = p.connect(), p.connect()
+    c.query(make)
+    c.close()
+    d.query("begin")  # both servers are looked at
+    e = p.connect()
+    for client in (d, e):
+        assert client.value("select (select count(*) from pg_listening_channels()) + (select count(*) from pg_cursors) +"
+                            " (select count(*) from pg_prepared_statements where from_sql) +"
+                            " (select count(*) from pg_class where relnamespace = pg_my_temp_schema()) +"
+                            " (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())") == "0"
+    d.query("commit")
+
+
+def test_SS_11_failed_try_lock_pins_nothing(pool_of_two):
+    """Nothing was taken, so there's nothing to keep."""
+    p = pool_of_two
+    c, d, e = p.connect(), p.connect(), p.connect()
+    c.query("select pg_advisory_lock(4713)")
+    assert d.value("select pg_try_advisory_lock(4713)") == "f"
+    assert e.query("select 1") == [["1"]] and d.query("select 2") == [["2"]]
+    c.query("select pg_advisory_unlock(4713)")
