@@ -247,7 +247,7 @@ static bool take_assignment(const char *p, struct token *t, struct command *out)
 	p = next_token(p, t);
 	if (t->type != TOKEN_WORD && t->type != TOKEN_QUOTED && t->type != TOKEN_STRING)
 		return false;
-	strcpy(out->value, t->text); /* both have the same size */
+	snprintf(out->value, sizeof(out->value), "%s", t->text); /* both have the same size */
 	out->fake = fake_find(out->name);
 	return out->fake ? skip_to_end(p, t) : is_end(p, t);
 }

@@ -76,7 +76,7 @@ struct job *job_start(struct console *c, struct console_client *client, const st
 	j->question.ctx = c;
 	j->question.reply_to = &c->host.loop->mailbox;
 	j->step = step_fn;
-	j->reports = xcalloc((size_t)c->host.n_workers, sizeof(*j->reports));
+	j->reports = xcalloc((size_t)c->host.n_workers, sizeof(struct report *));
 	list_push_back(&c->jobs, &j->node);
 	if (client)
 		client->job = j;

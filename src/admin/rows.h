@@ -32,9 +32,9 @@ struct rows {
 
 void rows_describe(struct writer *w, const struct column *columns, size_t n, uint64_t binary);
 void rows_begin(struct rows *r);
-void rows_text(struct rows *r, const char *value);
-void rows_number(struct rows *r, uint64_t value); /* in a text column, too */
-void rows_flag(struct rows *r, bool value);	  /* 1 or 0 */
+void rows_text(struct rows *r, const char *text);
+void rows_number(struct rows *r, uint64_t n); /* in a text column, too */
+void rows_flag(struct rows *r, bool is_set);	  /* 1 or 0 */
 void rows_end(struct rows *r);
 
 #endif

@@ -85,7 +85,7 @@ void scram_mock_secret(const char *user, uint32_t iterations, struct scram_secre
 /* Client's side: we log in to a server. */
 void scram_client_first(struct scram *s, struct writer *out); /* data of SASLInitialResponse */
 /* Salt and iterations are in s->secret afterwards. Then the caller derives or finds the keys. */
-enum result scram_client_challenge(struct scram *s, struct reader server_first);
+enum result scram_client_challenge(struct scram *s, struct reader challenge);
 enum result scram_client_final(struct scram *s, const struct scram_keys *keys, struct writer *out);
 /* RES_REFUSED: the server doesn't know the password. */
 enum result scram_client_verify(struct scram *s, struct reader server_final);

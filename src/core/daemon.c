@@ -387,7 +387,7 @@ static void make_workers(struct daemon *d)
 {
 	d->n_workers = process_worker_count(d->snapshot->config->worker_threads, WORKERS_MAX);
 	d->registry = registry_new(d->n_workers);
-	d->workers = xcalloc((size_t)d->n_workers, sizeof(*d->workers));
+	d->workers = xcalloc((size_t)d->n_workers, sizeof(struct worker *));
 	d->threads = xcalloc((size_t)d->n_workers, sizeof(*d->threads));
 	d->drained = xcalloc((size_t)d->n_workers, sizeof(*d->drained));
 	for (int i = 0; i < d->n_workers; i++) {
@@ -403,7 +403,7 @@ static void start_threads(struct daemon *d)
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
-	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(*d->fronts));
+	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
 	for (int i = 0; i < d->n_fronts; i++) {
 		struct front_options o = { .listener = d->listener,
 					   .snapshot = d->snapshot,

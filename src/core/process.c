@@ -17,18 +17,30 @@
 
 #define SPARE_DESCRIPTORS 200 /* listeners, log, event loops, consoles, logins that will be refused */
 
-static int quota_cpus(void)
+static bool read_line(const char *path, char *line, int size)
 {
-	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-	long quota, period;
-	int n = 0;
+	FILE *f = fopen(path, "re");
+	bool is_read;
 
 	if (!f)
-		return 0;
-	if (fscanf(f, "%ld %ld", &quota, &period) == 2 && period > 0)
-		n = (int)((quota + period - 1) / period);
+		return false;
+	is_read = fgets(line, size, f);
 	fclose(f);
-	return n;
+	return is_read;
+}
+
+static int quota_cpus(void)
+{
+	char line[64], *end;
+	long quota, period;
+
+	if (!read_line("/sys/fs/cgroup/cpu.max", line, sizeof(line)))
+		return 0;
+	quota = strtol(line, &end, 10);
+	if (end == line) /* "max" */
+		return 0;
+	period = strtol(end, NULL, 10);
+	return period > 0 ? (int)((quota + period - 1) / period) : 0;
 }
 
 int process_worker_count(int configured, int max)
@@ -100,15 +112,9 @@ static bool go_to_background(char *error, size_t size)
 
 static long read_pid(const char *path)
 {
-	FILE *f = fopen(path, "re");
-	long pid = 0;
+	char line[64];
 
-	if (!f)
-		return 0;
-	if (fscanf(f, "%ld", &pid) != 1)
-		pid = 0;
-	fclose(f);
-	return pid;
+	return read_line(path, line, sizeof(line)) ? strtol(line, NULL, 10) : 0; /* 0, too, where no number is */
 }
 
 static bool pidfile_is_free(const char *path, char *error, size_t size)

@@ -250,14 +250,14 @@ static void tell_end(struct client *c, const struct error_info *info)
 }
 
 /* Closing a socket with unread input would send a reset, and the client would lose the text: stop writing, read on, then close. */
-void client_end(struct client *c, const struct error_info *info)
+void client_end(struct client *c, const struct error_info *e)
 {
 	if (c->state == CLIENT_CLOSING)
 		return;
 	if (c->gather)
 		gather_flush(c->gather); /* what the server had said before */
-	if (info)
-		tell_end(c, info);
+	if (e)
+		tell_end(c, e);
 	leave(c);
 	c->linger_until = c->worker->loop.now + LINGER;
 	c->pauses = 0;

@@ -89,9 +89,9 @@ struct client {
 
 #define BACKLOG_MAX 65536
 
-void session_adopt(struct message *m, void *worker);	     /* deliver() of a newcomer */
+void session_adopt(struct message *m, void *owner);	     /* deliver() of a newcomer */
 void session_discard(struct message *m);		     /* discard() of one; also uncounts nobody: for teardown */
-void session_cancel(struct message *m, void *worker);	     /* deliver() of a cancel_request */
+void session_cancel(struct message *m, void *owner);	     /* deliver() of a cancel_request */
 void session_cancel_discard(struct message *m);
 int session_cancel_worker(uint32_t pid); /* which worker's key is this? */
 void session_tick(struct worker *w);	 /* timeouts; worker->on_clients_tick */

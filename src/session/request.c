@@ -780,7 +780,10 @@ static enum step skip(struct client *c, struct message_in *m)
 /* The server would ignore it: then nothing may be done for it here either. */
 static bool is_skipped(const struct client *c, uint8_t type)
 {
-	return c->state == CLIENT_ACTIVE && c->server->pending.is_skipping && type != MSG_SYNC && type != MSG_TERMINATE;
+	if (c->state != CLIENT_ACTIVE)
+		return false;
+	ASSERT(c->server);
+	return c->server->pending.is_skipping && type != MSG_SYNC && type != MSG_TERMINATE;
 }
 
 static enum step dispatch(struct client *c, struct message_in *m)

@@ -49,7 +49,7 @@ const char *settings_get(const struct settings *s, const char *name)
 	bool found;
 	size_t i = find(s, name, &found);
 
-	return found ? s->items[i].value : NULL;
+	return s && found ? s->items[i].value : NULL;
 }
 
 static void add_lower(struct hash128_state *h, const char *name)
@@ -61,18 +61,24 @@ static void add_lower(struct hash128_state *h, const char *name)
 	} while (*name++);
 }
 
-static struct settings *build(const struct setting *items, size_t n)
+static size_t bytes_of(const struct setting *items, size_t n)
 {
 	size_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += strlen(items[i].name) + strlen(items[i].value) + 2;
+	return bytes;
+}
+
+static struct settings *build(const struct setting *items, size_t n)
+{
 	struct settings *s;
 	struct hash128_state h;
 	char *p;
 
 	if (n == 0)
 		return NULL;
-	for (size_t i = 0; i < n; i++)
-		bytes += strlen(items[i].name) + strlen(items[i].value) + 2;
-	s = xmalloc(sizeof(*s) + n * sizeof(s->items[0]) + bytes);
+	s = xmalloc(sizeof(*s) + n * sizeof(s->items[0]) + bytes_of(items, n));
 	s->refs_ = 1;
 	s->n = n;
 	p = (char *)&s->items[n];
@@ -90,15 +96,6 @@ static struct settings *build(const struct setting *items, size_t n)
 	return s;
 }
 
-static size_t bytes_of(const struct setting *items, size_t n)
-{
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < n; i++)
-		bytes += strlen(items[i].name) + strlen(items[i].value) + 2;
-	return bytes;
-}
-
 enum result settings_put(struct settings **sp, const char *name, const char *value)
 {
 	struct settings *old = *sp;
@@ -107,7 +104,7 @@ enum result settings_put(struct settings **sp, const char *name, const char *val
 	bool found;
 
 	at = find(old, name, &found);
-	if (found ? value && strcmp(old->items[at].value, value) == 0 : !value)
+	if (old && found ? value && strcmp(old->items[at].value, value) == 0 : !value)
 		return RES_OK;
 	if (n)
 		memcpy(items, old->items, n * sizeof(items[0]));

@@ -12,7 +12,7 @@
 
 #define TO(s) (1u << (s))
 #define TO_THE_END (TO(FUNCTION_ASLEEP) | TO(FUNCTION_DONE)) /* a connection that fails: again, or for good */
-static const unsigned function_moves[] = {
+static const unsigned function_moves[FUNCTION_DONE + 1] = {
 	/* nothing leaves FUNCTION_DONE */
 	[FUNCTION_ASLEEP] = TO(FUNCTION_CONNECTING) | TO(FUNCTION_DONE),
 	[FUNCTION_CONNECTING] = TO(FUNCTION_LOGGING_IN) | TO_THE_END,

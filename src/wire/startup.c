@@ -344,6 +344,9 @@ static enum result apply_switch(struct options *o, const struct option_switch *s
 		o->add(o->ctx, sw->name, sw->value ? sw->value : arg);
 		return RES_OK;
 	}
+	if (!sw->has_arg)
+		return RES_OK; /* ignored */
+	ASSERT(arg);
 	switch (sw->flag) {
 	case 'c':
 	case '-':

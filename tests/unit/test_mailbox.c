@@ -70,8 +70,8 @@ START_TEST(messages_arrive_in_order)
 
 	mailbox_init(&mb, &o);
 	mailbox_deliver(&mb);
-	for (char c = 'a'; c <= 'f'; c++)
-		post(&mb, c, &discarded);
+	for (const char *c = "abcdef"; *c; c++)
+		post(&mb, *c, &discarded);
 	ck_assert_uint_eq(o.n, 0); /* posting delivers nothing */
 	mailbox_deliver(&mb);
 	ck_assert_str_eq(o.got, "abcdef");
