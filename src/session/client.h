@@ -69,6 +69,7 @@ struct client {
 	struct client_statements statements;
 	struct statement *unnamed; /* NULL: it has none */
 	uint32_t batch;		   /* counts Syncs */
+	uint32_t epoch;		   /* counts DEALLOCATE ALL in a batch; names from before it are as good as gone while must_drain */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
 	uint8_t body_to, discard, pauses;

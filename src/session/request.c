@@ -350,6 +350,7 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	struct client_statement *cs = client_statement_new(name, st);
 
 	cs->batch = c->batch;
+	cs->epoch = c->epoch;
 	client_statements_add(&c->statements, cs);
 	note->adds_name = true;
 	note->name = cs;
@@ -374,6 +375,7 @@ static bool parse_without_server(struct client *c, const char *name, struct stat
 	cs = client_statement_new(name, st);
 	cs->is_confirmed = true;
 	cs->batch = c->batch;
+	cs->epoch = c->epoch;
 	client_statements_add(&c->statements, cs);
 	stream_send_bytes(&c->stream, "1\0\0\0\4", 5);
 	return true;
@@ -457,7 +459,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 {
 	struct client_statement *cs = client_statements_find(&c->statements, name);
 
-	if (!cs)
+	if (!cs || (c->must_drain && cs->epoch != c->epoch))
 		return NULL;
 	if (!server_has(c, g, cs->statement))
 		parse_on_server(c, g, cs->statement, NULL);
@@ -575,6 +577,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	if (st && st->deallocates_all) {
 		server_statements_expire(&c->server->statements);
 		c->must_drain = true;
+		c->epoch++;
 	}
 	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
