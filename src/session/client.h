@@ -34,7 +34,6 @@ enum client_pause { /* why we don't read from it */
 	PAUSE_STATE = 1,   /* CLIENT_NEW, WAITING, SYNCING */
 	PAUSE_BACKLOG = 2, /* the server takes no more */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
-	PAUSE_DRAIN = 32,  /* something takes all its statements' names away, or fails */
 	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
 };
@@ -69,16 +68,15 @@ struct client {
 	struct client_statements statements;
 	struct statement *unnamed; /* NULL: it has none */
 	uint32_t batch;		   /* counts Syncs */
-	uint32_t epoch;		   /* counts DEALLOCATE ALL in a batch; names from before it are as good as gone while must_drain */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
 	uint8_t body_to, discard, pauses;
 	enum pool_mode mode; /* for life: a reload's new mode is for clients that come later */
 	bool is_tracked;    /* protocol-level statements are renamed: transaction and statement pooling */
-	bool must_drain;    /* PAUSE_DRAIN from the next Sync on */
 	bool has_sent;	    /* .. something to the server that it has now */
 	bool is_stateful;   /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
+	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	bool is_pinned;	    /* the probe has found what only this server has */
 	bool listens;	    /* it has sent LISTEN */
 	bool is_ending;	    /* CLIENT_TX_LOST: the statement in hand ends the transaction */

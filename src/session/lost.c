@@ -98,7 +98,6 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 	client_unpause(c, PAUSE_BACKLOG);
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
-	client_unpause(c, PAUSE_DRAIN);
 	client_unpause(c, PAUSE_PROBE);
 }
 

@@ -237,9 +237,9 @@ static void after_chunk(struct client *c, struct server *s)
 		client_fatal(c, "08P01", "transaction blocks not allowed in statement pooling mode");
 		return;
 	}
-	client_unpause(c, PAUSE_BARRIER); /* what it waits for may be answered: it looks again */
 	if (!pending_head(&s->pending))
-		client_unpause(c, PAUSE_DRAIN);
+		c->is_forgetting = false;
+	client_unpause(c, PAUSE_BARRIER); /* what it waits for may be answered: it looks again */
 	if (!pending_is_full(&s->pending))
 		client_unpause(c, PAUSE_FULL);
 	client_maybe_release(c);

@@ -103,6 +103,21 @@ static enum step barrier(struct client *c)
 	return STEP_WAIT;
 }
 
+/* Whether this client still has the name depends on a DEALLOCATE ALL that is on its way. */
+static bool is_unclear(const struct client *c, const char *name)
+{
+	struct pending *p = c->server ? &c->server->pending : NULL;
+
+	return p && c->is_forgetting && *name && p->copy == COPY_NONE && pending_head(p) && client_statements_find(&c->statements, name);
+}
+
+/* As barrier(), for an answer in this very batch: the server is asked to send what it has. */
+static enum step flush_barrier(struct client *c, struct message_in *m)
+{
+	gather_copy(to_server(c, m), "H\0\0\0\4", FRAME_HEADER_SIZE);
+	return barrier(c);
+}
+
 /* PostgreSQL says what is wrong with it, and goes on after the next Sync. */
 static enum step pass_malformed(struct client *c, struct message_in *m, enum pending_type type)
 {
@@ -194,7 +209,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);
-		client_pause(c, PAUSE_DRAIN);
+		c->is_forgetting = true;
 	}
 	c->server->has_unnamed = false;
 	sent(c, PEND_QUERY, false, 0, NULL);
@@ -350,7 +365,6 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	struct client_statement *cs = client_statement_new(name, st);
 
 	cs->batch = c->batch;
-	cs->epoch = c->epoch;
 	client_statements_add(&c->statements, cs);
 	note->adds_name = true;
 	note->name = cs;
@@ -375,7 +389,6 @@ static bool parse_without_server(struct client *c, const char *name, struct stat
 	cs = client_statement_new(name, st);
 	cs->is_confirmed = true;
 	cs->batch = c->batch;
-	cs->epoch = c->epoch;
 	client_statements_add(&c->statements, cs);
 	stream_send_bytes(&c->stream, "1\0\0\0\4", 5);
 	return true;
@@ -441,6 +454,8 @@ static enum step on_parse(struct client *c, struct message_in *m)
 		return pass_malformed(c, m, PEND_PARSE);
 	if (is_uncertain(c, client_statements_find(&c->statements, name)))
 		return barrier(c);
+	if (is_unclear(c, name))
+		return flush_barrier(c, m);
 	st = intern(c, r);
 	if (parse_without_server(c, name, st))
 		step = discard(c, m);
@@ -459,7 +474,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 {
 	struct client_statement *cs = client_statements_find(&c->statements, name);
 
-	if (!cs || (c->must_drain && cs->epoch != c->epoch))
+	if (!cs)
 		return NULL;
 	if (!server_has(c, g, cs->statement))
 		parse_on_server(c, g, cs->statement, NULL);
@@ -562,6 +577,8 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	if (deallocates_uncertain(c, name))
 		return barrier(c);
+	if (is_unclear(c, name))
+		return flush_barrier(c, m);
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
@@ -576,8 +593,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (st && st->deallocates_all) {
 		server_statements_expire(&c->server->statements);
-		c->must_drain = true;
-		c->epoch++;
+		c->is_forgetting = true;
 	}
 	sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
@@ -616,6 +632,8 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		return pass_malformed(c, m, PEND_DESCRIBE);
 	if (!link_server(c, m))
 		return STEP_WAIT;
+	if (kind == 'S' && is_unclear(c, name))
+		return flush_barrier(c, m);
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
 			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
@@ -646,6 +664,8 @@ static enum step on_close(struct client *c, struct message_in *m)
 		return pass_malformed(c, m, PEND_CLOSE);
 	if (!link_server(c, m))
 		return STEP_WAIT;
+	if (kind == 'S' && is_unclear(c, name))
+		return flush_barrier(c, m);
 	cs = c->is_tracked && kind == 'S' ? client_statements_find(&c->statements, name) : NULL;
 	if (is_uncertain(c, cs))
 		return barrier(c);
@@ -681,9 +701,6 @@ static enum step on_sync(struct client *c, struct message_in *m)
 	if (pending_swallows_sync(&c->server->pending))
 		return discard(c, m);
 	c->batch++;
-	if (c->must_drain)
-		client_pause(c, PAUSE_DRAIN);
-	c->must_drain = false;
 	sent(c, PEND_SYNC, false, 0, NULL);
 	return pass(c, m);
 }

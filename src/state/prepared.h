@@ -56,7 +56,6 @@ struct client_statement {
 	char *name;
 	struct statement *statement;
 	uint32_t batch;	   /* of the client: its Parse was sent between two Syncs */
-	uint32_t epoch;	   /* of the client: .. and between two DEALLOCATE ALLs */
 	bool is_confirmed; /* the server has said ParseComplete, or we have */
 };
 

@@ -154,7 +154,9 @@ def test_touched_server_without_a_reset_query(new_pooler):
     c.close()
     p.wait_rest()
     d = p.connect()
-    assert d.value("select count(*) from pg_locks where locktype = 'advisory'") == "0"
+    pid = d.value("select pg_backend_pid()")
+    wait_until(lambda: d.value("select count(*) from pg_locks where locktype = 'advisory'") == "0", what="PostgreSQL noticed the close")
+    assert d.value("select pg_backend_pid()") == pid
 
 
 def test_fastpath_leaves_nothing_behind(new_pooler, postgres):
