@@ -731,10 +731,18 @@ static void on_closed(struct stream *st, enum stream_end why)
 
 const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
 
+/* An answer and a reset in one go give no event for the reset: see stream_recheck(). */
+static void recheck(struct server *s, usec_t now)
+{
+	if (now < s->recheck_at || s->stream.is_connecting)
+		return;
+	s->recheck_at = now + USEC_PER_SEC;
+	stream_recheck(&s->stream);
+}
+
 void server_tick(struct server *s, usec_t now)
 {
-	if (s->pending.count || s->state == SERVER_LOGIN)
-		stream_recheck(&s->stream); /* it owes us something */
+	recheck(s, now);
 	if (!s->deadline || now < s->deadline)
 		return;
 	switch (s->state) {

@@ -102,6 +102,7 @@ struct server {
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
+	usec_t recheck_at;
 	usec_t connected_at, used_at, request_at, xact_at, deadline;
 };
 

@@ -67,6 +67,7 @@ struct client {
 
 	struct client_statements statements;
 	struct statement *unnamed; /* NULL: it has none */
+	uint16_t unnamed_parses;   /* numbers its Parses of the unnamed one: the error of an old one is none of the newest's */
 	uint32_t batch;		   /* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */

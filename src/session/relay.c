@@ -182,7 +182,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 		answer_fail(c, &m->popped);
 		pass = false;
 	}
-	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours)
+	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours && m->popped.detail == c->unnamed_parses)
 		statement_unref(&c->unnamed);
 	undo_name(c, note);
 	server_note_free(&note);
@@ -276,7 +276,7 @@ static void on_dropped(struct server *s, const struct pending_entry *e)
 	struct client *c = s->client;
 	struct prepared_note *note = e->ref;
 
-	if (e->type == PEND_PARSE && !note && !e->is_ours)
+	if (e->type == PEND_PARSE && !note && !e->is_ours && e->detail == c->unnamed_parses)
 		statement_unref(&c->unnamed);
 	undo_name(c, note);
 }

@@ -310,6 +310,7 @@ static void parse_on_server(struct client *c, struct gather *g, struct statement
 	statement_server_name(st->id, name);
 	gather_parse(g, name, st);
 	server_statements_add(&c->server->statements, st->id);
+	server_statements_find(&c->server->statements, st->id)->batch = c->batch;
 	c->pool->counters.server_parses++;
 	sent(c, PEND_PARSE, is_ours, 0, note);
 }
@@ -324,6 +325,15 @@ static bool server_has(struct client *c, struct gather *g, const struct statemen
 		return false;
 	}
 	return ss != NULL;
+}
+
+/* Its Parse is in an earlier batch and still unanswered: if that batch fails before it, the server won't have it. */
+static bool may_be_skipped(struct client *c, const struct statement *st)
+{
+	struct pending *p = &c->server->pending;
+	const struct server_statement *ss = st ? server_statements_find(&c->server->statements, st->id) : NULL;
+
+	return ss && !ss->is_confirmed && !ss->is_stale && ss->batch != c->batch && p->copy == COPY_NONE && pending_head(p);
 }
 
 /* A mistake of the client's that only we can see: the server is made to fail in its place, so that the transaction fails as it would. */
@@ -348,6 +358,13 @@ static enum step fail_and_discard(struct client *c, struct message_in *m, enum f
 
 /* ---- Parse ---- */
 
+static uint16_t next_unnamed(struct client *c)
+{
+	if (++c->unnamed_parses == 0) /* a malformed Parse's */
+		c->unnamed_parses = 1;
+	return c->unnamed_parses;
+}
+
 static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
 {
 	statement_unref(&c->unnamed);
@@ -355,7 +372,7 @@ static enum step parse_unnamed(struct client *c, struct message_in *m, struct st
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
-	sent(c, PEND_PARSE, false, 0, NULL);
+	sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
 	if (!st->deallocates)
 		return pass(c, m);
 	gather_parse(m->g, "", st);
@@ -411,7 +428,7 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 	statement_unref(&c->unnamed);
 	c->server->has_unnamed = false;
 	note_stateful(c, SCAN_TRUNCATED, r.pos, reader_left(&r));
-	sent(c, PEND_PARSE, false, 0, NULL);
+	sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
 	return pass(c, m);
 }
 
@@ -463,7 +480,7 @@ static enum step on_parse(struct client *c, struct message_in *m)
 	if (parse_without_server(c, name, st))
 		step = discard(c, m);
 	else if (link_server(c, m))
-		step = parse_linked(c, m, name, st);
+		step = *name && may_be_skipped(c, st) ? barrier(c) : parse_linked(c, m, name, st);
 	if (step == STEP_TAKEN)
 		c->pool->counters.client_parses++;
 	statement_unref(&st);
@@ -582,6 +599,8 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
+	if (c->is_tracked && *name && may_be_skipped(c, statement_of(c, name)))
+		return barrier(c);
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
@@ -637,6 +656,8 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	if (kind == 'S' && is_unclear(c, name))
 		return flush_barrier(c, m);
+	if (c->is_tracked && kind == 'S' && *name && may_be_skipped(c, statement_of(c, name)))
+		return barrier(c);
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
 			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());

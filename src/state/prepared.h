@@ -75,6 +75,7 @@ struct server_statement {
 	UT_hash_handle hh;
 	struct hash128 id;
 	struct list_node lru_node;
+	uint32_t batch;	   /* of the client that sent its Parse */
 	bool is_confirmed; /* the server has said ParseComplete */
 	bool is_stale; /* its plan can't be used any more: close it before the next use */
 };

@@ -133,6 +133,38 @@ def test_eviction_that_was_skipped_and_then_deallocated(new_pooler):
         assert kinds(c.recv_until("Z")) == "2DCZ"
 
 
+def test_statement_whose_parse_was_skipped_in_the_batch_before(new_pooler):
+    """The Parse that we put ahead of a Bind is skipped with a batch that fails before it; the next batch has been sent already."""
+    p = new_pooler({"default_pool_size": 2})
+    c, other = p.connect(), p.connect()
+    other.query("begin")
+    c.send(parse("a", "select 91") + SYNC)
+    assert kinds(c.recv_until("Z")) == "1Z"
+    c.query("begin")
+    other.query("rollback")
+    c.query("rollback")
+    p.ask("RECONNECT")  # a server that doesn't have it
+    c.send(bind("nothing") + execute() + bind("a") + execute() + SYNC + bind("a") + execute() + SYNC)
+    assert kinds(c.recv_until("Z")) == "EZ"
+    assert kinds(c.recv_until("Z")) == "2DCZ"
+
+
+def test_bad_text_under_two_names(via):
+    """The second one isn't taken for parsed because the first was on its way."""
+    c = via.connect()
+    c.send(parse("a", "selec") + SYNC + parse("b", "selec") + SYNC)
+    assert (kinds(c.recv_until("Z")), kinds(c.recv_until("Z"))) == ("EZ", "EZ")
+
+
+def test_error_of_an_old_unnamed_parse(via):
+    """It comes when the next unnamed statement has been sent already, and doesn't take that away."""
+    c = via.connect()
+    c.send(parse("", "selec") + SYNC + parse("", "select 92") + wire.bind()[:3])
+    assert kinds(c.recv_until("Z")) == "EZ"
+    c.send(wire.bind()[3:] + execute() + SYNC)
+    assert kinds(c.recv_until("Z")) == "12DCZ"
+
+
 def test_statements_deallocated_inside_a_function(new_pooler):
     """Nobody can see it; whoever meets it gets PostgreSQL's error once, not for ever."""
     p = new_pooler()
