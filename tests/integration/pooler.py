@@ -173,15 +173,18 @@ class Pooler:
     def threads(self):
         return len(os.listdir("/proc/%d/task" % self.process.pid))
 
-    def end(self, how=signal.SIGTERM, timeout=20 * SLOW):
-        """Asks it to end and gives its exit status; a second signal after half the time, SIGKILL after all of it."""
+    def end(self, how=signal.SIGINT, patience=10 * SLOW):
+        """Asks it to end and gives its exit status; SIGQUIT if it still waits for somebody, SIGKILL if that didn't end it.
+
+        SIGINT waits for transactions; SIGTERM would also wait for clients, whom most tests leave connected.
+        """
         if self.process is None:
             return 0
-        for sig in (how, signal.SIGQUIT):
+        for sig, seconds in ((how, patience), (signal.SIGQUIT, 10 * SLOW)):
             if self.process.poll() is None:
                 self.process.send_signal(sig)
             try:
-                return self.process.wait(timeout / 2)
+                return self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 continue
         self.process.kill()
@@ -191,8 +194,11 @@ class Pooler:
         return [line for line in self.log().splitlines() if any(r in line for r in REPORTS)]
 
     def destroy(self):
-        """Ends it; asserts that it ended well and that no sanitizer and no assertion spoke."""
-        status = self.end()
+        """Ends it; asserts that it ended well and that no sanitizer and no assertion spoke.
+
+        Not much patience: what a test leaves behind may be a transaction that nobody will end.
+        """
+        status = self.end(patience=0.5 * SLOW)
         log, complaints = self.log(), self.complaints()
         if not is_pgbouncer():
             assert status == 0, "exit status %d\n%s" % (status, log[-4000:])
