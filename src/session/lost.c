@@ -85,7 +85,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 		client_close(c, "server closed the connection in the middle of a message");
 		return;
 	}
-	if (has_lost_state(c, s) || !owes_or_is_owed(s)) { /* as on a direct connection */
+	/* As on a direct connection. (Between transactions, with nothing due, it has lost nothing and goes on.) */
+	if (has_lost_state(c, s) || (!owes_or_is_owed(s) && (in_block || c->is_stateful))) {
 		client_end(c, c->mode == POOL_SESSION && s->has_failed ? NULL : e); /* there its FATAL was passed on */
 		return;
 	}
