@@ -144,6 +144,7 @@ def test_CA_06_full_pool_cancelled(new_pooler, postgres):
     for c in clients:
         c.send(wire.query("select pg_sleep(100), 'ca06'"))
     wait_until(lambda: p.column("sv_active") == 5 and p.column("cl_waiting") == 5, what="five run and five wait")
+    wait_until(lambda: len(postgres.sessions("state = 'active'")) == 5, what="PostgreSQL has begun all five")
     threads = [threading.Thread(target=c.cancel) for c in clients for _ in range(10)]
     for t in threads:
         t.start()
