@@ -1,4 +1,5 @@
 """What a real PostgreSQL won't do on cue: a scripted one behind pgweir. Entries of ER, TX, CA, ST, SE, SF, AQ."""
+import signal
 import struct
 import threading
 
@@ -69,6 +70,30 @@ def test_ER_06_server_vanishes_at_a_message_boundary(behind, how, block, kinds, 
         assert c.query("rollback") == []
     assert c.query("select again") == [["again"]]
     assert server.queries("boom") == 1, "a query that may have run was sent again"
+
+
+@pytest.mark.parametrize("how", CLOSE_WAYS)
+def test_ER_06_end_seen_together_with_the_data(behind, how):
+    """pgweir was busy elsewhere when data and end arrived: the kernel tells of both at once, and only once."""
+    arrived, stopped = threading.Event(), threading.Event()
+
+    def script(c):
+        c.login()
+        if c.polite(has("boom")) is not None:
+            arrived.set()
+            c.wait_for(stopped)
+            c.send(row_description("a") + data_row("1"))
+            getattr(c, how)()
+    server, p = behind(script)
+    c = p.connect()
+    c.send(wire.query("boom"))
+    assert arrived.wait(wire.TIMEOUT)
+    p.process.send_signal(signal.SIGSTOP)
+    stopped.set()
+    wait_until(lambda: server.connections[0].sock.fileno() < 0, what="the server's end is closed")
+    p.process.send_signal(signal.SIGCONT)
+    assert [m.sqlstate if m.kind == "E" else m.kind for m in c.recv_until("Z")][-2:] == ["08006", "Z"]
+    assert c.query("select again") == [["again"]]
 
 
 @pytest.mark.parametrize("how", CLOSE_WAYS)
