@@ -716,8 +716,10 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		client_close(c, "client_write_timeout");
 		return;
 	}
-	if (c->state == CLIENT_IDLE && c->stream.held_len)
+	if ((c->state == CLIENT_IDLE || c->state == CLIENT_TX_LOST) && (c->stream.held_len || c->must_recheck)) {
+		c->must_recheck = false;
 		stream_recheck(&c->stream);
+	}
 	if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
 	else if (c->state == CLIENT_IDLE &&

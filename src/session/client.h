@@ -74,6 +74,7 @@ struct client {
 	uint8_t body_to, discard, pauses;
 	enum pool_mode mode; /* for life: a reload's new mode is for clients that come later */
 	bool is_tracked;    /* protocol-level statements are renamed: transaction and statement pooling */
+	bool must_recheck;  /* it was read without an answer that would find out if it's gone: see stream_recheck() */
 	bool has_sent;	    /* .. something to the server that it has now */
 	bool is_stateful;   /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */

@@ -861,6 +861,7 @@ static void after_chunk(struct client *c, struct gather *g)
 	gather_flush(g);
 	c->out = NULL;
 	c->pool->counters.received += g->total;
+	c->must_recheck = !s;
 	if (!s)
 		return;
 	c->idle_since = c->worker->loop.now;

@@ -165,6 +165,20 @@ def test_error_of_an_old_unnamed_parse(via):
     assert kinds(c.recv_until("Z")) == "12DCZ"
 
 
+@pytest.mark.parametrize("sent", [wire.copy_data("late"), FLUSH, FLUSH + wire.copy_data("late") * 3])
+def test_reset_behind_what_needs_no_answer(new_pooler, sent):
+    """Both arrive together: nobody sends anything to that client, and still it's noticed."""
+    p = new_pooler()
+    for _ in range(3):
+        c = p.connect()
+        c.query("select 1")
+        os.kill(p.process.pid, signal.SIGSTOP)
+        c.send(sent)
+        c.rst()
+        os.kill(p.process.pid, signal.SIGCONT)
+    p.wait_rest(everybody_left=True)
+
+
 def test_statements_deallocated_inside_a_function(new_pooler):
     """Nobody can see it; whoever meets it gets PostgreSQL's error once, not for ever."""
     p = new_pooler()
