@@ -281,6 +281,15 @@ def test_state_that_died_with_its_server_is_told(behind, pinned):
     assert [m.severity for m in got if m is not None][-1] == "FATAL", [str(m) for m in got]
 
 
+def stands_still(pid):
+    """A thread that has an event in hand stops a moment later than the signal was sent."""
+    states = []
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/stat" % (pid, task)) as f:
+            states.append(f.read().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_server_that_ends_with_its_last_answer(behind, workers):
     """Both arrive together while others wait, also at other workers: they get their rows, from another server."""
@@ -305,6 +314,7 @@ def test_server_that_ends_with_its_last_answer(behind, workers):
                 c.send(query("select 1"))
         wait_until(lambda: p.column("cl_waiting") == 5, what="they wait")
         os.kill(p.process.pid, signal.SIGSTOP)
+        wait_until(lambda: stands_still(p.process.pid), what="all its threads have stopped")
         stopped.append(0)
         wait_until(lambda: len(stopped) == 2, what="the server has ended")
         os.kill(p.process.pid, signal.SIGCONT)
