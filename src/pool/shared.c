@@ -249,6 +249,8 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 {
 	usec_t wait = BACKOFF_FIRST, next;
 
+	if (!retry_max) /* "at once" would be a busy loop against a server that refuses */
+		retry_max = BACKOFF_FIRST;
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; i < p->failures && wait < retry_max; i++)
 		wait *= 2;

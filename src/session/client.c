@@ -435,23 +435,37 @@ static void take_found_settings(struct client *c, struct server *s)
 	settings_unref(&wanted);
 }
 
+/* What it has set is unknown (its statement_timeout may be too short even for us): that can't follow it, and must not be lost in silence. */
+static void fail_probe(struct client *c, struct server *s)
+{
+	struct error_info e = { .sqlstate = s->has_failed ? s->our_sqlstate : "XX000",
+				.message = "could not find out what the session has become, so it can't go on",
+				.detail = s->has_failed ? s->our_message : NULL,
+				.hint = "In transaction pooling, set a very short statement_timeout with SET LOCAL." };
+
+	s->close_reason = "unknown session state";
+	client_end(c, &e);
+}
+
 void client_probed(struct server *s, bool is_ok)
 {
 	struct client *c = s->client;
-	struct log_who who;
-	char addr[ADDRESS_TEXT_MAX];
-
-	if (is_ok) {
-		take_found_settings(c, s);
-		settings_unref(&c->told);
-		c->told = settings_ref(s->reported);
-		c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
-	} else {
-		client_describe(c, &who, addr);
-		log_warning(&who, "could not find out what its session has become: %s", s->has_failed ? s->our_message : "unusable answer");
-		s->close_reason = "unknown session state";
+	if (!is_ok && !c->is_probed_again) { /* a cancel that came late may have hit it */
+		c->is_probed_again = true;
+		server_probe(s, c->custom_names);
+		return;
 	}
-	if (!c->is_pinned && is_ok)
+	c->is_probed_again = false;
+	if (!is_ok) {
+		fail_probe(c, s);
+		return;
+	}
+	take_found_settings(c, s);
+	settings_unref(&c->custom_names);
+	settings_unref(&c->told);
+	c->told = settings_ref(s->reported);
+	c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
+	if (!c->is_pinned)
 		s->is_touched = false;
 	client_maybe_release(c);
 	client_unpause(c, PAUSE_PROBE);
@@ -476,7 +490,6 @@ void client_maybe_release(struct client *c)
 		c->is_stateful = false;
 		client_pause(c, PAUSE_PROBE);
 		server_probe(s, c->custom_names);
-		settings_unref(&c->custom_names);
 		return;
 	}
 	reason = reason_to_leave(c);
@@ -722,6 +735,9 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 	}
 	if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
+	else if (c->state == CLIENT_TX_LOST &&
+		 is_over(c->idle_since, config_idle_transaction_timeout(conf, config_user(conf, c->user)), now))
+		client_fatal(c, "25P03", "idle transaction timeout");
 	else if (c->state == CLIENT_IDLE &&
 		 is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
 		client_fatal(c, "57P05", "client_idle_timeout");

@@ -106,6 +106,8 @@ static enum step barrier(struct client *c)
 	return STEP_WAIT;
 }
 
+static void answer_locals(struct client *c);
+
 /* Whether this client still has the name depends on a DEALLOCATE ALL that is on its way. */
 static bool is_unclear(const struct client *c, const char *name)
 {
@@ -117,8 +119,13 @@ static bool is_unclear(const struct client *c, const char *name)
 /* As barrier(), for an answer in this very batch: the server is asked to send what it has. */
 static enum step flush_barrier(struct client *c, struct message_in *m)
 {
-	gather_copy(to_server(c, m), "H\0\0\0\4", FRAME_HEADER_SIZE);
-	return barrier(c);
+	answer_locals(c); /* those at the head wait for nothing */
+	client_pause(c, PAUSE_BARRIER);
+	if (pending_head(&c->server->pending))
+		gather_copy(to_server(c, m), "H\0\0\0\4", FRAME_HEADER_SIZE);
+	else
+		client_unpause(c, PAUSE_BARRIER); /* it looks again at once */
+	return STEP_WAIT;
 }
 
 /* PostgreSQL says what is wrong with it, and goes on after the next Sync. */

@@ -4,7 +4,7 @@ Two servers and more clients than that, so that servers change hands all the tim
 """
 import pytest
 from test_review import own_section
-from wire import QueryFailed, wait_until
+from wire import QueryFailed, query, wait_until
 
 
 @pytest.fixture
@@ -158,3 +158,18 @@ def test_SS_11_failed_try_lock_pins_nothing(pool_of_two):
     assert d.value("select pg_try_advisory_lock(4713)") == "f"
     assert e.query("select 1") == [["1"]] and d.query("select 2") == [["2"]]
     c.query("select pg_advisory_unlock(4713)")
+
+
+def test_SS_04_state_that_cannot_be_found_out(pool_of_two):
+    """A timeout that ends our own question, too: the client is told, and isn't left with a setting that silently isn't there."""
+    p = pool_of_two
+    c = p.connect()
+    c.send(query("set statement_timeout = '1ms'"))
+    assert [m.kind for m in c.recv_until("Z")][-2:] == ["C", "Z"]
+    c.send(query("show statement_timeout"))
+    first = c.recv()
+    if first.kind == "E":  # the usual case: no probe is done in a millisecond
+        assert first.severity == "FATAL" and first.sqlstate == "57014"
+    else:
+        assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["1ms"]]
+    assert p.connect().value("show statement_timeout") == "0"
