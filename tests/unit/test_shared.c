@@ -271,7 +271,7 @@ START_TEST(a_limit_below_the_first_wait_holds)
 	struct pool_shared *p = registry_pool(r, "app", "bob");
 
 	ck_assert_uint_le(shared_login_failed(p, 0, 1000, "08001", "", false), 1000);
-	ck_assert_uint_eq(shared_login_failed(p, 7, 0, "08001", "", false), 7);
+	ck_assert_uint_gt(shared_login_failed(p, 7, 0, "08001", "", false), 7 + 1000); /* 0 is no busy loop */
 	registry_drop_pool(r, &p);
 	registry_free(r);
 }
