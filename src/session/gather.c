@@ -1,6 +1,10 @@
 #include "session/gather.h"
 
+#include "wire/bytes.h"
+
 #include <string.h>
+
+#define COPY_INTO_ARENA_MAX 8192
 
 void gather_init(struct gather *g, struct stream *to, uint8_t *arena, size_t arena_size)
 {
@@ -53,4 +57,27 @@ void gather_flush(struct gather *g)
 		stream_send(g->to, g->iov, g->n);
 	g->n = 0;
 	g->used = 0;
+}
+
+void gather_big(struct gather *g, const uint8_t *bytes, size_t len)
+{
+	if (len <= COPY_INTO_ARENA_MAX) {
+		gather_copy(g, bytes, len);
+		return;
+	}
+	gather_slice(g, bytes, len);
+	gather_flush(g); /* before its owner can go */
+}
+
+void gather_header(struct gather *g, uint8_t type, size_t body)
+{
+	uint8_t header[FRAME_HEADER_SIZE] = { type };
+
+	store_be32(header + 1, (uint32_t)(body + 4));
+	gather_copy(g, header, sizeof(header));
+}
+
+void gather_string(struct gather *g, const char *s)
+{
+	gather_copy(g, s, strlen(s) + 1);
 }

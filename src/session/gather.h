@@ -24,6 +24,9 @@ struct gather {
 void gather_init(struct gather *g, struct stream *to, uint8_t *arena, size_t arena_size);
 void gather_slice(struct gather *g, const uint8_t *bytes, size_t len);
 void gather_copy(struct gather *g, const void *bytes, size_t len);
+void gather_big(struct gather *g, const uint8_t *bytes, size_t len); /* copies, or flushes: the bytes may go then */
+void gather_header(struct gather *g, uint8_t type, size_t body);
+void gather_string(struct gather *g, const char *s); /* with its NUL */
 void gather_flush(struct gather *g);
 
 #endif

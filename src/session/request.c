@@ -7,6 +7,7 @@
 #include "session/client.h"
 
 #include "session/lost.h"
+#include "session/prepare.h"
 #include "session/request.h"
 #include "wire/msg.h"
 #include "wire/sqlscan.h"
@@ -17,7 +18,6 @@
 #define SCAN_WHOLE_MAX 65536		   /* a longer Query streams, and only its beginning is looked at */
 #define PARSE_MAX (16 * 1024 * 1024)	   /* of a Parse that must be kept */
 #define NAMES_MAX (SCRATCH_SIZE)	   /* portal and statement names of a Bind */
-#define COPY_INTO_ARENA_MAX 8192
 
 /* ---- passing on ---- */
 
@@ -49,7 +49,7 @@ static struct gather *to_server(struct client *c, struct message_in *m)
 	return m->g;
 }
 
-static void sent(struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note)
+void request_sent(struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note)
 {
 	struct pending *p = &c->server->pending;
 
@@ -133,8 +133,14 @@ static enum step pass_malformed(struct client *c, struct message_in *m, enum pen
 {
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	sent(c, type, false, 0, NULL);
+	request_sent(c, type, false, 0, NULL);
 	return pass(c, m);
+}
+
+static enum step fail_and_discard(struct client *c, struct message_in *m, enum fail_reason reason, char *text)
+{
+	prepare_fail(c, m->g, reason, text);
+	return discard(c, m);
 }
 
 /* ---- Query and FunctionCall ---- */
@@ -163,13 +169,6 @@ static struct client_statement *find_own_deallocated(struct client *c, const str
 	if (p->is_batch_open || p->is_skipping || !c->is_tracked || !r->is_deallocate || r->is_deallocate_all)
 		return NULL;
 	return client_statements_find(&c->statements, r->name);
-}
-
-static void take_name_away(struct client *c, struct client_statement *cs, struct prepared_note *note)
-{
-	client_statements_remove(&c->statements, cs);
-	note->removes_name = true;
-	note->name = cs;
 }
 
 #define MAY_SET (SCAN_SET | SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
@@ -211,8 +210,8 @@ static enum step on_query(struct client *c, struct message_in *m)
 	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
 
-		take_name_away(c, own, note);
-		sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, note);
+		prepare_take_name(c, own, note);
+		request_sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, note);
 		m->must_answer = true;
 		return discard(c, m);
 	}
@@ -222,7 +221,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		c->is_forgetting = true;
 	}
 	c->server->has_unnamed = false;
-	sent(c, PEND_QUERY, false, 0, NULL);
+	request_sent(c, PEND_QUERY, false, 0, NULL);
 	return pass(c, m);
 }
 
@@ -231,136 +230,8 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	note_stateful(c, SCAN_OPAQUE, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
-	sent(c, PEND_FUNCTION, false, 0, NULL);
+	request_sent(c, PEND_FUNCTION, false, 0, NULL);
 	return pass(c, m);
-}
-
-/* ---- prepared statements on the server ---- */
-
-static void gather_big(struct gather *g, const uint8_t *bytes, size_t len)
-{
-	if (len <= COPY_INTO_ARENA_MAX) {
-		gather_copy(g, bytes, len);
-		return;
-	}
-	gather_slice(g, bytes, len);
-	gather_flush(g); /* before its owner can go */
-}
-
-static void gather_header(struct gather *g, uint8_t type, size_t body)
-{
-	uint8_t header[FRAME_HEADER_SIZE] = { type };
-
-	store_be32(header + 1, (uint32_t)(body + 4));
-	gather_copy(g, header, sizeof(header));
-}
-
-static void gather_string(struct gather *g, const char *s)
-{
-	gather_copy(g, s, strlen(s) + 1);
-}
-
-static void gather_parse(struct gather *g, const char *name, const struct statement *st)
-{
-	char decoy[STATEMENT_NAME_SIZE], text[STATEMENT_NAME_SIZE + 16];
-
-	if (!st->deallocates) {
-		gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
-		gather_string(g, name);
-		gather_big(g, st->body, st->len);
-		return;
-	}
-	statement_server_name(STATEMENT_DECOY, decoy);
-	snprintf(text, sizeof(text), "DEALLOCATE %s", decoy);
-	gather_header(g, MSG_PARSE, strlen(name) + 1 + strlen(text) + 3);
-	gather_string(g, name);
-	gather_string(g, text);
-	gather_copy(g, "\0\0", 2);
-}
-
-static void close_on_server(struct client *c, struct gather *g, struct hash128 id)
-{
-	struct prepared_note *note = xcalloc(1, sizeof(*note));
-	char name[STATEMENT_NAME_SIZE];
-
-	note->id = id;
-	note->removes = true;
-	statement_server_name(id, name);
-	gather_header(g, MSG_CLOSE, 1 + strlen(name) + 1);
-	gather_copy(g, "S", 1);
-	gather_string(g, name);
-	server_statements_remove(&c->server->statements, id);
-	sent(c, PEND_CLOSE, true, 0, note);
-}
-
-static void make_room(struct client *c, struct gather *g)
-{
-	size_t max = (size_t)c->worker->config->max_prepared_statements;
-	struct hash128 oldest;
-
-	while (server_statements_count(&c->server->statements) >= max &&
-	       server_statements_oldest(&c->server->statements, &oldest))
-		close_on_server(c, g, oldest);
-}
-
-/* Sends a Parse under the server's name; note is the client's, if it's the client's own Parse. */
-static void parse_on_server(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note)
-{
-	bool is_ours = !note;
-	char name[STATEMENT_NAME_SIZE];
-
-	make_room(c, g);
-	if (!note)
-		note = xcalloc(1, sizeof(*note));
-	note->id = st->id;
-	note->adds = true;
-	statement_server_name(st->id, name);
-	gather_parse(g, name, st);
-	server_statements_add(&c->server->statements, st->id);
-	server_statements_find(&c->server->statements, st->id)->batch = c->batch;
-	c->pool->counters.server_parses++;
-	sent(c, PEND_PARSE, is_ours, 0, note);
-}
-
-/* Is it there, or on its way there? One whose plan went stale is closed first. */
-static bool server_has(struct client *c, struct gather *g, const struct statement *st)
-{
-	struct server_statement *ss = server_statements_find(&c->server->statements, st->id);
-
-	if (ss && ss->is_stale) {
-		close_on_server(c, g, st->id);
-		return false;
-	}
-	return ss != NULL;
-}
-
-/* Its Parse is in an earlier batch and still unanswered: if that batch fails before it, the server won't have it. */
-static bool may_be_skipped(struct client *c, const struct statement *st)
-{
-	struct pending *p = &c->server->pending;
-	const struct server_statement *ss = st ? server_statements_find(&c->server->statements, st->id) : NULL;
-
-	return ss && !ss->is_confirmed && !ss->is_stale && ss->batch != c->batch && p->copy == COPY_NONE && pending_head(p);
-}
-
-/* A mistake of the client's that only we can see: the server is made to fail in its place, so that the transaction fails as it would. */
-static void fail_on_server(struct client *c, struct gather *g, enum fail_reason reason, char *text)
-{
-	static const char name[] = "pgweir_refused";
-	struct prepared_note *note = xcalloc(1, sizeof(*note));
-
-	note->text = text;
-	gather_header(g, MSG_BIND, 1 + sizeof(name) + 6);
-	gather_copy(g, "", 1);
-	gather_string(g, name);
-	gather_copy(g, "\0\0\0\0\0\0", 6);
-	sent(c, PEND_FAIL, true, (uint16_t)reason, note);
-}
-
-static enum step fail_and_discard(struct client *c, struct message_in *m, enum fail_reason reason, char *text)
-{
-	fail_on_server(c, m->g, reason, text);
-	return discard(c, m);
 }
 
 /* ---- Parse ---- */
@@ -379,10 +250,10 @@ static enum step parse_unnamed(struct client *c, struct message_in *m, struct st
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
-	sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
+	request_sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
 	if (!st->deallocates)
 		return pass(c, m);
-	gather_parse(m->g, "", st);
+	prepare_gather_parse(m->g, "", st);
 	return discard(c, m);
 }
 
@@ -395,10 +266,10 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	client_statements_add(&c->statements, cs);
 	note->adds_name = true;
 	note->name = cs;
-	if (server_has(c, m->g, st))
-		sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
+	if (prepare_has(c, m->g, st))
+		request_sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
 	else
-		parse_on_server(c, m->g, st, note);
+		prepare_parse(c, m->g, st, note);
 	return discard(c, m);
 }
 
@@ -435,7 +306,7 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 	statement_unref(&c->unnamed);
 	c->server->has_unnamed = false;
 	note_stateful(c, SCAN_TRUNCATED, r.pos, reader_left(&r));
-	sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
+	request_sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
 	return pass(c, m);
 }
 
@@ -487,7 +358,7 @@ static enum step on_parse(struct client *c, struct message_in *m)
 	if (parse_without_server(c, name, st))
 		step = discard(c, m);
 	else if (link_server(c, m))
-		step = *name && may_be_skipped(c, st) ? barrier(c) : parse_linked(c, m, name, st);
+		step = *name && prepare_may_be_skipped(c, st) ? barrier(c) : parse_linked(c, m, name, st);
 	if (step == STEP_TAKEN)
 		c->pool->counters.client_parses++;
 	statement_unref(&st);
@@ -503,8 +374,8 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 
 	if (!cs)
 		return NULL;
-	if (!server_has(c, g, cs->statement))
-		parse_on_server(c, g, cs->statement, NULL);
+	if (!prepare_has(c, g, cs->statement))
+		prepare_parse(c, g, cs->statement, NULL);
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	statement_server_name(cs->statement->id, out);
 	return out;
@@ -517,11 +388,11 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 	note_stateful(c, st->scan_flags, st->body, st->len);
 	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
 		return;
-	gather_parse(g, "", st);
+	prepare_gather_parse(g, "", st);
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
-	sent(c, PEND_PARSE, true, 0, NULL);
+	request_sent(c, PEND_PARSE, true, 0, NULL);
 }
 
 /* "" is fine if this client has an unnamed statement: another's must not run in its place. */
@@ -540,47 +411,11 @@ static char *no_statement_text(const char *name)
 	return xasprintf("prepared statement \"%s\" does not exist", name);
 }
 
-static struct statement *statement_of(const struct client *c, const char *name)
-{
-	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
-
-	return cs ? cs->statement : *name ? NULL : c->unnamed;
-}
-
 static bool deallocates_uncertain(const struct client *c, const char *name)
 {
-	struct statement *st = c->is_tracked ? statement_of(c, name) : NULL;
+	struct statement *st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
 
 	return st && st->deallocates && is_uncertain(c, client_statements_find(&c->statements, st->deallocates));
-}
-
-/* If the statement is a DEALLOCATE of a name of this client's: the name goes, and there is a decoy to deallocate. False: no such name. */
-static bool deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note)
-{
-	struct statement *st = c->is_tracked ? statement_of(c, name) : NULL;
-	struct client_statement *target;
-	struct prepared_note *parse;
-	char decoy[STATEMENT_NAME_SIZE];
-
-	if (!st || !st->deallocates)
-		return true;
-	target = client_statements_find(&c->statements, st->deallocates);
-	if (!target)
-		return false;
-	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY)) {
-		parse = xcalloc(1, sizeof(*parse));
-		parse->adds = true;
-		parse->id = STATEMENT_DECOY;
-		statement_server_name(STATEMENT_DECOY, decoy);
-		gather_header(g, MSG_PARSE, strlen(decoy) + 4);
-		gather_string(g, decoy);
-		gather_copy(g, "\0\0\0", 3);
-		server_statements_add(&c->server->statements, STATEMENT_DECOY);
-		sent(c, PEND_PARSE, true, 0, parse);
-	}
-	*note = xcalloc(1, sizeof(**note));
-	take_name_away(c, target, *note);
-	return true;
 }
 
 static enum step on_bind(struct client *c, struct message_in *m)
@@ -606,25 +441,25 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
-	if (c->is_tracked && *name && may_be_skipped(c, statement_of(c, name)))
+	if (c->is_tracked && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
 		return barrier(c);
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
-	if (!deallocate(c, m->g, name, &note))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(statement_of(c, name)->deallocates));
+	if (!prepare_deallocate(c, m->g, name, &note))
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(prepare_statement_of(c, name)->deallocates));
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	st = c->is_tracked ? statement_of(c, name) : NULL;
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
 	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (st && st->deallocates_all) {
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
-	sent(c, PEND_BIND, false, 0, note);
+	request_sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
@@ -663,7 +498,7 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	if (kind == 'S' && is_unclear(c, name))
 		return flush_barrier(c, m);
-	if (c->is_tracked && kind == 'S' && *name && may_be_skipped(c, statement_of(c, name)))
+	if (c->is_tracked && kind == 'S' && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
 		return barrier(c);
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
@@ -673,7 +508,7 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		else
 			ensure_unnamed(c, m->g);
 	}
-	sent(c, PEND_DESCRIBE, false, 0, NULL);
+	request_sent(c, PEND_DESCRIBE, false, 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_DESCRIBE, 1 + strlen(renamed) + 1);
@@ -703,12 +538,12 @@ static enum step on_close(struct client *c, struct message_in *m)
 	if (!cs) {
 		if (kind == 'S' && !*name)
 			statement_unref(&c->unnamed);
-		sent(c, PEND_CLOSE, false, 0, NULL);
+		request_sent(c, PEND_CLOSE, false, 0, NULL);
 		return pass(c, m);
 	}
 	note = xcalloc(1, sizeof(*note));
-	take_name_away(c, cs, note);
-	sent(c, PEND_LOCAL, false, LOCAL_CLOSE_COMPLETE, note);
+	prepare_take_name(c, cs, note);
+	request_sent(c, PEND_LOCAL, false, LOCAL_CLOSE_COMPLETE, note);
 	return discard(c, m);
 }
 
@@ -716,7 +551,7 @@ static enum step on_execute(struct client *c, struct message_in *m)
 {
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	sent(c, PEND_EXECUTE, false, 0, NULL);
+	request_sent(c, PEND_EXECUTE, false, 0, NULL);
 	return pass(c, m);
 }
 
@@ -732,7 +567,7 @@ static enum step on_sync(struct client *c, struct message_in *m)
 	if (pending_swallows_sync(&c->server->pending))
 		return discard(c, m);
 	c->batch++;
-	sent(c, PEND_SYNC, false, 0, NULL);
+	request_sent(c, PEND_SYNC, false, 0, NULL);
 	return pass(c, m);
 }
 
@@ -750,7 +585,7 @@ static enum step on_copy_data(struct client *c, struct message_in *m)
 	if (c->state != CLIENT_ACTIVE)
 		return discard(c, m); /* late: PostgreSQL ignores it, too */
 	to_server(c, m);
-	sent(c, PEND_COPY_DATA, false, 0, NULL);
+	request_sent(c, PEND_COPY_DATA, false, 0, NULL);
 	return pass(c, m);
 }
 
@@ -759,7 +594,7 @@ static enum step on_copy_end(struct client *c, struct message_in *m)
 	if (c->state != CLIENT_ACTIVE)
 		return discard(c, m);
 	to_server(c, m);
-	sent(c, PEND_COPY_END, false, 0, NULL);
+	request_sent(c, PEND_COPY_END, false, 0, NULL);
 	return pass(c, m);
 }
 

@@ -1,4 +1,4 @@
-/* request.h - what request.c and lost.c share: a message from a client, and what became of it. */
+/* request.h - what request.c, prepare.c and lost.c share: a message from a client, and what became of it. */
 #ifndef PGWEIR_REQUEST_H
 #define PGWEIR_REQUEST_H
 
@@ -21,5 +21,8 @@ enum step {
 
 enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE };
 enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY };
+
+/* Recorded in the server's queue, behind the bytes. Takes note. */
+void request_sent(struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note);
 
 #endif

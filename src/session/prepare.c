@@ -1,0 +1,141 @@
+#include "session/prepare.h"
+
+#include "wire/msg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void prepare_gather_parse(struct gather *g, const char *name, const struct statement *st)
+{
+	char decoy[STATEMENT_NAME_SIZE], text[STATEMENT_NAME_SIZE + 16];
+
+	if (!st->deallocates) {
+		gather_header(g, MSG_PARSE, strlen(name) + 1 + st->len);
+		gather_string(g, name);
+		gather_big(g, st->body, st->len);
+		return;
+	}
+	statement_server_name(STATEMENT_DECOY, decoy);
+	snprintf(text, sizeof(text), "DEALLOCATE %s", decoy);
+	gather_header(g, MSG_PARSE, strlen(name) + 1 + strlen(text) + 3);
+	gather_string(g, name);
+	gather_string(g, text);
+	gather_copy(g, "\0\0", 2);
+}
+
+static void close_on_server(struct client *c, struct gather *g, struct hash128 id)
+{
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+	char name[STATEMENT_NAME_SIZE];
+
+	note->id = id;
+	note->removes = true;
+	statement_server_name(id, name);
+	gather_header(g, MSG_CLOSE, 1 + strlen(name) + 1);
+	gather_copy(g, "S", 1);
+	gather_string(g, name);
+	server_statements_remove(&c->server->statements, id);
+	request_sent(c, PEND_CLOSE, true, 0, note);
+}
+
+static void make_room(struct client *c, struct gather *g)
+{
+	size_t max = (size_t)c->worker->config->max_prepared_statements;
+	struct hash128 oldest;
+
+	while (server_statements_count(&c->server->statements) >= max &&
+	       server_statements_oldest(&c->server->statements, &oldest))
+		close_on_server(c, g, oldest);
+}
+
+void prepare_parse(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note)
+{
+	bool is_ours = !note;
+	char name[STATEMENT_NAME_SIZE];
+
+	make_room(c, g);
+	if (!note)
+		note = xcalloc(1, sizeof(*note));
+	note->id = st->id;
+	note->adds = true;
+	statement_server_name(st->id, name);
+	prepare_gather_parse(g, name, st);
+	server_statements_add(&c->server->statements, st->id);
+	server_statements_find(&c->server->statements, st->id)->batch = c->batch;
+	c->pool->counters.server_parses++;
+	request_sent(c, PEND_PARSE, is_ours, 0, note);
+}
+
+bool prepare_has(struct client *c, struct gather *g, const struct statement *st)
+{
+	struct server_statement *ss = server_statements_find(&c->server->statements, st->id);
+
+	if (ss && ss->is_stale) {
+		close_on_server(c, g, st->id);
+		return false;
+	}
+	return ss != NULL;
+}
+
+bool prepare_may_be_skipped(struct client *c, const struct statement *st)
+{
+	struct pending *p = &c->server->pending;
+	const struct server_statement *ss = st ? server_statements_find(&c->server->statements, st->id) : NULL;
+
+	return ss && !ss->is_confirmed && !ss->is_stale && ss->batch != c->batch && p->copy == COPY_NONE && pending_head(p);
+}
+
+void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, char *text)
+{
+	static const char name[] = "pgweir_refused";
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+
+	note->text = text;
+	gather_header(g, MSG_BIND, 1 + sizeof(name) + 6);
+	gather_copy(g, "", 1);
+	gather_string(g, name);
+	gather_copy(g, "\0\0\0\0\0\0", 6);
+	request_sent(c, PEND_FAIL, true, (uint16_t)reason, note);
+}
+
+void prepare_take_name(struct client *c, struct client_statement *cs, struct prepared_note *note)
+{
+	client_statements_remove(&c->statements, cs);
+	note->removes_name = true;
+	note->name = cs;
+}
+
+struct statement *prepare_statement_of(const struct client *c, const char *name)
+{
+	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
+
+	return cs ? cs->statement : *name ? NULL : c->unnamed;
+}
+
+bool prepare_deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note)
+{
+	struct statement *st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+	struct client_statement *target;
+	struct prepared_note *parse;
+	char decoy[STATEMENT_NAME_SIZE];
+
+	if (!st || !st->deallocates)
+		return true;
+	target = client_statements_find(&c->statements, st->deallocates);
+	if (!target)
+		return false;
+	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY)) {
+		parse = xcalloc(1, sizeof(*parse));
+		parse->adds = true;
+		parse->id = STATEMENT_DECOY;
+		statement_server_name(STATEMENT_DECOY, decoy);
+		gather_header(g, MSG_PARSE, strlen(decoy) + 4);
+		gather_string(g, decoy);
+		gather_copy(g, "\0\0\0", 3);
+		server_statements_add(&c->server->statements, STATEMENT_DECOY);
+		request_sent(c, PEND_PARSE, true, 0, parse);
+	}
+	*note = xcalloc(1, sizeof(**note));
+	prepare_take_name(c, target, *note);
+	return true;
+}

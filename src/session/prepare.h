@@ -1,0 +1,35 @@
+/*
+ * prepare.h - a client's prepared statements on the server that it is linked to: what request.c has sent there for them.
+ *
+ * On the server a statement has a name made from its text, and stays behind when the client leaves. Each function hands
+ * bytes to the gather, which points at the client's server, and records them there as sent.
+ * Threads: the client's worker.
+ */
+#ifndef PGWEIR_PREPARE_H
+#define PGWEIR_PREPARE_H
+
+#include "session/request.h"
+
+/* Is it there, or on its way there? One whose plan went stale is closed first. */
+bool prepare_has(struct client *c, struct gather *g, const struct statement *st);
+/* Its Parse is in an earlier batch and still unanswered: if that batch fails before it, the server won't have it. */
+bool prepare_may_be_skipped(struct client *c, const struct statement *st);
+/* Sends a Parse under the server's name. Takes note, which is the client's own Parse's; NULL: this one is ours. */
+void prepare_parse(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note);
+void prepare_gather_parse(struct gather *g, const char *name, const struct statement *st); /* the bytes alone */
+/*
+ * A mistake of the client's that only we can see: the server is made to fail in its place, so that the transaction fails as
+ * it would. Takes text.
+ */
+void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, char *text);
+
+struct statement *prepare_statement_of(const struct client *c, const char *name); /* "": the unnamed one; NULL: none */
+/* The client has the name no more; note has it until it's known whether that holds. */
+void prepare_take_name(struct client *c, struct client_statement *cs, struct prepared_note *note);
+/*
+ * If the statement is a DEALLOCATE of a name of this client's: the name goes into a new *note, and there is a decoy to
+ * deallocate. False: no such name.
+ */
+bool prepare_deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note);
+
+#endif
