@@ -10,9 +10,15 @@
 #include <string.h>
 
 static const struct option long_options[] = {
-	{ "daemon", no_argument, NULL, 'd' },	{ "quiet", no_argument, NULL, 'q' },   { "verbose", no_argument, NULL, 'v' },
-	{ "user", required_argument, NULL, 'u' }, { "test", required_argument, NULL, 't' }, { "reboot", no_argument, NULL, 'R' },
-	{ "version", no_argument, NULL, 'V' },	{ "help", no_argument, NULL, 'h' },    { NULL, 0, NULL, 0 },
+	{ "daemon", no_argument, NULL, 'd' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "user", required_argument, NULL, 'u' },
+	{ "test", required_argument, NULL, 't' },
+	{ "reboot", no_argument, NULL, 'R' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static void print_help(FILE *to)
@@ -27,12 +33,13 @@ static void print_help(FILE *to)
 	      "  -V, --version      print versions and exit\n"
 	      "  -h, --help         print this and exit\n"
 	      "The manual pages pgweir(1) and pgweir.ini(5) say the rest.\n",
-	      to);
+		to);
 }
 
 static void print_version(void)
 {
-	printf("pgweir %s\nlibevent %s\n%s\n", PGWEIR_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
+	printf("pgweir %s\nlibevent %s\n%s\n", PGWEIR_VERSION, event_get_version(),
+		OpenSSL_version(OPENSSL_VERSION));
 }
 
 static bool is_uri(const char *s)
@@ -99,7 +106,8 @@ int main(int argc, char **argv)
 		case 'V': print_version(); return 0;
 		case 'h': print_help(stdout); return 0;
 		case 'R':
-			fputs("pgweir: -R is refused: this version can't take over the sockets of a running process\n", stderr);
+			fputs("pgweir: -R is refused: this version can't take over the sockets of a running process\n",
+				stderr);
 			return 1;
 		default: print_help(stderr); return 1;
 		}

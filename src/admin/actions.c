@@ -57,9 +57,13 @@ static bool done_step(struct job *j)
 	return done(j, j->client ? command_tag(j->client->command) : "");
 }
 
-static void ask_workers(struct console_client *c, const struct command *cmd, enum control control, bool (*step)(struct job *))
+static void ask_workers(
+	struct console_client *c, const struct command *cmd, enum control control, bool (*step)(struct job *))
 {
-	struct question q = { .control = control, .database = database_arg(cmd), .client = cmd->number, .at = c->console->host.loop->now };
+	struct question q = { .control = control,
+		.database = database_arg(cmd),
+		.client = cmd->number,
+		.at = c->console->host.loop->now };
 
 	log_issued(c, cmd);
 	job_start(c->console, c, &q, step);
@@ -70,7 +74,11 @@ static void ask_workers(struct console_client *c, const struct command *cmd, enu
 static void fill(struct console_client *c, struct report *const *reports, int n)
 {
 	const struct view *v = c->command->view;
-	struct show s = { .console = c->console, .rows = &c->rows, .reports = reports, .n_reports = n, .now = c->console->host.loop->now };
+	struct show s = { .console = c->console,
+		.rows = &c->rows,
+		.reports = reports,
+		.n_reports = n,
+		.now = c->console->host.loop->now };
 
 	c->rows.columns = v->columns;
 	c->rows.n_columns = v->n_columns;
@@ -182,7 +190,8 @@ static bool pause_step(struct job *j)
 	return is_drained(j->console, j->database) && done(j, "PAUSE");
 }
 
-static void resume(struct console *c, struct console_client *client, const char *database, bool (*step)(struct job *))
+static void resume(
+	struct console *c, struct console_client *client, const char *database, bool (*step)(struct job *))
 {
 	paused_set(&c->paused, database, false);
 	job_start(c, client, &(struct question){ .control = CONTROL_RESUME, .database = database }, step);
@@ -329,7 +338,8 @@ void run_shutdown(struct console_client *c, const struct command *cmd)
 	enum shutdown_mode mode = SHUTDOWN_NOW;
 
 	if (*cmd->name)
-		mode = strcasecmp(cmd->name, "WAIT_FOR_SERVERS") == 0 ? SHUTDOWN_WAIT_FOR_SERVERS : SHUTDOWN_WAIT_FOR_CLIENTS;
+		mode = strcasecmp(cmd->name, "WAIT_FOR_SERVERS") == 0 ? SHUTDOWN_WAIT_FOR_SERVERS
+								      : SHUTDOWN_WAIT_FOR_CLIENTS;
 	if (mode != SHUTDOWN_NOW && h->is_shutting_down(h->ctx)) {
 		client_fail(c, ADMIN_ERROR, NULL, "pooler is shutting down");
 		return;

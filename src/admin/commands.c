@@ -31,7 +31,8 @@ const struct command_spec command_specs[] = {
 };
 const size_t n_command_specs = N_ELEMENTS(command_specs);
 
-const struct fake fakes[] = { /* PgBouncer's five, and what else drivers set without being asked */
+const struct fake fakes[] = {
+	/* PgBouncer's five, and what else drivers set without being asked */
 	{ "client_encoding", "UTF8" },
 	{ "default_transaction_isolation", "read committed" },
 	{ "standard_conforming_strings", "on" },
@@ -48,7 +49,15 @@ const size_t n_fakes = N_ELEMENTS(fakes);
 
 /* ---- the lexer ---- */
 
-enum token_type { TOKEN_END, TOKEN_WORD, TOKEN_QUOTED /* "" */, TOKEN_STRING /* '' */, TOKEN_EQUALS, TOKEN_SEMICOLON, TOKEN_BAD };
+enum token_type {
+	TOKEN_END,
+	TOKEN_WORD,
+	TOKEN_QUOTED /* "" */,
+	TOKEN_STRING /* '' */,
+	TOKEN_EQUALS,
+	TOKEN_SEMICOLON,
+	TOKEN_BAD
+};
 
 struct token {
 	enum token_type type;
@@ -134,20 +143,12 @@ static const char *next_token(const char *p, struct token *t)
 		return "";
 	}
 	switch (*p) {
-	case '\0':
-		t->type = TOKEN_END;
-		return p;
-	case '=':
-		t->type = TOKEN_EQUALS;
-		return p + 1;
-	case ';':
-		t->type = TOKEN_SEMICOLON;
-		return p + 1;
+	case '\0': t->type = TOKEN_END; return p;
+	case '=': t->type = TOKEN_EQUALS; return p + 1;
+	case ';': t->type = TOKEN_SEMICOLON; return p + 1;
 	case '"':
-	case '\'':
-		return take_quoted(p + 1, *p, t);
-	default:
-		return take_word(p, t);
+	case '\'': return take_quoted(p + 1, *p, t);
+	default: return take_word(p, t);
 	}
 }
 
@@ -221,8 +222,9 @@ static bool take_number(const char *p, struct token *t, struct command *out)
 
 static bool take_shutdown(const char *p, struct token *t, struct command *out)
 {
-	return take_database(p, t, out) && (!*out->name || strcasecmp(out->name, "WAIT_FOR_SERVERS") == 0 ||
-					    strcasecmp(out->name, "WAIT_FOR_CLIENTS") == 0);
+	return take_database(p, t, out) &&
+		(!*out->name || strcasecmp(out->name, "WAIT_FOR_SERVERS") == 0 ||
+			strcasecmp(out->name, "WAIT_FOR_CLIENTS") == 0);
 }
 
 static bool take_view(const char *p, struct token *t, struct command *out)
@@ -255,20 +257,13 @@ static bool take_assignment(const char *p, struct token *t, struct command *out)
 static bool take_args(const char *p, struct token *t, struct command *out)
 {
 	switch (out->spec->args) {
-	case ARGS_NONE:
-		return is_end(p, t);
-	case ARGS_ANY:
-		return skip_to_end(p, t);
-	case ARGS_DATABASE:
-		return take_database(p, t, out);
-	case ARGS_NUMBER:
-		return take_number(p, t, out);
-	case ARGS_SHUTDOWN:
-		return take_shutdown(p, t, out);
-	case ARGS_VIEW:
-		return take_view(p, t, out);
-	case ARGS_ASSIGNMENT:
-		return take_assignment(p, t, out);
+	case ARGS_NONE: return is_end(p, t);
+	case ARGS_ANY: return skip_to_end(p, t);
+	case ARGS_DATABASE: return take_database(p, t, out);
+	case ARGS_NUMBER: return take_number(p, t, out);
+	case ARGS_SHUTDOWN: return take_shutdown(p, t, out);
+	case ARGS_VIEW: return take_view(p, t, out);
+	case ARGS_ASSIGNMENT: return take_assignment(p, t, out);
 	}
 	return false;
 }

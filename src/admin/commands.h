@@ -22,20 +22,20 @@ struct view;
 
 enum command_args {
 	ARGS_NONE,
-	ARGS_ANY,	    /* whatever follows says nothing to us */
-	ARGS_DATABASE,	    /* may be missing: then name is "" */
+	ARGS_ANY,      /* whatever follows says nothing to us */
+	ARGS_DATABASE, /* may be missing: then name is "" */
 	ARGS_NUMBER,
-	ARGS_SHUTDOWN,	    /* nothing, or what to wait for: name */
+	ARGS_SHUTDOWN, /* nothing, or what to wait for: name */
 	ARGS_VIEW,
-	ARGS_ASSIGNMENT,    /* name = value, name TO value */
+	ARGS_ASSIGNMENT, /* name = value, name TO value */
 };
 
 struct command_spec {
 	const char *word;
 	enum command_args args;
-	bool is_admin;	    /* only for who may admin */
-	const char *usage;  /* for SHOW HELP; NULL: not listed */
-	const char *tag;    /* CommandComplete; NULL: the word */
+	bool is_admin;	   /* only for who may admin */
+	const char *usage; /* for SHOW HELP; NULL: not listed */
+	const char *tag;   /* CommandComplete; NULL: the word */
 	void (*run)(struct console_client *c, const struct command *cmd);
 };
 

@@ -16,7 +16,8 @@
 #define CANCEL_NUMBER_BITS 24
 
 #define TO(s) (1u << (s))
-static const unsigned console_moves[CONSOLE_STATES] = { /* nothing leaves CONSOLE_CLOSING */
+static const unsigned console_moves[CONSOLE_STATES] = {
+	/* nothing leaves CONSOLE_CLOSING */
 	[CONSOLE_READY] = TO(CONSOLE_BUSY) | TO(CONSOLE_SKIPPING) | TO(CONSOLE_CLOSING),
 	[CONSOLE_SKIPPING] = TO(CONSOLE_READY) | TO(CONSOLE_CLOSING),
 	[CONSOLE_BUSY] = TO(CONSOLE_READY) | TO(CONSOLE_SKIPPING) | TO(CONSOLE_CLOSING),
@@ -36,7 +37,9 @@ const struct config *console_config(const struct console *c)
 void console_describe(const struct console_client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
 {
 	address_text(&c->peer, addr);
-	*who = (struct log_who){ .kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr };
+	*who = (struct log_who){
+		.kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr
+	};
 }
 
 struct console_client *console_find_client(struct console *c, uint64_t id)
@@ -97,7 +100,7 @@ static void log_goodbye(const struct console_client *c, const char *reason)
 		return;
 	console_describe(c, &who, addr);
 	log_info(&who, "closing because: %s (age=%us)", reason,
-		 (unsigned)((c->console->host.loop->now - c->connected_at) / USEC_PER_SEC));
+		(unsigned)((c->console->host.loop->now - c->connected_at) / USEC_PER_SEC));
 }
 
 void client_leave(struct console_client *c, const char *reason)
@@ -176,8 +179,13 @@ static void welcome(struct console_client *c, struct writer *w)
 	static const struct {
 		const char *name, *value;
 	} parameters[] = {
-		{ "server_version", COMPATIBLE_VERSION "/bouncer" }, { "client_encoding", "UTF8" }, { "server_encoding", "UTF8" },
-		{ "DateStyle", "ISO" }, { "TimeZone", "GMT" }, { "standard_conforming_strings", "on" }, { "is_superuser", "on" },
+		{ "server_version", COMPATIBLE_VERSION "/bouncer" },
+		{ "client_encoding", "UTF8" },
+		{ "server_encoding", "UTF8" },
+		{ "DateStyle", "ISO" },
+		{ "TimeZone", "GMT" },
+		{ "standard_conforming_strings", "on" },
+		{ "is_superuser", "on" },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(parameters); i++)

@@ -49,10 +49,11 @@ struct console;
 
 struct console *console_new(const struct console_host *host);
 void console_free(struct console **c);
-void console_adopt(struct console *c, struct newcomer *n);	  /* logged in; takes it */
-void console_cancel(struct console *c, struct cancel_request *r); /* takes it; ends what that client waits for, and undoes its PAUSE */
-void console_tick(struct console *c);				  /* once a second */
-void console_pause(struct console *c, const char *database);	  /* NULL: all. For signals: nobody waits for the answer */
+void console_adopt(struct console *c, struct newcomer *n); /* logged in; takes it */
+void console_cancel(struct console *c,
+	struct cancel_request *r);    /* takes it; ends what that client waits for, and undoes its PAUSE */
+void console_tick(struct console *c); /* once a second */
+void console_pause(struct console *c, const char *database); /* NULL: all. For signals: nobody waits for the answer */
 void console_resume(struct console *c, const char *database);
 
 #endif

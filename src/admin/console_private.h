@@ -32,7 +32,7 @@ struct console_portal {
 	struct list_node node;
 	char *name;
 	struct command command;
-	uint64_t binary;    /* columns that were asked for in binary */
+	uint64_t binary; /* columns that were asked for in binary */
 	bool is_run;
 	struct writer rows; /* messages; sent up to pos */
 	size_t pos;
@@ -53,8 +53,8 @@ struct console_client {
 	struct address peer;
 	bool may_admin;
 	struct list statements, portals;
-	struct command *command; /* the one in hand */
-	struct command simple;	 /* command, of a simple query */
+	struct command *command;       /* the one in hand */
+	struct command simple;	       /* command, of a simple query */
 	struct console_portal *portal; /* the one in hand; NULL: a simple query */
 	uint32_t max_rows;	       /* .. and how many rows its Execute wants; 0: all */
 	struct rows rows;	       /* the answer that is being made */
@@ -72,7 +72,7 @@ struct job {
 	uint64_t id;
 	struct console_client *client; /* NULL: it has left, or there was none */
 	struct question question;
-	char *database; /* the question's; NULL: all */
+	char *database;		     /* the question's; NULL: all */
 	bool (*step)(struct job *j); /* true: it's over, and its client, if it is still there, has its answer */
 	int due;		     /* workers that haven't answered yet */
 	struct report **reports;     /* n_workers - due of them */
@@ -102,12 +102,14 @@ const struct config *console_config(const struct console *c);
 /* protocol.c: the answer to the command in hand; each command gives exactly one */
 size_t console_data(struct stream *st, const uint8_t *bytes, size_t len);
 void client_done(struct console_client *c, const char *tag); /* c->rows are its rows */
-void client_fail(struct console_client *c, const char *sqlstate, const char *detail, const char *format, ...) PRINTF_LIKE(4, 5);
+void client_fail(struct console_client *c, const char *sqlstate, const char *detail, const char *format, ...)
+	PRINTF_LIKE(4, 5);
 void client_forget(struct console_client *c); /* statements, portals, rows */
 
 /* job.c */
-struct job *job_start(struct console *c, struct console_client *client, const struct question *q, bool (*step)(struct job *j));
-void job_ask(struct job *j); /* the same question again */
+struct job *job_start(struct console *c, struct console_client *client, const struct question *q,
+	bool (*step)(struct job *j));
+void job_ask(struct job *j);	/* the same question again */
 void job_forget(struct job *j); /* the answers */
 void job_end(struct job **j);
 void console_poll_soon(struct console *c);

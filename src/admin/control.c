@@ -75,20 +75,12 @@ static unsigned kill_client(struct worker *w, uint64_t id)
 static void apply_to_pool(struct pool *p, const struct question *q)
 {
 	switch (q->control) {
-	case CONTROL_PAUSE:
-		pause_pool(p);
-		break;
-	case CONTROL_RESUME:
-		resume_pool(p);
-		break;
-	case CONTROL_KILL:
-		kill_pool(p);
-		break;
-	case CONTROL_RECONNECT:
-		reconnect_pool(p, q->at);
-		break;
-	case CONTROL_NONE: case CONTROL_KILL_CLIENT:
-		break;
+	case CONTROL_PAUSE: pause_pool(p); break;
+	case CONTROL_RESUME: resume_pool(p); break;
+	case CONTROL_KILL: kill_pool(p); break;
+	case CONTROL_RECONNECT: reconnect_pool(p, q->at); break;
+	case CONTROL_NONE:
+	case CONTROL_KILL_CLIENT: break;
 	}
 }
 

@@ -61,7 +61,8 @@ void job_ask(struct job *j)
 		question_post(h->workers[i], &j->question);
 }
 
-struct job *job_start(struct console *c, struct console_client *client, const struct question *q, bool (*step_fn)(struct job *j))
+struct job *job_start(struct console *c, struct console_client *client, const struct question *q,
+	bool (*step_fn)(struct job *j))
 {
 	struct job *j = xcalloc(1, sizeof(*j));
 

@@ -46,16 +46,20 @@ static void send_error(struct console_client *c, const struct error_info *e)
 }
 
 /* The message in hand is refused: a simple query alone, an extended one with its batch. */
-static void refuse(struct console_client *c, bool is_simple, const char *sqlstate, const char *message, const char *detail)
+static void refuse(struct console_client *c, bool is_simple, const char *sqlstate, const char *message,
+	const char *detail)
 {
-	send_error(c, &(struct error_info){ .severity = "ERROR", .sqlstate = sqlstate, .message = message, .detail = detail });
+	send_error(c,
+		&(struct error_info){
+			.severity = "ERROR", .sqlstate = sqlstate, .message = message, .detail = detail });
 	if (is_simple)
 		send_ready(c);
 	else
 		console_set_state(c, CONSOLE_SKIPPING);
 }
 
-static void refuse_extended(struct console_client *c, const char *sqlstate, const char *format, ...) PRINTF_LIKE(3, 4);
+static void refuse_extended(struct console_client *c, const char *sqlstate, const char *format, ...)
+	PRINTF_LIKE(3, 4);
 static void refuse_extended(struct console_client *c, const char *sqlstate, const char *format, ...)
 {
 	char message[COMMAND_ERROR_MAX];
@@ -257,7 +261,9 @@ void client_fail(struct console_client *c, const char *sqlstate, const char *det
 	va_start(ap, format);
 	vsnprintf(message, sizeof(message), format, ap);
 	va_end(ap);
-	send_error(c, &(struct error_info){ .severity = "ERROR", .sqlstate = sqlstate, .message = message, .detail = detail });
+	send_error(c,
+		&(struct error_info){
+			.severity = "ERROR", .sqlstate = sqlstate, .message = message, .detail = detail });
 	if (is_simple)
 		send_ready(c);
 	finish(c, is_simple ? CONSOLE_READY : CONSOLE_SKIPPING);
@@ -519,7 +525,8 @@ static void on_message(struct console_client *c, uint8_t type, struct reader bod
 
 static bool may_go_on(const struct console_client *c)
 {
-	return (c->state == CONSOLE_READY || c->state == CONSOLE_SKIPPING) && stream_backlog(&c->stream) <= BACKLOG_MAX;
+	return (c->state == CONSOLE_READY || c->state == CONSOLE_SKIPPING) &&
+		stream_backlog(&c->stream) <= BACKLOG_MAX;
 }
 
 size_t console_data(struct stream *st, const uint8_t *bytes, size_t len)
@@ -543,7 +550,8 @@ size_t console_data(struct stream *st, const uint8_t *bytes, size_t len)
 			return pos;
 		pos += f.length;
 		c->console->counters.received += f.length;
-		on_message(c, f.type, reader_over(bytes + pos - f.length + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE));
+		on_message(c, f.type,
+			reader_over(bytes + pos - f.length + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE));
 	}
 	if (c->state == CONSOLE_CLOSING)
 		return len;

@@ -208,11 +208,11 @@ static void deliver_question(struct message *m, void *owner)
 
 	ASSERT_ON_WORKER(w);
 	*r = (struct report){ .message = { .deliver = deliver_report, .discard = discard_report },
-			      .job = a->q.job,
-			      .answered = a->q.answered,
-			      .ctx = a->q.ctx,
-			      .worker = w->index,
-			      .now = w->loop.now };
+		.job = a->q.job,
+		.answered = a->q.answered,
+		.ctx = a->q.ctx,
+		.worker = w->index,
+		.now = w->loop.now };
 	r->n_done = control_apply(w, &a->q);
 	if (a->q.wants & WANT_POOLS)
 		report_pools(r, w);

@@ -15,7 +15,14 @@
 
 enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4 };
 
-enum control { CONTROL_NONE, CONTROL_PAUSE, CONTROL_RESUME, CONTROL_KILL, CONTROL_RECONNECT, CONTROL_KILL_CLIENT };
+enum control {
+	CONTROL_NONE,
+	CONTROL_PAUSE,
+	CONTROL_RESUME,
+	CONTROL_KILL,
+	CONTROL_RECONNECT,
+	CONTROL_KILL_CLIENT
+};
 
 struct report;
 
@@ -60,7 +67,7 @@ struct report {
 	void (*answered)(void *ctx, struct report *r);
 	void *ctx;
 	int worker;
-	usec_t now; /* when it was made */
+	usec_t now;	 /* when it was made */
 	unsigned n_done; /* what the control has found to act on */
 	struct pool_row *pools;
 	struct link_row *links;

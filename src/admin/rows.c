@@ -12,12 +12,11 @@
 static uint16_t type_size(enum column_type type)
 {
 	switch (type) {
-	case COLUMN_INT4:
-		return 4;
-	case COLUMN_INT8:
-		return 8;
-	case COLUMN_BYTEA: case COLUMN_TEXT: case COLUMN_NUMERIC:
-		break;
+	case COLUMN_INT4: return 4;
+	case COLUMN_INT8: return 8;
+	case COLUMN_BYTEA:
+	case COLUMN_TEXT:
+	case COLUMN_NUMERIC: break;
 	}
 	return UINT16_MAX; /* -1: varies */
 }

@@ -13,7 +13,13 @@
 
 #include "wire/bytes.h"
 
-enum column_type { COLUMN_BYTEA = 17, COLUMN_INT8 = 20, COLUMN_INT4 = 23, COLUMN_TEXT = 25, COLUMN_NUMERIC = 1700 }; /* PostgreSQL's OIDs */
+enum column_type {
+	COLUMN_BYTEA = 17,
+	COLUMN_INT8 = 20,
+	COLUMN_INT4 = 23,
+	COLUMN_TEXT = 25,
+	COLUMN_NUMERIC = 1700
+}; /* PostgreSQL's OIDs */
 
 #define COLUMNS_MAX 64 /* a bit each in a mask */
 
@@ -34,7 +40,7 @@ void rows_describe(struct writer *w, const struct column *columns, size_t n, uin
 void rows_begin(struct rows *r);
 void rows_text(struct rows *r, const char *text);
 void rows_number(struct rows *r, uint64_t n); /* in a text column, too */
-void rows_flag(struct rows *r, bool is_set);	  /* 1 or 0 */
+void rows_flag(struct rows *r, bool is_set);  /* 1 or 0 */
 void rows_end(struct rows *r);
 
 #endif

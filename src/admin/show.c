@@ -10,23 +10,45 @@
 #include <strings.h>
 #include <time.h>
 
-#define TEXT(name) { name, COLUMN_TEXT }
-#define INT4(name) { name, COLUMN_INT4 }
-#define INT8(name) { name, COLUMN_INT8 }
-#define NUMERIC(name) { name, COLUMN_NUMERIC }
+#define TEXT(name)                                                                                           \
+	{                                                                                                    \
+		name, COLUMN_TEXT                                                                            \
+	}
+#define INT4(name)                                                                                           \
+	{                                                                                                    \
+		name, COLUMN_INT4                                                                            \
+	}
+#define INT8(name)                                                                                           \
+	{                                                                                                    \
+		name, COLUMN_INT8                                                                            \
+	}
+#define NUMERIC(name)                                                                                        \
+	{                                                                                                    \
+		name, COLUMN_NUMERIC                                                                         \
+	}
 
 /* ---- statistics ---- */
 
 #define TOTAL_COLUMN(field, total, avg, plain) NUMERIC(total),
 #define AVERAGE_COLUMN(field, total, avg, plain) NUMERIC(avg),
 #define PLAIN_COLUMN(field, total, avg, plain) NUMERIC(plain),
-static const struct column stats_columns[] = { TEXT("database"), COUNTER_TABLE(TOTAL_COLUMN) COUNTER_TABLE(AVERAGE_COLUMN) };
+static const struct column stats_columns[] = { TEXT("database"),
+	COUNTER_TABLE(TOTAL_COLUMN) COUNTER_TABLE(AVERAGE_COLUMN) };
 static const struct column totals_columns[] = { TEXT("database"), COUNTER_TABLE(PLAIN_COLUMN) };
 static const struct column averages_columns[] = {
-	TEXT("database"), NUMERIC("server_assignment_count"), NUMERIC("xact_count"), NUMERIC("query_count"), NUMERIC("bytes_received"),
-	NUMERIC("bytes_sent"), NUMERIC("xact_time"), NUMERIC("query_time"), NUMERIC("wait_time"),
+	TEXT("database"),
+	NUMERIC("server_assignment_count"),
+	NUMERIC("xact_count"),
+	NUMERIC("query_count"),
+	NUMERIC("bytes_received"),
+	NUMERIC("bytes_sent"),
+	NUMERIC("xact_time"),
+	NUMERIC("query_time"),
+	NUMERIC("wait_time"),
 	/* PgBouncer says avg_ in these three only */
-	NUMERIC("avg_client_parse_count"), NUMERIC("avg_server_parse_count"), NUMERIC("avg_bind_count"),
+	NUMERIC("avg_client_parse_count"),
+	NUMERIC("avg_server_parse_count"),
+	NUMERIC("avg_bind_count"),
 };
 
 static void counters_row(struct rows *r, const struct counters *c)
@@ -76,15 +98,15 @@ static const struct column all_columns[] = { TEXT("name"), NUMERIC("value") };
 
 static void named_counters(struct rows *r, const char *prefix, const struct counters *c)
 {
-	static const char *const names[] = { "server_assignment_count", "xact_count", "query_count", "client_bytes", "server_bytes",
-					     "xact_time", "query_time", "wait_time", "ps_client_parse_count", "ps_server_parse_count",
-					     "ps_bind_count" };
+	static const char *const names[] = { "server_assignment_count", "xact_count", "query_count",
+		"client_bytes", "server_bytes", "xact_time", "query_time", "wait_time",
+		"ps_client_parse_count", "ps_server_parse_count", "ps_bind_count" };
 	size_t i = 0;
 	char name[64];
 
 	_Static_assert(N_ELEMENTS(names) == COUNTERS_N, "a name for each counter");
-#define NAMED_COUNTER(field, total, avg, plain)                                                             \
-	snprintf(name, sizeof(name), "%s%s", prefix, names[i++]);                                           \
+#define NAMED_COUNTER(field, total, avg, plain)                                                              \
+	snprintf(name, sizeof(name), "%s%s", prefix, names[i++]);                                            \
 	rows_begin(r), rows_text(r, name), rows_number(r, c->field), rows_end(r);
 	COUNTER_TABLE(NAMED_COUNTER)
 #undef NAMED_COUNTER
@@ -103,22 +125,32 @@ static void fill_totals(const struct show *s)
 /* ---- pools ---- */
 
 static const struct column pools_columns[] = {
-	TEXT("database"), TEXT("user"), INT4("cl_active"), INT4("cl_waiting"), INT4("cl_active_cancel_req"), INT4("cl_waiting_cancel_req"),
-	INT4("sv_active"), INT4("sv_active_cancel"), INT4("sv_being_canceled"), INT4("sv_idle"), INT4("sv_used"), INT4("sv_tested"),
-	INT4("sv_login"), INT4("maxwait"), INT4("maxwait_us"), TEXT("pool_mode"), TEXT("load_balance_hosts"),
+	TEXT("database"),
+	TEXT("user"),
+	INT4("cl_active"),
+	INT4("cl_waiting"),
+	INT4("cl_active_cancel_req"),
+	INT4("cl_waiting_cancel_req"),
+	INT4("sv_active"),
+	INT4("sv_active_cancel"),
+	INT4("sv_being_canceled"),
+	INT4("sv_idle"),
+	INT4("sv_used"),
+	INT4("sv_tested"),
+	INT4("sv_login"),
+	INT4("maxwait"),
+	INT4("maxwait_us"),
+	TEXT("pool_mode"),
+	TEXT("load_balance_hosts"),
 };
 
 static const char *mode_name(enum pool_mode mode)
 {
 	switch (mode) {
-	case POOL_SESSION:
-		return "session";
-	case POOL_TRANSACTION:
-		return "transaction";
-	case POOL_STATEMENT:
-		return "statement";
-	case POOL_MODE_UNSET:
-		break;
+	case POOL_SESSION: return "session";
+	case POOL_TRANSACTION: return "transaction";
+	case POOL_STATEMENT: return "statement";
+	case POOL_MODE_UNSET: break;
 	}
 	return NULL;
 }
@@ -162,7 +194,7 @@ static struct pool_sum *sum_pools(const struct show *s, size_t *n)
 		for (size_t k = 0; k < r->n_pools; k++) {
 			if (!r->pools[k].is_past)
 				sums[have++] = (struct pool_sum){ report_text(r, r->pools[k].database),
-								  report_text(r, r->pools[k].user), r->pools[k] };
+					report_text(r, r->pools[k].user), r->pools[k] };
 		}
 	}
 	qsort(sums, have, sizeof(*sums), by_pool);
@@ -212,14 +244,15 @@ static void fill_pools(const struct show *s)
 
 /* ---- clients, servers, sockets ---- */
 
-#define LINK_COLUMNS                                                                                              \
-	TEXT("type"), TEXT("user"), TEXT("database"), TEXT("replication"), TEXT("state"), TEXT("addr"), INT4("port"),     \
-		TEXT("local_addr"), INT4("local_port"), TEXT("connect_time"), TEXT("request_time"), INT4("wait"),         \
-		INT4("wait_us"), INT4("close_needed"), TEXT("ptr"), TEXT("link"), INT4("remote_pid"), TEXT("tls"),        \
-		TEXT("application_name"), INT4("prepared_statements"), INT4("id")
+#define LINK_COLUMNS                                                                                         \
+	TEXT("type"), TEXT("user"), TEXT("database"), TEXT("replication"), TEXT("state"), TEXT("addr"),      \
+		INT4("port"), TEXT("local_addr"), INT4("local_port"), TEXT("connect_time"),                  \
+		TEXT("request_time"), INT4("wait"), INT4("wait_us"), INT4("close_needed"), TEXT("ptr"),      \
+		TEXT("link"), INT4("remote_pid"), TEXT("tls"), TEXT("application_name"),                     \
+		INT4("prepared_statements"), INT4("id")
 static const struct column link_columns[] = { LINK_COLUMNS };
-static const struct column socket_columns[] = { LINK_COLUMNS, INT4("recv_pos"), INT4("pkt_pos"), INT4("pkt_remain"), INT4("send_pos"),
-						INT4("send_remain"), INT4("pkt_avail"), INT4("send_avail") };
+static const struct column socket_columns[] = { LINK_COLUMNS, INT4("recv_pos"), INT4("pkt_pos"),
+	INT4("pkt_remain"), INT4("send_pos"), INT4("send_remain"), INT4("pkt_avail"), INT4("send_avail") };
 
 /* Our clock counts from the machine's start. */
 static void rows_time(struct rows *r, usec_t then, usec_t now)
@@ -249,7 +282,8 @@ static void rows_id(struct rows *r, uint64_t id)
 	rows_text(r, id ? text : ""); /* PgBouncer prints an address; an identity is what people make of it */
 }
 
-static void link_row(const struct show *s, const struct report *r, const struct link_row *l, const char *prefix, bool is_socket)
+static void link_row(const struct show *s, const struct report *r, const struct link_row *l,
+	const char *prefix, bool is_socket)
 {
 	struct rows *rows = s->rows;
 	char state[32];
@@ -299,11 +333,11 @@ static struct report *own_report(const struct show *s)
 		struct link_row *l = &r->links[r->n_links++];
 
 		*l = (struct link_row){ .state = "active",
-					.peer = c->peer,
-					.connected_at = c->connected_at,
-					.request_at = c->request_at,
-					.id = c->id,
-					.backlog = stream_backlog(&c->stream) };
+			.peer = c->peer,
+			.connected_at = c->connected_at,
+			.request_at = c->request_at,
+			.id = c->id,
+			.backlog = stream_backlog(&c->stream) };
 		address_local(c->stream.fd, &l->local);
 		l->database = (uint32_t)r->text.len;
 		write_cstring(&r->text, CONSOLE_DATABASE);
@@ -360,13 +394,33 @@ static void fill_active_sockets(const struct show *s)
 /* ---- databases and users ---- */
 
 static const struct column databases_columns[] = {
-	TEXT("name"), TEXT("host"), INT4("port"), TEXT("database"), TEXT("force_user"), INT4("pool_size"), INT4("min_pool_size"),
-	INT4("reserve_pool_size"), INT4("server_lifetime"), TEXT("pool_mode"), TEXT("load_balance_hosts"), INT4("max_connections"),
-	INT4("current_connections"), INT4("max_client_connections"), INT4("current_client_connections"), INT4("paused"), INT4("disabled"),
+	TEXT("name"),
+	TEXT("host"),
+	INT4("port"),
+	TEXT("database"),
+	TEXT("force_user"),
+	INT4("pool_size"),
+	INT4("min_pool_size"),
+	INT4("reserve_pool_size"),
+	INT4("server_lifetime"),
+	TEXT("pool_mode"),
+	TEXT("load_balance_hosts"),
+	INT4("max_connections"),
+	INT4("current_connections"),
+	INT4("max_client_connections"),
+	INT4("current_client_connections"),
+	INT4("paused"),
+	INT4("disabled"),
 };
 static const struct column users_columns[] = {
-	TEXT("name"), TEXT("pool_size"), TEXT("reserve_pool_size"), TEXT("pool_mode"), INT4("max_user_connections"),
-	INT4("current_connections"), INT4("max_user_client_connections"), INT4("current_client_connections"),
+	TEXT("name"),
+	TEXT("pool_size"),
+	TEXT("reserve_pool_size"),
+	TEXT("pool_mode"),
+	INT4("max_user_connections"),
+	INT4("current_connections"),
+	INT4("max_user_client_connections"),
+	INT4("current_client_connections"),
 };
 
 struct usage {
@@ -484,12 +538,13 @@ static void own_database_row(const struct show *s)
 {
 	const struct config *c = console_config(s->console);
 	struct config_database own = { .port = c->listen_port,
-				       .user = (char *)(uintptr_t)CONSOLE_DATABASE,
-				       .pool_mode = POOL_STATEMENT,
-				       .pool_size = 2,
-				       .server_lifetime = -1 };
+		.user = (char *)(uintptr_t)CONSOLE_DATABASE,
+		.pool_mode = POOL_STATEMENT,
+		.pool_size = 2,
+		.server_lifetime = -1 };
 
-	database_row(s, &own, &(struct usage){ (char *)(uintptr_t)CONSOLE_DATABASE, 0, (int)s->console->clients.count });
+	database_row(s, &own,
+		&(struct usage){ (char *)(uintptr_t)CONSOLE_DATABASE, 0, (int)s->console->clients.count });
 }
 
 static void fill_databases(const struct show *s)
@@ -626,8 +681,8 @@ static void fill_version(const struct show *s)
 }
 
 static const struct column peers_columns[] = { INT4("peer_id"), TEXT("host"), INT4("port"), INT4("pool_size") };
-static const struct column peer_pools_columns[] = { INT4("peer_id"), INT4("cl_active_cancel_req"), INT4("cl_waiting_cancel_req"),
-						    INT4("sv_active_cancel"), INT4("sv_login") };
+static const struct column peer_pools_columns[] = { INT4("peer_id"), INT4("cl_active_cancel_req"),
+	INT4("cl_waiting_cancel_req"), INT4("sv_active_cancel"), INT4("sv_login") };
 static const struct column dns_zones_columns[] = { TEXT("zonename"), INT8("serial"), INT4("count") };
 
 static void fill_nothing(const struct show *s)

@@ -57,8 +57,9 @@ struct stats stats_sum(struct report *const *reports, int n, const struct counte
 		const struct report *r = reports[i];
 
 		for (size_t k = 0; k < r->n_pools; k++)
-			s.items[s.n++] = (struct database_stats){ .name = xstrdup(report_text(r, r->pools[k].database)),
-								  .total = r->pools[k].counters };
+			s.items[s.n++] =
+				(struct database_stats){ .name = xstrdup(report_text(r, r->pools[k].database)),
+					.total = r->pools[k].counters };
 	}
 	qsort(s.items, s.n, sizeof(*s.items), by_name);
 	merge(&s);
@@ -82,7 +83,8 @@ struct counters counters_average(const struct counters *now, const struct counte
 
 	if (!elapsed)
 		return (struct counters){ 0 };
-#define DIFFERENCE(field, total, avg, plain) d.field = since(now->field, before->field), a.field = per_second(d.field, elapsed);
+#define DIFFERENCE(field, total, avg, plain)                                                                 \
+	d.field = since(now->field, before->field), a.field = per_second(d.field, elapsed);
 	COUNTER_TABLE(DIFFERENCE)
 #undef DIFFERENCE
 	a.xact_time = d.xacts ? d.xact_time / d.xacts : 0;
@@ -124,10 +126,11 @@ void stats_turn(struct stats *s, struct stats *now, usec_t at)
 static void log_stats(const struct counters *a)
 {
 	log_info(NULL,
-		 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64 " server parses/s, %" PRIu64
-		 " binds/s, in %" PRIu64 " B/s, out %" PRIu64 " B/s, xact %" PRIu64 " us, query %" PRIu64 " us, wait %" PRIu64 " us",
-		 a->xacts, a->queries, a->client_parses, a->server_parses, a->binds, a->received, a->sent, a->xact_time, a->query_time,
-		 a->wait_time);
+		"stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
+		" server parses/s, %" PRIu64 " binds/s, in %" PRIu64 " B/s, out %" PRIu64
+		" B/s, xact %" PRIu64 " us, query %" PRIu64 " us, wait %" PRIu64 " us",
+		a->xacts, a->queries, a->client_parses, a->server_parses, a->binds, a->received, a->sent,
+		a->xact_time, a->query_time, a->wait_time);
 }
 
 static bool turn_step(struct job *j)

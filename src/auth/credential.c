@@ -33,7 +33,7 @@ struct derived {
 struct credential {
 	unsigned refs;
 	enum secret_kind kind;
-	char *user, *secret;  /* secret is "" for SECRET_NONE */
+	char *user, *secret; /* secret is "" for SECRET_NONE */
 	pthread_mutex_t lock; /* guards derived and what is in it, but for the turns; a leaf, held for a copy */
 	struct derived *derived;
 };
@@ -150,7 +150,7 @@ unsigned credential_derivations(struct credential *c)
 }
 
 static void derive(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-		   struct scram_keys *out)
+	struct scram_keys *out)
 {
 	scram_derive(c->secret, salt, salt_len, iterations, out);
 	lock_derived(c)->derivations++;
@@ -223,12 +223,12 @@ void credential_learn_client_key(struct credential *c, const uint8_t client_key[
 
 /* Pass-through: same salt, same iterations. If its StoredKey is another one, the server refuses our proof. */
 static bool find_learnt_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-			     struct scram_keys *out)
+	struct scram_keys *out)
 {
 	struct scram_secret secret;
 	struct derived *d;
 	bool found = scram_secret_parse(c->secret, &secret) && secret.iterations == iterations &&
-		     secret.salt_len == salt_len && !memcmp(secret.salt, salt, salt_len);
+		secret.salt_len == salt_len && !memcmp(secret.salt, salt, salt_len);
 
 	if (found) {
 		d = lock_derived(c);
@@ -244,7 +244,7 @@ static bool find_learnt_keys(struct credential *c, const uint8_t *salt, size_t s
 }
 
 static bool find_cached_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-			     struct scram_keys *out)
+	struct scram_keys *out)
 {
 	struct derived *d = lock_derived(c);
 	bool found = false;
@@ -253,7 +253,7 @@ static bool find_cached_keys(struct credential *c, const uint8_t *salt, size_t s
 		struct cached_keys *k = &d->cache[i];
 
 		if (!k->salt || k->iterations != iterations || k->salt_len != salt_len ||
-		    memcmp(k->salt, salt, salt_len) != 0)
+			memcmp(k->salt, salt, salt_len) != 0)
 			continue;
 		k->used = ++d->clock;
 		*out = k->keys;
@@ -264,7 +264,7 @@ static bool find_cached_keys(struct credential *c, const uint8_t *salt, size_t s
 }
 
 static void cache_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-		       const struct scram_keys *keys)
+	const struct scram_keys *keys)
 {
 	struct derived *d = lock_derived(c);
 	struct cached_keys *k = &d->cache[0];
@@ -283,7 +283,7 @@ static void cache_keys(struct credential *c, const uint8_t *salt, size_t salt_le
 }
 
 bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len,
-				 uint32_t iterations, struct scram_keys *out)
+	uint32_t iterations, struct scram_keys *out)
 {
 	switch (c->kind) {
 	case SECRET_PLAIN: return find_cached_keys(c, salt, salt_len, iterations, out);
@@ -295,7 +295,7 @@ bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size
 }
 
 bool credential_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-			    struct scram_keys *out)
+	struct scram_keys *out)
 {
 	struct derived *d;
 
@@ -351,8 +351,7 @@ static bool check_text(const char *secret, const char *password)
 static bool check_md5_hash(const struct credential *c, const char *password)
 {
 	char hash[MD5_HASH_LEN + 1];
-	bool is_right =
-		md5_hash(password, c->user, hash) && !CRYPTO_memcmp(hash, c->secret + 3, MD5_HASH_LEN);
+	bool is_right = md5_hash(password, c->user, hash) && !CRYPTO_memcmp(hash, c->secret + 3, MD5_HASH_LEN);
 
 	OPENSSL_cleanse(hash, sizeof(hash));
 	return is_right;
@@ -392,7 +391,6 @@ bool credential_check_md5(const struct credential *c, const uint8_t salt[4], con
 {
 	char want[MD5_SECRET_SIZE];
 
-	return credential_md5_response(c, salt, want) &&
-	       strnlen(response, MD5_SECRET_SIZE) == MD5_SECRET_LEN &&
-	       !CRYPTO_memcmp(want, response, MD5_SECRET_LEN);
+	return credential_md5_response(c, salt, want) && strnlen(response, MD5_SECRET_SIZE) == MD5_SECRET_LEN &&
+		!CRYPTO_memcmp(want, response, MD5_SECRET_LEN);
 }

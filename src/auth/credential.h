@@ -57,10 +57,10 @@ const char *credential_plain(const struct credential *c); /* NULL unless SECRET_
 /* False unless plain or md5. */
 bool credential_md5_response(const struct credential *c, const uint8_t salt[4], char out[36]);
 /* False: not known (yet). For a SCRAM secret: known once learnt, if salt and iterations are the secret's own. */
-bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-				 struct scram_keys *out);
+bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len,
+	uint32_t iterations, struct scram_keys *out);
 bool credential_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-			    struct scram_keys *out);
+	struct scram_keys *out);
 
 struct userlist *userlist_load(const char *path, const struct userlist *old, char *error, size_t error_size);
 struct userlist *userlist_empty(void);
@@ -68,7 +68,7 @@ struct userlist *userlist_ref(struct userlist *u);
 void userlist_unref(struct userlist **u);
 /* The file's text, for a test or a secret that comes from elsewhere; name stands for the file in errors. */
 struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old,
-				char *error, size_t error_size);
+	char *error, size_t error_size);
 /* In the file's order. */
 void userlist_each(const struct userlist *u, void (*fn)(struct credential *c, void *arg), void *arg);
 /* Borrowed: lives as long as the list. NULL: unknown. */

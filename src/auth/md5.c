@@ -21,8 +21,8 @@ static bool md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, ch
 	uint8_t sum[MD5_SIZE];
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	bool ok = ctx && digest_md5() && EVP_DigestInit_ex2(ctx, digest_md5(), NULL) &&
-		  EVP_DigestUpdate(ctx, a, a_len) && EVP_DigestUpdate(ctx, b, b_len) &&
-		  EVP_DigestFinal_ex(ctx, sum, NULL);
+		EVP_DigestUpdate(ctx, a, a_len) && EVP_DigestUpdate(ctx, b, b_len) &&
+		EVP_DigestFinal_ex(ctx, sum, NULL);
 
 	if (ok)
 		to_hex(sum, sizeof(sum), out);
@@ -34,7 +34,7 @@ static bool md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, ch
 bool md5_is_secret(const char *secret)
 {
 	return !strncmp(secret, "md5", 3) && strlen(secret) == MD5_SECRET_LEN &&
-	       strspn(secret + 3, "0123456789abcdef") == MD5_HASH_LEN;
+		strspn(secret + 3, "0123456789abcdef") == MD5_HASH_LEN;
 }
 
 bool md5_hash(const char *password, const char *user, char out[MD5_HASH_LEN + 1])

@@ -181,8 +181,8 @@ bool scram_secret_parse(const char *text, struct scram_secret *out)
 	stored = read_field(&r, ':');
 	server = read_field(&r, '\0');
 	return !r.bad && parse_iterations(iterations, &out->iterations) == RES_OK &&
-	       parse_salt(salt, out) == RES_OK && decode_key(stored, out->stored_key) &&
-	       decode_key(server, out->server_key);
+		parse_salt(salt, out) == RES_OK && decode_key(stored, out->stored_key) &&
+		decode_key(server, out->server_key);
 }
 
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_SIZE], uint8_t out[SCRAM_KEY_SIZE])
@@ -200,7 +200,7 @@ static void hmac_text(const uint8_t key[SCRAM_KEY_SIZE], const char *text, uint8
 }
 
 void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-		  struct scram_keys *out)
+	struct scram_keys *out)
 {
 	uint8_t salted[SCRAM_KEY_SIZE];
 	char *prepared = saslprep(password);
@@ -210,7 +210,7 @@ void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, ui
 	ASSERT(strlen(password) <= SCRAM_PASSWORD_MAX && salt_len <= SCRAM_SALT_MAX);
 	ASSERT(iterations > 0 && iterations <= SCRAM_ITERATIONS_MAX);
 	ok = PKCS5_PBKDF2_HMAC(p, (int)strlen(p), salt, (int)salt_len, (int)iterations, digest_sha256(),
-			       sizeof(salted), salted);
+		sizeof(salted), salted);
 	ASSERT(ok);
 	hmac_text(salted, "Client Key", out->client_key);
 	hmac_text(salted, "Server Key", out->server_key);
@@ -220,7 +220,7 @@ void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, ui
 
 /* HMAC over AuthMessage: client-first-bare "," server-first "," client-final-without-proof */
 static void sign(const struct scram *s, const uint8_t key[SCRAM_KEY_SIZE], struct slice final,
-		 uint8_t out[SCRAM_KEY_SIZE])
+	uint8_t out[SCRAM_KEY_SIZE])
 {
 	struct hmac h;
 
@@ -319,8 +319,7 @@ static enum result server_first(struct scram *s, struct reader r, const char *no
 }
 
 enum result scram_server_first_with_nonce(struct scram *s, struct reader client_first,
-					  const struct scram_secret *secret, bool is_mock, const char *nonce,
-					  struct writer *out)
+	const struct scram_secret *secret, bool is_mock, const char *nonce, struct writer *out)
 {
 	if (s->state != SCRAM_NEW)
 		return conclude(s, RES_PROTOCOL, SCRAM_FAILED);
@@ -331,7 +330,7 @@ enum result scram_server_first_with_nonce(struct scram *s, struct reader client_
 }
 
 enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret,
-			       bool is_mock, struct writer *out)
+	bool is_mock, struct writer *out)
 {
 	char nonce[NONCE_LEN + 1];
 
@@ -340,15 +339,15 @@ enum result scram_server_first(struct scram *s, struct reader client_first, cons
 }
 
 /* client-final: c= r= [extensions] p=, and nothing behind the proof */
-static bool parse_client_final(const struct scram *s, struct reader r, struct slice *without_proof,
-			       uint8_t proof[SCRAM_KEY_SIZE])
+static bool parse_client_final(
+	const struct scram *s, struct reader r, struct slice *without_proof, uint8_t proof[SCRAM_KEY_SIZE])
 {
 	const uint8_t *start = r.pos, *last;
 	uint8_t name = 0;
 	struct slice v;
 
 	if (!slice_is(read_named(&r, 'c'), s->gs2_flag == 'n' ? "biws" : "eSws") ||
-	    !slice_is(read_named(&r, 'r'), s->nonce))
+		!slice_is(read_named(&r, 'r'), s->nonce))
 		return false;
 	do {
 		last = r.pos;
@@ -396,8 +395,7 @@ static enum result server_final(struct scram *s, struct reader r, struct writer 
 	return res;
 }
 
-enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out,
-			       uint8_t *client_key)
+enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out, uint8_t *client_key)
 {
 	if (s->state != SCRAM_SERVER_CHALLENGED)
 		return conclude(s, RES_PROTOCOL, SCRAM_FAILED);
@@ -438,7 +436,7 @@ static enum result client_challenge(struct scram *s, struct reader r)
 	if (r.bad || !is_nonce(nonce) || !slice_begins(nonce, s->nonce) || nonce.len == strlen(s->nonce))
 		return RES_PROTOCOL;
 	if ((res = parse_salt(salt, &s->secret)) != RES_OK ||
-	    (res = parse_iterations(iterations, &s->secret.iterations)) != RES_OK)
+		(res = parse_iterations(iterations, &s->secret.iterations)) != RES_OK)
 		return res;
 	secure_free(&s->nonce);
 	s->nonce = xstrndup((const char *)nonce.s, nonce.len);

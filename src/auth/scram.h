@@ -53,7 +53,7 @@ bool scram_secret_parse(const char *text, struct scram_secret *out); /* false: i
  * The password has at most SCRAM_PASSWORD_MAX bytes; salt and iterations are within the limits.
  */
 void scram_derive(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-		  struct scram_keys *out);
+	struct scram_keys *out);
 void scram_stored_key(const uint8_t client_key[SCRAM_KEY_SIZE], uint8_t out[SCRAM_KEY_SIZE]);
 
 struct scram {
@@ -73,7 +73,7 @@ void scram_wipe(struct scram *s);
  * and the same work. out: the data of AuthenticationSASLContinue.
  */
 enum result scram_server_first(struct scram *s, struct reader client_first, const struct scram_secret *secret,
-			       bool is_mock, struct writer *out);
+	bool is_mock, struct writer *out);
 /*
  * RES_OK: out is the data of AuthenticationSASLFinal and client_key (32 bytes, may be NULL) is what the client
  * proved to know. RES_REFUSED: wrong password.

@@ -6,7 +6,6 @@
 
 void scram_client_first_with_nonce(struct scram *s, const char *user, const char *nonce, struct writer *out);
 enum result scram_server_first_with_nonce(struct scram *s, struct reader client_first,
-					  const struct scram_secret *secret, bool is_mock, const char *nonce,
-					  struct writer *out);
+	const struct scram_secret *secret, bool is_mock, const char *nonce, struct writer *out);
 
 #endif

@@ -44,7 +44,7 @@ void userlist_unref(struct userlist **up)
 	*up = NULL;
 	if (!u || __atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	HASH_ITER (hh, u->users, e, next) {
+	HASH_ITER(hh, u->users, e, next) {
 		HASH_DEL(u->users, e);
 		credential_unref(&e->credential);
 		free(e);
@@ -194,7 +194,7 @@ static struct credential *make_credential(const struct userlist *old, const char
 }
 
 struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old,
-				char *error, size_t error_size)
+	char *error, size_t error_size)
 {
 	struct parser p = { text, text + len, 1, name, error, error_size };
 	struct userlist *u = userlist_empty();

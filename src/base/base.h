@@ -19,13 +19,13 @@ enum result {
 	RES_PROTOCOL, /* the peer broke the protocol */
 	RES_LIMIT,    /* a limit of ours was reached */
 	RES_REFUSED,  /* a credential, a permission or a policy says no */
-	RES_SYSTEM,   /* the operating system or a library said no; the cause was logged or is in the caller's buffer */
+	RES_SYSTEM, /* the operating system or a library said no; the cause was logged or is in the caller's buffer */
 };
 
 #define N_ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -42,8 +42,8 @@ usec_t clock_now(void);
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *old, size_t size);
-char *xstrdup(const char *s);		      /* NULL gives NULL */
-char *xstrndup(const char *s, size_t len);    /* copies at most len bytes and ends them with NUL */
+char *xstrdup(const char *s);		   /* NULL gives NULL */
+char *xstrndup(const char *s, size_t len); /* copies at most len bytes and ends them with NUL */
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void secure_free(char **secret);	      /* wipes a string, frees it, sets the pointer to NULL */
 bool str_equal(const char *a, const char *b); /* NULL equals only NULL */

@@ -89,8 +89,8 @@ static inline struct list_node *list_pop_front(struct list *l)
 }
 
 /* The current element may be removed inside the loop; no other may. */
-#define LIST_FOREACH(l, n, next_)                                                                           \
-	for (struct list_node *n = list_first(l), *next_ = (n) ? list_next((l), (n)) : NULL; (n);           \
-	     (n) = next_, next_ = (n) ? list_next((l), (n)) : NULL)
+#define LIST_FOREACH(l, n, next_)                                                                            \
+	for (struct list_node *n = list_first(l), *next_ = (n) ? list_next((l), (n)) : NULL; (n);            \
+		(n) = next_, next_ = (n) ? list_next((l), (n)) : NULL)
 
 #endif

@@ -13,11 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_SIZE 2048	    /* the longest line with its newline; below PIPE_BUF, so that a pipe takes it whole or not at all */
-#define FIELD_MAX 96	    /* bytes of a name in front of the text: a long one mustn't push the text out */
-#define QUEUE_MAX (1 << 20) /* bytes that wait for the writer */
+#define LINE_SIZE                                                                                            \
+	2048 /* the longest line with its newline; below PIPE_BUF, so that a pipe takes it whole or not at all */
+#define FIELD_MAX 96	     /* bytes of a name in front of the text: a long one mustn't push the text out */
+#define QUEUE_MAX (1 << 20)  /* bytes that wait for the writer */
 #define QUEUE_KEPT (1 << 16) /* a buffer that a storm made larger isn't kept */
-#define POLL_MSEC 100	    /* how often a stuck sink is asked whether we may go */
+#define POLL_MSEC 100	     /* how often a stuck sink is asked whether we may go */
 #define STOP_SEC 1
 
 struct sink {
@@ -33,11 +34,11 @@ struct queue { /* records: one byte of level, the line, '\n' */
 };
 
 enum writer_state {
-	WRITER_NONE,	 /* lines are written by whoever logs */
+	WRITER_NONE, /* lines are written by whoever logs */
 	WRITER_RUNNING,
 	WRITER_STOPPING, /* log_stop() waits for it */
 	WRITER_DONE,	 /* it has left its loop */
-	WRITER_LOST,	 /* it hangs in the kernel; lines are written by whoever logs, and its sink is never freed */
+	WRITER_LOST, /* it hangs in the kernel; lines are written by whoever logs, and its sink is never freed */
 };
 
 static struct {
@@ -47,10 +48,10 @@ static struct {
 	pthread_t thread;
 	enum writer_state state;
 	struct queue queue;
-	uint64_t lost;	     /* lines since the last report */
-	struct sink *sink;   /* replaced by the writer only, while there is one; NULL: standard error */
-	struct sink *next;   /* what log_open() wants the writer to take */
-	bool hurry;	     /* atomic: don't wait for a stuck sink, look at next and state */
+	uint64_t lost;	   /* lines since the last report */
+	struct sink *sink; /* replaced by the writer only, while there is one; NULL: standard error */
+	struct sink *next; /* what log_open() wants the writer to take */
+	bool hurry;	   /* atomic: don't wait for a stuck sink, look at next and state */
 } the_log = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.work = PTHREAD_COND_INITIALIZER,
@@ -63,8 +64,10 @@ static const struct {
 	const char *name;
 	int priority;
 } levels[] = {
-	[LOG_LEVEL_ERROR] = { "ERROR", LOG_ERR },     [LOG_LEVEL_WARNING] = { "WARNING", LOG_WARNING },
-	[LOG_LEVEL_INFO] = { "LOG", LOG_INFO },	      [LOG_LEVEL_DEBUG] = { "DEBUG", LOG_DEBUG },
+	[LOG_LEVEL_ERROR] = { "ERROR", LOG_ERR },
+	[LOG_LEVEL_WARNING] = { "WARNING", LOG_WARNING },
+	[LOG_LEVEL_INFO] = { "LOG", LOG_INFO },
+	[LOG_LEVEL_DEBUG] = { "DEBUG", LOG_DEBUG },
 	[LOG_LEVEL_NOISE] = { "NOISE", LOG_DEBUG },
 };
 
@@ -174,8 +177,8 @@ static void put_who(struct line *l, const struct log_who *who)
 	put(l, ":", 1);
 }
 
-static void format_line(struct line *l, enum log_level level, const struct log_who *who, const char *fmt, va_list ap)
-	PRINTF_LIKE(4, 0);
+static void format_line(struct line *l, enum log_level level, const struct log_who *who, const char *fmt,
+	va_list ap) PRINTF_LIKE(4, 0);
 static void format_line(struct line *l, enum log_level level, const struct log_who *who, const char *fmt, va_list ap)
 {
 	char text[LINE_SIZE];
@@ -275,11 +278,26 @@ static bool find_facility(const char *name, int *out)
 		const char *name;
 		int value;
 	} facilities[] = {
-		{ "auth", LOG_AUTH },	  { "authpriv", LOG_AUTHPRIV }, { "cron", LOG_CRON },	  { "daemon", LOG_DAEMON },
-		{ "ftp", LOG_FTP },	  { "kern", LOG_KERN },		{ "lpr", LOG_LPR },	  { "mail", LOG_MAIL },
-		{ "news", LOG_NEWS },	  { "syslog", LOG_SYSLOG },	{ "user", LOG_USER },	  { "uucp", LOG_UUCP },
-		{ "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },	{ "local2", LOG_LOCAL2 }, { "local3", LOG_LOCAL3 },
-		{ "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 },	{ "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
+		{ "auth", LOG_AUTH },
+		{ "authpriv", LOG_AUTHPRIV },
+		{ "cron", LOG_CRON },
+		{ "daemon", LOG_DAEMON },
+		{ "ftp", LOG_FTP },
+		{ "kern", LOG_KERN },
+		{ "lpr", LOG_LPR },
+		{ "mail", LOG_MAIL },
+		{ "news", LOG_NEWS },
+		{ "syslog", LOG_SYSLOG },
+		{ "user", LOG_USER },
+		{ "uucp", LOG_UUCP },
+		{ "local0", LOG_LOCAL0 },
+		{ "local1", LOG_LOCAL1 },
+		{ "local2", LOG_LOCAL2 },
+		{ "local3", LOG_LOCAL3 },
+		{ "local4", LOG_LOCAL4 },
+		{ "local5", LOG_LOCAL5 },
+		{ "local6", LOG_LOCAL6 },
+		{ "local7", LOG_LOCAL7 },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(facilities); i++)
@@ -469,7 +487,8 @@ enum result log_open(const struct log_options *o, char *error, size_t error_size
 
 	if (res != RES_OK)
 		return res;
-	__atomic_store_n(&log_threshold_, MIN(LOG_LEVEL_INFO + MAX(o->verbose, 0), LOG_LEVEL_NOISE), __ATOMIC_RELAXED);
+	__atomic_store_n(
+		&log_threshold_, MIN(LOG_LEVEL_INFO + MAX(o->verbose, 0), LOG_LEVEL_NOISE), __ATOMIC_RELAXED);
 	pthread_mutex_lock(&the_log.lock);
 	if (has_writer()) {
 		unwanted = the_log.next;

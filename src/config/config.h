@@ -105,8 +105,8 @@ struct config {
 	struct {
 		int pkt_buf, sbuf_loopcnt;
 		char *server_tls_sslmode; /* disable, allow or prefer: without TLS they are all the same */
-		usec_t suspend_timeout;		/* there is no SUSPEND */
-		char *track_extra_parameters;	/* all settings are followed */
+		usec_t suspend_timeout;	  /* there is no SUSPEND */
+		char *track_extra_parameters; /* all settings are followed */
 	} inert;
 
 	struct config_database *databases; /* in the file's order */

@@ -105,8 +105,8 @@ static bool count_client(void *ctx, const struct config *c, const char *database
 	struct daemon *d = ctx;
 
 	return registry_count_client(d->registry, database, user, c->max_client_conn,
-				     config_max_db_client_connections(c, config_database(c, database)),
-				     config_max_user_client_connections(c, config_user(c, user)), why);
+		config_max_db_client_connections(c, config_database(c, database)),
+		config_max_user_client_connections(c, config_user(c, user)), why);
 }
 
 static void uncount_client(void *ctx, const char *database, const char *user)
@@ -128,10 +128,10 @@ static const struct front_ops front_ops = {
 static bool open_log(struct daemon *d, const struct config *c, char *error, size_t size)
 {
 	struct log_options o = { .file = c->logfile,
-				 .to_stderr = !d->options->is_quiet && !d->options->is_daemon,
-				 .syslog_ident = c->syslog ? c->syslog_ident : NULL,
-				 .syslog_facility = c->syslog_facility,
-				 .verbose = c->verbose + d->options->verbose };
+		.to_stderr = !d->options->is_quiet && !d->options->is_daemon,
+		.syslog_ident = c->syslog ? c->syslog_ident : NULL,
+		.syslog_facility = c->syslog_facility,
+		.verbose = c->verbose + d->options->verbose };
 
 	return log_open(&o, error, size) == RES_OK;
 }
@@ -220,7 +220,8 @@ static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 		return;
 	}
 	d->is_shutting_down = true;
-	log_info(NULL, "shutting down: waiting for %s", mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
+	log_info(NULL, "shutting down: waiting for %s",
+		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
 	for (int i = 0; i < d->n_fronts; i++)
 		front_set_door(d->fronts[i], FRONT_CONSOLE_ONLY);
 	listener_close_tcp(d->listener);
@@ -250,21 +251,11 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 		if (!reload(d, error, sizeof(error)))
 			log_error(NULL, "reload failed, the old configuration stays: %s", error);
 		break;
-	case SIGTERM:
-		begin_shutdown(d, mode_of_sigterm(d));
-		break;
-	case SIGINT:
-		begin_shutdown(d, STOP_AT_BOUNDARIES);
-		break;
-	case SIGUSR1:
-		console_pause(d->console, NULL);
-		break;
-	case SIGUSR2:
-		console_resume(d->console, NULL);
-		break;
-	default:
-		begin_shutdown(d, STOP_NOW);
-		break;
+	case SIGTERM: begin_shutdown(d, mode_of_sigterm(d)); break;
+	case SIGINT: begin_shutdown(d, STOP_AT_BOUNDARIES); break;
+	case SIGUSR1: console_pause(d->console, NULL); break;
+	case SIGUSR2: console_resume(d->console, NULL); break;
+	default: begin_shutdown(d, STOP_NOW); break;
 	}
 }
 
@@ -307,15 +298,9 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 static void host_shutdown(void *ctx, enum shutdown_mode mode)
 {
 	switch (mode) {
-	case SHUTDOWN_NOW:
-		begin_shutdown(ctx, STOP_NOW);
-		break;
-	case SHUTDOWN_WAIT_FOR_SERVERS:
-		begin_shutdown(ctx, STOP_AT_BOUNDARIES);
-		break;
-	case SHUTDOWN_WAIT_FOR_CLIENTS:
-		begin_shutdown(ctx, STOP_WHEN_CLIENTS_LEAVE);
-		break;
+	case SHUTDOWN_NOW: begin_shutdown(ctx, STOP_NOW); break;
+	case SHUTDOWN_WAIT_FOR_SERVERS: begin_shutdown(ctx, STOP_AT_BOUNDARIES); break;
+	case SHUTDOWN_WAIT_FOR_CLIENTS: begin_shutdown(ctx, STOP_WHEN_CLIENTS_LEAVE); break;
 	}
 }
 
@@ -339,16 +324,16 @@ static bool host_is_shutting_down(void *ctx)
 static void make_console(struct daemon *d)
 {
 	struct console_host host = { .ctx = d,
-				     .loop = &d->loop,
-				     .workers = d->workers,
-				     .n_workers = d->n_workers,
-				     .registry = d->registry,
-				     .snapshot = host_snapshot,
-				     .reload = host_reload,
-				     .set = host_set,
-				     .shutdown = host_shutdown,
-				     .login_count = host_login_count,
-				     .is_shutting_down = host_is_shutting_down };
+		.loop = &d->loop,
+		.workers = d->workers,
+		.n_workers = d->n_workers,
+		.registry = d->registry,
+		.snapshot = host_snapshot,
+		.reload = host_reload,
+		.set = host_set,
+		.shutdown = host_shutdown,
+		.login_count = host_login_count,
+		.is_shutting_down = host_is_shutting_down };
 
 	d->console = console_new(&host);
 }
@@ -406,11 +391,11 @@ static void start_threads(struct daemon *d)
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
 	for (int i = 0; i < d->n_fronts; i++) {
 		struct front_options o = { .listener = d->listener,
-					   .snapshot = d->snapshot,
-					   .ops = &front_ops,
-					   .ctx = d,
-					   .first_id = (uint64_t)i + 1,
-					   .id_step = (uint64_t)d->n_fronts };
+			.snapshot = d->snapshot,
+			.ops = &front_ops,
+			.ctx = d,
+			.first_id = (uint64_t)i + 1,
+			.id_step = (uint64_t)d->n_fronts };
 
 		d->fronts[i] = front_start(&o);
 	}
@@ -484,8 +469,8 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 		start_threads(&d);
 		watch_signals(&d);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name, PGWEIR_VERSION,
-			 d.n_workers);
+		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name,
+			PGWEIR_VERSION, d.n_workers);
 		loop_run(&d.loop);
 		end_threads(&d);
 		loop_destroy(&d.loop);

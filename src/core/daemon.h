@@ -11,11 +11,11 @@
 #include "config/config.h"
 
 struct daemon_options {
-	const char *file;    /* NULL: from a URI, no reload */
-	bool is_daemon;	     /* -d: in the background already when daemon_run() is called? No: it does that itself */
+	const char *file; /* NULL: from a URI, no reload */
+	bool is_daemon; /* -d: in the background already when daemon_run() is called? No: it does that itself */
 	bool is_quiet;
 	int verbose;
-	const char *user;    /* -u: before the configuration's */
+	const char *user; /* -u: before the configuration's */
 };
 
 /* Takes the configuration. Returns the process's exit status. */

@@ -67,8 +67,9 @@ void process_raise_descriptors(const struct config *c)
 	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
 		getrlimit(RLIMIT_NOFILE, &l);
 	if (l.rlim_cur < (rlim_t)c->max_client_conn + SPARE_DESCRIPTORS)
-		log_warning(NULL, "only %llu file descriptors may be open, max_client_conn = %d wants %llu; raise the limit (ulimit -n)",
-			    (unsigned long long)l.rlim_cur, c->max_client_conn, (unsigned long long)want);
+		log_warning(NULL,
+			"only %llu file descriptors may be open, max_client_conn = %d wants %llu; raise the limit (ulimit -n)",
+			(unsigned long long)l.rlim_cur, c->max_client_conn, (unsigned long long)want);
 }
 
 static bool fail(char *error, size_t size, const char *what, const char *arg)
@@ -153,7 +154,8 @@ bool process_become(const struct config *c, const char *user, bool is_daemon, ch
 	if (*name && geteuid() == 0 && !switch_user(name, error, size))
 		return false;
 	if (geteuid() == 0) {
-		snprintf(error, size, "pgweir should not run as root: say user = NAME in the configuration, or -u NAME");
+		snprintf(error, size,
+			"pgweir should not run as root: say user = NAME in the configuration, or -u NAME");
 		return false;
 	}
 	prctl(PR_SET_DUMPABLE, 0); /* secrets are in this memory: no core, no ptrace by others */

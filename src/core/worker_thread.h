@@ -9,8 +9,8 @@
 #include "pool/worker.h"
 
 enum stop_mode {
-	STOP_NOW,	       /* every client is told 57P01, then the thread ends */
-	STOP_AT_BOUNDARIES,    /* clients are told 57P01 between transactions */
+	STOP_NOW,	    /* every client is told 57P01, then the thread ends */
+	STOP_AT_BOUNDARIES, /* clients are told 57P01 between transactions */
 	STOP_WHEN_CLIENTS_LEAVE,
 };
 

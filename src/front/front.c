@@ -57,7 +57,7 @@ struct front {
 	struct door *doors;
 	size_t n_doors;
 	enum front_door door;
-	usec_t paused_until;	 /* descriptors had run out */
+	usec_t paused_until; /* descriptors had run out */
 	usec_t next_recheck;
 	usec_t complained_at;	 /* last logged that they had */
 	struct list logins;	 /* in the order of accept, which is that of their deadlines */

@@ -30,7 +30,8 @@ struct front_ops {
 	 * Takes a place in max_client_conn, max_db_client_connections and max_user_client_connections. False: *why is what
 	 * the client is told.
 	 */
-	bool (*count_client)(void *ctx, const struct config *c, const char *database, const char *user, const char **why);
+	bool (*count_client)(
+		void *ctx, const struct config *c, const char *database, const char *user, const char **why);
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
 };
 
@@ -51,7 +52,7 @@ enum front_door {
 struct front *front_start(const struct front_options *o);
 void front_set_snapshot(struct front *f, struct snapshot *s); /* for logins from now on; takes its own reference */
 void front_set_door(struct front *f, enum front_door door);
-struct mailbox *front_mailbox(struct front *f);	       /* for work that would hold up a worker: PBKDF2. Any thread may post */
+struct mailbox *front_mailbox(struct front *f); /* for work that would hold up a worker: PBKDF2. Any thread may post */
 size_t front_login_count(const struct front *f); /* logins in progress */
 void front_stop(struct front **f);		 /* ends what is in progress, joins the thread */
 

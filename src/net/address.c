@@ -55,12 +55,9 @@ bool address_is_unix(const struct address *a)
 int address_port(const struct address *a)
 {
 	switch (a->sa.sa_family) {
-	case AF_INET:
-		return ntohs(((const struct sockaddr_in *)&a->storage)->sin_port);
-	case AF_INET6:
-		return ntohs(((const struct sockaddr_in6 *)&a->storage)->sin6_port);
-	default:
-		return 0;
+	case AF_INET: return ntohs(((const struct sockaddr_in *)&a->storage)->sin_port);
+	case AF_INET6: return ntohs(((const struct sockaddr_in6 *)&a->storage)->sin6_port);
+	default: return 0;
 	}
 }
 
@@ -86,7 +83,8 @@ void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
 	else if (address_is_unix(a))
 		snprintf(out, ADDRESS_TEXT_MAX, "unix");
 	else
-		snprintf(out, ADDRESS_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%.64s]:%d" : "%.64s:%d", host, address_port(a));
+		snprintf(out, ADDRESS_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%.64s]:%d" : "%.64s:%d", host,
+			address_port(a));
 }
 
 void address_local(int fd, struct address *out)

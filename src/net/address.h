@@ -34,13 +34,14 @@ bool address_unix(struct address *out, const char *dir, int port);
 bool address_numeric(struct address *out, const char *host, int port); /* false: it's a name, not an address */
 bool address_is_unix(const struct address *a);
 int address_port(const struct address *a); /* 0 for Unix sockets */
-void address_host(const struct address *a, char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1", "::1"; "unix" for Unix sockets, as PgBouncer prints it */
+void address_host(const struct address *a,
+	char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1", "::1"; "unix" for Unix sockets, as PgBouncer prints it */
 void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1:5123", "[::1]:5123", "unix:6432" */
 void address_local(int fd, struct address *out);
 void address_peer(int fd, struct address *out);
 
 int socket_connect(const struct address *a, const struct tcp_options *o, bool *in_progress); /* fd, or -1 and errno */
-int socket_listen(const struct address *a, int backlog, bool reuseport);		     /* fd, or -1 and errno */
+int socket_listen(const struct address *a, int backlog, bool reuseport); /* fd, or -1 and errno */
 void socket_tune(int fd, bool is_tcp, const struct tcp_options *o);
 int socket_error(int fd); /* SO_ERROR, for a connect that has finished */
 

@@ -20,7 +20,8 @@ void mailbox_post(struct mailbox *mb, struct message *m)
 	ASSERT(m->deliver && m->discard);
 	do
 		m->next = head;
-	while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, m, memory_order_seq_cst, memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(
+		&mb->head, &head, m, memory_order_seq_cst, memory_order_relaxed));
 	if (!head) {
 		uint64_t one = 1;
 		ssize_t n = write(mb->wake_fd, &one, sizeof(one)); /* can't fail: the counter is far from full */

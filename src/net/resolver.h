@@ -17,7 +17,7 @@ struct resolver;
 #define RESOLVE_HOST_MAX 256
 
 struct resolve_request {
-	struct message message;	 /* posted to reply_to with deliver and discard as the caller set them */
+	struct message message; /* posted to reply_to with deliver and discard as the caller set them */
 	struct mailbox *reply_to;
 	char host[RESOLVE_HOST_MAX];
 	int port;

@@ -162,7 +162,8 @@ void stream_send(struct stream *s, const struct iovec *iov, int n)
 
 		taken -= skip;
 		if (iov[i].iov_len > skip)
-			append(&s->out, &s->out_len, &s->out_cap, (const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip);
+			append(&s->out, &s->out_len, &s->out_cap, (const uint8_t *)iov[i].iov_base + skip,
+				iov[i].iov_len - skip);
 	}
 	if (stream_backlog(s) && !s->stalled_since)
 		s->stalled_since = s->loop ? s->loop->now : clock_now();

@@ -53,9 +53,10 @@ struct stream {
 void stream_init(struct stream *s, const struct stream_ops *ops, int fd, bool is_first);
 void stream_attach(struct stream *s, struct loop *l);
 void stream_detach(struct stream *s);
-void stream_close(struct stream *s); /* idempotent; closes the descriptor */
+void stream_close(struct stream *s);  /* idempotent; closes the descriptor */
 int stream_release(struct stream *s); /* as stream_close(), but the descriptor is the caller's from now on */
-void stream_hold(struct stream *s, const void *bytes, size_t len); /* as if these had been read already; they're offered in the next round */
+void stream_hold(struct stream *s, const void *bytes,
+	size_t len); /* as if these had been read already; they're offered in the next round */
 
 void stream_send(struct stream *s, const struct iovec *iov, int n);
 void stream_send_bytes(struct stream *s, const void *bytes, size_t len);

@@ -17,7 +17,7 @@ struct paused {
 };
 
 void paused_set(struct paused *p, const char *database, bool is_paused); /* NULL: all; idempotent */
-bool paused_names(const struct paused *p, const char *database);	  /* by its name? */
+bool paused_names(const struct paused *p, const char *database);	 /* by its name? */
 static inline bool paused_has(const struct paused *p, const char *database)
 {
 	return p->all || paused_names(p, database);

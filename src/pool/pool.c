@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
-#define UNUSED_POOL_TTL (60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
+#define UNUSED_POOL_TTL                                                                                      \
+	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
 
 static struct worker_view *view(const struct pool *p, int worker)
@@ -47,7 +48,7 @@ static void publish_idle(struct pool *p)
 static char *fingerprint(const struct config_database *db)
 {
 	return db ? xasprintf("%s|%d|%s|%s|%s", db->host ? db->host : "", db->port, db->dbname ? db->dbname : "",
-			      db->user ? db->user : "", db->connect_query ? db->connect_query : "")
+			    db->user ? db->user : "", db->connect_query ? db->connect_query : "")
 		  : NULL;
 }
 
@@ -154,15 +155,18 @@ static void refuse(struct pool *p, struct waiter *w, const struct error_info *e)
 	w->ops->refused(w, e);
 }
 
-static const struct error_info *queue_error(struct pool *p, struct error_info *e, char *detail, size_t size, const char *message)
+static const struct error_info *queue_error(
+	struct pool *p, struct error_info *e, char *detail, size_t size, const char *message)
 {
 	snprintf(detail, size, "%u clients wait for this pool, %d of %d server connections are open.",
-		 (unsigned)atomic_load(&p->shared->waiting), atomic_load(&p->shared->servers), p->limits.pool);
-	*e = (struct error_info){ .severity = p->worker->config->query_wait_timeout_action == TIMEOUT_DISCONNECT ? "FATAL" : "ERROR",
-				  .sqlstate = "53300",
-				  .message = message,
-				  .detail = detail,
-				  .hint = "Retry on the same connection, or raise default_pool_size if PostgreSQL can bear it." };
+		(unsigned)atomic_load(&p->shared->waiting), atomic_load(&p->shared->servers), p->limits.pool);
+	*e = (struct error_info){ .severity = p->worker->config->query_wait_timeout_action == TIMEOUT_DISCONNECT
+			? "FATAL"
+			: "ERROR",
+		.sqlstate = "53300",
+		.message = message,
+		.detail = detail,
+		.hint = "Retry on the same connection, or raise default_pool_size if PostgreSQL can bear it." };
 	return e;
 }
 
@@ -172,7 +176,8 @@ static void refuse_late(struct pool *p, struct waiter *w)
 	char detail[256], failing[LOGIN_ERROR_MAX + 64], sqlstate[6], message[LOGIN_ERROR_MAX];
 	bool is_final;
 
-	queue_error(p, &e, detail, sizeof(detail), "query_wait_timeout: no server connection became available in time");
+	queue_error(p, &e, detail, sizeof(detail),
+		"query_wait_timeout: no server connection became available in time");
 	if (shared_login_error(p->shared, sqlstate, message, &is_final)) {
 		snprintf(failing, sizeof(failing), "The login to the server has been failing: %s", message);
 		e.detail = failing;
@@ -187,7 +192,9 @@ static void refuse_late(struct pool *p, struct waiter *w)
 
 static void refuse_with_login_error(struct waiter *w, const char *sqlstate, const char *message)
 {
-	struct error_info e = { .severity = w->is_greeting ? "FATAL" : "ERROR", .sqlstate = sqlstate, .message = message };
+	struct error_info e = {
+		.severity = w->is_greeting ? "FATAL" : "ERROR", .sqlstate = sqlstate, .message = message
+	};
 
 	w->ops->refused(w, &e);
 }
@@ -218,7 +225,8 @@ static bool needs_test(const struct pool *p, const struct server *s)
 {
 	const struct config *c = p->worker->config;
 
-	return c->server_check_delay && *c->server_check_query && p->worker->loop.now - s->used_at > c->server_check_delay;
+	return c->server_check_delay && *c->server_check_query &&
+		p->worker->loop.now - s->used_at > c->server_check_delay;
 }
 
 static void start_test(struct pool *p, struct server *s)
@@ -242,7 +250,8 @@ static struct server *take_idle(struct pool *p, const struct settings *wants)
 
 	if (!best)
 		return NULL;
-	for (; n && depth < PREFER_DEPTH && !p->worker->config->server_round_robin; n = list_next(&p->idle, n), depth++) {
+	for (; n && depth < PREFER_DEPTH && !p->worker->config->server_round_robin;
+		n = list_next(&p->idle, n), depth++) {
 		if (settings_same(idle_at(n)->settings, wants)) {
 			best = idle_at(n);
 			break;
@@ -612,7 +621,9 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 		struct error_info e;
 		char detail[256];
 
-		w->ops->refused(w, queue_error(p, &e, detail, sizeof(detail), "too many clients are waiting (max_waiting_clients)"));
+		w->ops->refused(w,
+			queue_error(p, &e, detail, sizeof(detail),
+				"too many clients are waiting (max_waiting_clients)"));
 		return NULL;
 	}
 	w->deadline = p->query_wait_timeout ? w->since + p->query_wait_timeout : 0;
@@ -719,7 +730,7 @@ static void tick_idle(struct pool *p, usec_t now)
 static bool minds_minimum(const struct pool *p)
 {
 	bool is_mine = hash64(p->shared->database, strlen(p->shared->database)) % (unsigned)p->worker->n_workers ==
-		       (unsigned)p->worker->index;
+		(unsigned)p->worker->index;
 
 	return p->n_clients > 0 || (is_mine && p->database->user);
 }
@@ -734,8 +745,8 @@ static void tick_minimum(struct pool *p)
 
 static bool is_unused(const struct pool *p)
 {
-	return !p->n_clients && !p->waiting.count && !p->greeting.count && !p->idle.count && !p->servers.count &&
-	       !(p->database && p->database->user && p->min_size) && !p->is_paused;
+	return !p->n_clients && !p->waiting.count && !p->greeting.count && !p->idle.count &&
+		!p->servers.count && !(p->database && p->database->user && p->min_size) && !p->is_paused;
 }
 
 static usec_t unused_ttl(const struct pool *p)

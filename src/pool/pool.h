@@ -20,7 +20,8 @@ struct server;
 struct waiter;
 
 struct waiter_ops {
-	void (*granted)(struct waiter *w, struct server **s); /* the server is SERVER_IDLE and in no list; it must be linked or put back */
+	void (*granted)(struct waiter *w,
+		struct server **s); /* the server is SERVER_IDLE and in no list; it must be linked or put back */
 	void (*delayed)(struct waiter *w); /* it has waited for query_wait_notify; once */
 	void (*refused)(struct waiter *w, const struct error_info *e); /* e->severity FATAL: the client must go */
 };
@@ -61,7 +62,7 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
-void pool_free(struct pool *p); /* nothing may be left in it */
+void pool_free(struct pool *p);	     /* nothing may be left in it */
 void pool_configure(struct pool *p); /* after a new snapshot */
 void pool_set_credential(struct pool *p, struct credential *c);
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
@@ -69,9 +70,9 @@ void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
 void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
-void pool_kick(struct pool *p); /* something changed: grant, open servers, ask other workers */
-void pool_tick(struct pool *p); /* deadlines, lifetimes, minimum size */
-void pool_look(struct pool *p); /* greets whom it can, then pool_kick() */
+void pool_kick(struct pool *p);		 /* something changed: grant, open servers, ask other workers */
+void pool_tick(struct pool *p);		 /* deadlines, lifetimes, minimum size */
+void pool_look(struct pool *p);		 /* greets whom it can, then pool_kick() */
 void pool_send_moving(struct worker *w); /* at the end of a round */
 void pool_login_done(struct pool *p, struct server *s);
 void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final);

@@ -15,13 +15,15 @@
 #define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
 
 #define TO(s) (1u << (s))
-static const unsigned server_moves[SERVER_STATES] = { /* nothing leaves SERVER_CLOSING */
+static const unsigned server_moves[SERVER_STATES] = {
+	/* nothing leaves SERVER_CLOSING */
 	[SERVER_LOGIN] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
-	[SERVER_IDLE] = TO(SERVER_TESTING) | TO(SERVER_SYNCING) | TO(SERVER_ACTIVE) | TO(SERVER_MOVING) | TO(SERVER_CLOSING),
+	[SERVER_IDLE] = TO(SERVER_TESTING) | TO(SERVER_SYNCING) | TO(SERVER_ACTIVE) | TO(SERVER_MOVING) |
+		TO(SERVER_CLOSING),
 	[SERVER_TESTING] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
 	[SERVER_SYNCING] = TO(SERVER_ACTIVE) | TO(SERVER_CLEANING) | TO(SERVER_CLOSING),
-	[SERVER_ACTIVE] = TO(SERVER_IDLE) | TO(SERVER_SYNCING) | TO(SERVER_PROBING) | TO(SERVER_CLEANING) | TO(SERVER_HELD) |
-			  TO(SERVER_CLOSING),
+	[SERVER_ACTIVE] = TO(SERVER_IDLE) | TO(SERVER_SYNCING) | TO(SERVER_PROBING) | TO(SERVER_CLEANING) |
+		TO(SERVER_HELD) | TO(SERVER_CLOSING),
 	[SERVER_PROBING] = TO(SERVER_ACTIVE) | TO(SERVER_CLEANING) | TO(SERVER_CLOSING),
 	[SERVER_CLEANING] = TO(SERVER_IDLE) | TO(SERVER_HELD) | TO(SERVER_CLOSING),
 	[SERVER_HELD] = TO(SERVER_IDLE) | TO(SERVER_CLOSING),
@@ -37,10 +39,16 @@ void server_set_state(struct server *s, enum server_state next)
 const char *server_state_name(enum server_state s)
 {
 	static const char *const names[SERVER_STATES] = {
-		[SERVER_LOGIN] = "new",	    [SERVER_IDLE] = "idle",	[SERVER_TESTING] = "tested",
-		[SERVER_SYNCING] = "active", [SERVER_ACTIVE] = "active", [SERVER_CLEANING] = "used",
+		[SERVER_LOGIN] = "new",
+		[SERVER_IDLE] = "idle",
+		[SERVER_TESTING] = "tested",
+		[SERVER_SYNCING] = "active",
+		[SERVER_ACTIVE] = "active",
+		[SERVER_CLEANING] = "used",
 		[SERVER_PROBING] = "active",
-		[SERVER_HELD] = "being_canceled", [SERVER_MOVING] = "idle", [SERVER_CLOSING] = "closing",
+		[SERVER_HELD] = "being_canceled",
+		[SERVER_MOVING] = "idle",
+		[SERVER_CLOSING] = "closing",
 	};
 
 	return names[s];
@@ -50,10 +58,10 @@ void server_describe(const struct server *s, struct log_who *who, char addr[ADDR
 {
 	address_text(&s->address, addr);
 	*who = (struct log_who){ .kind = "server",
-				 .id = s->id,
-				 .database = s->pool ? s->pool->shared->database : NULL,
-				 .user = s->pool ? s->pool->shared->user : NULL,
-				 .addr = addr };
+		.id = s->id,
+		.database = s->pool ? s->pool->shared->database : NULL,
+		.user = s->pool ? s->pool->shared->user : NULL,
+		.addr = addr };
 }
 
 static struct worker *worker_of(const struct server *s)
@@ -134,7 +142,8 @@ bool server_open(struct pool *p)
 	s->stream.fd = -1;
 	s->fingerprint = xstrdup(p->fingerprint);
 	s->connected_at = p->worker->loop.now;
-	s->lifetime_jitter = p->server_lifetime ? hash64(&s->id, sizeof(s->id)) % (p->server_lifetime / 10 + 1) : 0;
+	s->lifetime_jitter =
+		p->server_lifetime ? hash64(&s->id, sizeof(s->id)) % (p->server_lifetime / 10 + 1) : 0;
 	s->deadline = s->connected_at + p->worker->config->server_connect_timeout;
 	pending_init(&s->pending, on_drop, s);
 	server_statements_init(&s->statements);
@@ -242,15 +251,12 @@ static void desync(struct server *s, const char *what)
 static bool needs_body(const struct server *s, uint8_t type)
 {
 	switch (type) {
-	case MSG_DATA_ROW:
-		return s->state == SERVER_PROBING;
+	case MSG_DATA_ROW: return s->state == SERVER_PROBING;
 	case MSG_READY_FOR_QUERY:
 	case MSG_COMMAND_COMPLETE:
 	case MSG_ERROR_RESPONSE:
-	case MSG_PARAMETER_STATUS:
-		return true;
-	default:
-		return false;
+	case MSG_PARAMETER_STATUS: return true;
+	default: return false;
 	}
 }
 
@@ -298,7 +304,7 @@ static void take_error(struct server *s, const struct server_message *m)
 	 * deallocated: prepare them anew at the next use.
 	 */
 	if ((strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) ||
-	    (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT))
+		(strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT))
 		server_statements_expire(&s->statements);
 }
 
@@ -359,13 +365,12 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 			continue;
 		}
 		switch (frame_peek(&r, &m.frame)) {
-		case RES_OK:
-			break;
-		case RES_MORE:
-			return pos;
-		case RES_PROTOCOL: case RES_LIMIT: case RES_REFUSED: case RES_SYSTEM:
-			desync(s, "invalid message length from the server");
-			return len;
+		case RES_OK: break;
+		case RES_MORE: return pos;
+		case RES_PROTOCOL:
+		case RES_LIMIT:
+		case RES_REFUSED:
+		case RES_SYSTEM: desync(s, "invalid message length from the server"); return len;
 		}
 		if (needs_body(s, m.frame.type) && m.frame.length <= BODY_NEEDED_MAX) {
 			if (m.frame.length > len - pos)
@@ -462,7 +467,8 @@ static void quiet_local(struct server *s, const struct pending_entry *e, void *c
 /* An empty server_reset_query is an administrator's word in session pooling: what clients leave behind doesn't matter there. */
 static bool must_close_instead(const struct server *s)
 {
-	return s->is_touched && !s->is_reset && s->pool->mode != POOL_SESSION && !*worker_of(s)->config->server_reset_query;
+	return s->is_touched && !s->is_reset && s->pool->mode != POOL_SESSION &&
+		!*worker_of(s)->config->server_reset_query;
 }
 
 /* The client has gone: whatever it left behind, the next step towards a server as good as new. */
@@ -557,9 +563,7 @@ static void finish_test(struct server *s)
 static void quiet_step(struct server *s)
 {
 	switch (s->state) {
-	case SERVER_CLEANING:
-		clean(s);
-		break;
+	case SERVER_CLEANING: clean(s); break;
 	case SERVER_SYNCING:
 		if (!s->pending.count)
 			finish_sync(s);
@@ -572,9 +576,13 @@ static void quiet_step(struct server *s)
 		if (!s->pending.count)
 			finish_probe(s);
 		break;
-	case SERVER_LOGIN: case SERVER_IDLE: case SERVER_ACTIVE: case SERVER_HELD: case SERVER_MOVING: case SERVER_CLOSING:
-	case SERVER_STATES:
-		break;
+	case SERVER_LOGIN:
+	case SERVER_IDLE:
+	case SERVER_ACTIVE:
+	case SERVER_HELD:
+	case SERVER_MOVING:
+	case SERVER_CLOSING:
+	case SERVER_STATES: break;
 	}
 }
 
@@ -587,7 +595,8 @@ static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 	if (s->state == SERVER_PROBING && m->frame.type == MSG_DATA_ROW)
 		probe_row(&s->probe, reader_over(m->body, m->body_len));
 	if (m->verdict == PENDING_FATAL)
-		server_lost(s, s->has_failed ? s->our_sqlstate : "08006", s->has_failed ? s->our_message : "server closed the connection");
+		server_lost(s, s->has_failed ? s->our_sqlstate : "08006",
+			s->has_failed ? s->our_message : "server closed the connection");
 	return false;
 }
 
@@ -630,7 +639,8 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 	s->client = client;
 	s->link = link;
 	s->lending++;
-	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed = s->is_error_due = s->is_touched = false;
+	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed =
+		s->is_error_due = s->is_touched = false;
 	s->drained_bytes = 0;
 	s->request_at = s->xact_at = 0;
 }
@@ -725,8 +735,9 @@ static void on_closed(struct stream *st, enum stream_end why)
 		server_lost(s, s->our_sqlstate, s->our_message);
 	else
 		server_lost(s, "08006",
-		     why == STREAM_RESET && s->state == SERVER_LOGIN ? strerror(st->error)
-								     : "server closed the connection unexpectedly");
+			why == STREAM_RESET && s->state == SERVER_LOGIN
+				? strerror(st->error)
+				: "server closed the connection unexpectedly");
 }
 
 const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
@@ -746,26 +757,21 @@ void server_tick(struct server *s, usec_t now)
 	if (!s->deadline || now < s->deadline)
 		return;
 	switch (s->state) {
-	case SERVER_LOGIN:
-		server_login_fail(s, "08006", "server_connect_timeout", false);
-		break;
-	case SERVER_TESTING:
-		server_close(s, "test query timed out");
-		break;
+	case SERVER_LOGIN: server_login_fail(s, "08006", "server_connect_timeout", false); break;
+	case SERVER_TESTING: server_close(s, "test query timed out"); break;
 	case SERVER_SYNCING:
-	case SERVER_PROBING:
-		server_lost(s, "08006", "server did not answer in time");
-		break;
+	case SERVER_PROBING: server_lost(s, "08006", "server did not answer in time"); break;
 	case SERVER_CLEANING:
 		if (s->is_cancelling || !s->pending.count)
 			server_close(s, "cleaning took too long");
 		else
 			cancel_drained(s);
 		break;
-	case SERVER_HELD:
-		server_close(s, "cancel took too long");
-		break;
-	case SERVER_IDLE: case SERVER_ACTIVE: case SERVER_MOVING: case SERVER_CLOSING: case SERVER_STATES:
-		break;
+	case SERVER_HELD: server_close(s, "cancel took too long"); break;
+	case SERVER_IDLE:
+	case SERVER_ACTIVE:
+	case SERVER_MOVING:
+	case SERVER_CLOSING:
+	case SERVER_STATES: break;
 	}
 }

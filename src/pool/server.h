@@ -38,18 +38,19 @@ enum server_state {
 struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_ACTIVE or SERVER_PROBING */
 	size_t (*data)(struct server *s, const uint8_t *bytes, size_t len);
 	void (*drained)(struct server *s);
-	void (*synced)(struct server *s, const struct error_info *e); /* NULL: now SERVER_ACTIVE; else the settings were refused */
-	void (*lost)(struct server *s, const struct error_info *e);   /* the server is being closed: forget it */
+	void (*synced)(struct server *s,
+		const struct error_info *e); /* NULL: now SERVER_ACTIVE; else the settings were refused */
+	void (*lost)(struct server *s, const struct error_info *e); /* the server is being closed: forget it */
 	void (*probed)(struct server *s, bool is_ok); /* SERVER_ACTIVE again; s->probe has what was found */
 	void (*dropped)(struct server *s, const struct pending_entry *e); /* an error made the server skip it */
 };
 
 struct prepared_note { /* what a pending Parse or Close will have changed */
 	struct hash128 id;
-	bool adds, removes;		 /* the statement on the server */
-	bool adds_name, removes_name;	 /* of the client */
-	struct client_statement *name;	 /* removes_name: owned */
-	char *text;			 /* PEND_FAIL: what the client is told; owned */
+	bool adds, removes;	       /* the statement on the server */
+	bool adds_name, removes_name;  /* of the client */
+	struct client_statement *name; /* removes_name: owned */
+	char *text;		       /* PEND_FAIL: what the client is told; owned */
 };
 
 struct server_login;
@@ -83,15 +84,15 @@ struct server {
 	struct hash128 unnamed; /* the unnamed statement, or what it will be */
 	bool has_unnamed;
 
-	bool has_failed; /* a query of ours got an error: kept in our_error */
+	bool has_failed;   /* a query of ours got an error: kept in our_error */
 	bool is_error_due; /* a FATAL ended the extended batch in hand; the client hasn't been told yet */
-	bool is_reset;	 /* cleaning: server_reset_query has been sent */
+	bool is_reset;	   /* cleaning: server_reset_query has been sent */
 	bool is_rolled_back;
-	bool is_cut;	  /* half a message was sent: it can only be closed */
+	bool is_cut;	    /* half a message was sent: it can only be closed */
 	bool is_cancelling; /* cleaning: a cancel of our own was sent */
-	bool is_unwanted; /* cleaning: what it does is cancelled at once */
-	bool is_goodbye;  /* cleaning: the client said Terminate, so what it asked for may finish */
-	char *fingerprint; /* the pool's when it was opened */
+	bool is_unwanted;   /* cleaning: what it does is cancelled at once */
+	bool is_goodbye;    /* cleaning: the client said Terminate, so what it asked for may finish */
+	char *fingerprint;  /* the pool's when it was opened */
 	usec_t lifetime_jitter;
 	const char *close_reason; /* set: close it when it comes free */
 	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX], our_detail[LOGIN_ERROR_MAX], our_hint[LOGIN_ERROR_MAX];
@@ -131,7 +132,8 @@ struct server_message {
 };
 struct server_walk {
 	bool (*message)(struct server *s, struct server_message *m, void *ctx); /* true: pass it on by slices */
-	void (*local)(struct server *s, const struct pending_entry *e, void *ctx); /* an answer of our own is due now; e->ref is the callee's */
+	void (*local)(struct server *s, const struct pending_entry *e,
+		void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
 };
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx);
@@ -141,7 +143,8 @@ void server_tick(struct server *s, usec_t now);
 void server_cancel_done(struct server *s); /* s->cancel has ended */
 void server_lost(struct server *s, const char *sqlstate, const char *message);
 void server_describe(const struct server *s, struct log_who *who, char addr[ADDRESS_TEXT_MAX]);
-const char *server_state_name(enum server_state s); /* PgBouncer's names: active, idle, used, tested, new, active_cancel, being_canceled */
+const char *server_state_name(
+	enum server_state s); /* PgBouncer's names: active, idle, used, tested, new, active_cancel, being_canceled */
 
 extern const struct stream_ops server_stream_ops;
 /* server_login.c */

@@ -10,12 +10,12 @@
 #define LOGIN_MESSAGE_MAX 65536
 
 enum login_step {
-	LOGIN_RESOLVING,  /* the resolver has been asked */
-	LOGIN_AUTH,	  /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
+	LOGIN_RESOLVING, /* the resolver has been asked */
+	LOGIN_AUTH, /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
 	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
-	LOGIN_DERIVING,	  /* a login thread computes keys; the server waits for us */
-	LOGIN_SCRAM_LAST, /* the server's signature comes next */
-	LOGIN_STARTING,	  /* authenticated: parameters, the cancel key, ReadyForQuery */
+	LOGIN_DERIVING,	   /* a login thread computes keys; the server waits for us */
+	LOGIN_SCRAM_LAST,  /* the server's signature comes next */
+	LOGIN_STARTING,	   /* authenticated: parameters, the cancel key, ReadyForQuery */
 	LOGIN_CONNECT_QUERY,
 };
 
@@ -107,11 +107,11 @@ static void connect_to(struct server *s, const struct address *a)
 {
 	const struct config *c = s->pool->worker->config;
 	struct tcp_options o = { .keepalive = c->tcp_keepalive,
-				 .keepcnt = c->tcp_keepcnt,
-				 .keepidle = c->tcp_keepidle,
-				 .keepintvl = c->tcp_keepintvl,
-				 .user_timeout = c->tcp_user_timeout,
-				 .socket_buffer = c->tcp_socket_buffer };
+		.keepcnt = c->tcp_keepcnt,
+		.keepidle = c->tcp_keepidle,
+		.keepintvl = c->tcp_keepintvl,
+		.user_timeout = c->tcp_user_timeout,
+		.socket_buffer = c->tcp_socket_buffer };
 	bool in_progress;
 	int fd;
 
@@ -140,8 +140,8 @@ static void deliver_address(struct message *m, void *owner)
 		if (r->request.address.len) {
 			connect_to(s, &r->request.address);
 		} else {
-			snprintf(text, sizeof(text), "could not translate host name \"%s\" to address: %s", r->request.host,
-				 r->request.error);
+			snprintf(text, sizeof(text), "could not translate host name \"%s\" to address: %s",
+				r->request.host, r->request.error);
 			server_login_fail(s, "08001", text, false);
 		}
 	}
@@ -207,8 +207,8 @@ static void no_password(struct server *s, const char *method)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "the server wants %s, but no fitting secret is known for user \"%.64s\"", method,
-		 s->pool->shared->user);
+	snprintf(text, sizeof(text), "the server wants %s, but no fitting secret is known for user \"%.64s\"",
+		method, s->pool->shared->user);
 	server_login_fail(s, "28P01", text, true);
 }
 
@@ -257,8 +257,9 @@ static void answer_sasl(struct server *s, struct reader *r)
 		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", true);
 		return;
 	}
-	if (!s->pool->credential || (credential_kind(s->pool->credential) != SECRET_PLAIN &&
-				     credential_kind(s->pool->credential) != SECRET_SCRAM)) {
+	if (!s->pool->credential ||
+		(credential_kind(s->pool->credential) != SECRET_PLAIN &&
+			credential_kind(s->pool->credential) != SECRET_SCRAM)) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
@@ -335,7 +336,8 @@ static void answer_challenge(struct server *s, struct reader *r)
 		server_login_fail(s, "08P01", "invalid SCRAM challenge from the server", false);
 		return;
 	}
-	if (credential_find_server_keys(s->pool->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
+	if (credential_find_server_keys(
+		    s->pool->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
 		send_scram_final(s, &keys);
 		explicit_bzero(&keys, sizeof(keys));
 		return;
@@ -386,7 +388,8 @@ static void on_authentication(struct server *s, struct reader r)
 	else if (request == AUTH_SASL_FINAL && step == LOGIN_SCRAM_LAST)
 		check_signature(s, &r);
 	else
-		server_login_fail(s, "28000", "the server wants an authentication method that pgweir doesn't have", true);
+		server_login_fail(s, "28000",
+			"the server wants an authentication method that pgweir doesn't have", true);
 }
 
 /* ---- the rest of the login ---- */
@@ -396,8 +399,8 @@ static void on_error(struct server *s, struct reader r)
 	struct error_info e;
 
 	error_parse(r, &e);
-	server_login_fail(s, *e.sqlstate ? e.sqlstate : "08006", *e.message ? e.message : "the server refused without a word",
-			  is_final_error(e.sqlstate));
+	server_login_fail(s, *e.sqlstate ? e.sqlstate : "08006",
+		*e.message ? e.message : "the server refused without a word", is_final_error(e.sqlstate));
 }
 
 static void on_parameter(struct server *s, struct reader r)
@@ -467,7 +470,8 @@ static void on_message(struct server *s, const struct frame *f, struct reader bo
 		on_cancel_key(s, body);
 	else if (f->type == MSG_READY_FOR_QUERY && is_up)
 		on_ready(s);
-	else if (s->login->step != LOGIN_CONNECT_QUERY && f->type != MSG_NOTICE_RESPONSE && f->type != MSG_NEGOTIATE_PROTOCOL_VERSION)
+	else if (s->login->step != LOGIN_CONNECT_QUERY && f->type != MSG_NOTICE_RESPONSE &&
+		f->type != MSG_NEGOTIATE_PROTOCOL_VERSION)
 		server_login_fail(s, "08P01", "unexpected message from the server during login", false);
 }
 
@@ -487,7 +491,8 @@ size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len)
 			return len;
 		}
 		pos += f.length;
-		on_message(s, &f, reader_over(bytes + pos - f.length + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE));
+		on_message(s, &f,
+			reader_over(bytes + pos - f.length + FRAME_HEADER_SIZE, f.length - FRAME_HEADER_SIZE));
 	}
 	return s->state == SERVER_CLOSING ? len : pos;
 }

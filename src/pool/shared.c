@@ -143,8 +143,8 @@ bool take_one(atomic_int *n, int max)
 	return true;
 }
 
-bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all, int max_database, int max_user,
-			   const char **why)
+bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all,
+	int max_database, int max_user, const char **why)
 {
 	struct limit_shared *d, *u;
 	bool is_ok = false;
@@ -245,7 +245,8 @@ void shared_login_ok(struct pool_shared *p, struct settings *reported)
 	atomic_store(&p->next_try, 0);
 }
 
-usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate, const char *message, bool is_final)
+usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate,
+	const char *message, bool is_final)
 {
 	usec_t wait = BACKOFF_FIRST, next;
 

@@ -19,7 +19,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define WORKERS_MAX 127 /* their numbers fit 7 bits of a cancel key's pid, with one to spare for the console */
+#define WORKERS_MAX                                                                                          \
+	127 /* their numbers fit 7 bits of a cancel key's pid, with one to spare for the console */
 #define LOGIN_ERROR_MAX 512
 
 struct limit_shared { /* of a database or a user */
@@ -38,9 +39,9 @@ struct worker_view { /* what one worker lets the others know about a pool; a cac
 
 struct pool_shared {
 	UT_hash_handle hh;
-	char *key;		    /* database NUL user */
+	char *key;		     /* database NUL user */
 	const char *database, *user; /* inside key */
-	int refs;		    /* under the registry's lock */
+	int refs;		     /* under the registry's lock */
 	struct limit_shared *by_database, *by_user;
 	atomic_int servers, waiting;
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
@@ -57,9 +58,9 @@ struct registry {
 	pthread_mutex_t lock;
 	struct pool_shared *pools;
 	struct limit_shared *databases, *users;
-	atomic_int clients;	    /* all but those of the console */
-	_Atomic uint64_t next_id;   /* of clients and servers, for the log and the console */
-	atomic_int worker_clients[WORKERS_MAX]; /* who has the fewest gets the next */
+	atomic_int clients;			 /* all but those of the console */
+	_Atomic uint64_t next_id;		 /* of clients and servers, for the log and the console */
+	atomic_int worker_clients[WORKERS_MAX];	 /* who has the fewest gets the next */
 	atomic_uint worker_waiting[WORKERS_MAX]; /* over all pools: who must hear of a free slot */
 	atomic_bool poked[WORKERS_MAX];		 /* .. and has been told already */
 };
@@ -72,8 +73,8 @@ struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p)
 void registry_drop_pool(struct registry *r, struct pool_shared **p);
 
 /* Takes a place for a client; false: *why names the limit. Limits of 0 are none. */
-bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all, int max_database, int max_user,
-			   const char **why);
+bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all,
+	int max_database, int max_user, const char **why);
 void registry_uncount_client(struct registry *r, const char *database, const char *user);
 
 /* Under the registry's lock: fn looks and calls nothing of the registry's. */
@@ -92,9 +93,11 @@ void slot_give_back(struct pool_shared *p);
 
 void shared_login_ok(struct pool_shared *p, struct settings *reported);
 /* final: the client's own error (wrong password, no such database); otherwise it may pass. Returns when to try again. */
-usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate, const char *message, bool is_final);
+usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate,
+	const char *message, bool is_final);
 void shared_forget_failure(struct pool_shared *p); /* a reload may have mended it */
-bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX], bool *is_final); /* false: none */
+bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX],
+	bool *is_final);				 /* false: none */
 struct settings *shared_reported(struct pool_shared *p); /* a reference, or NULL */
 
 #endif

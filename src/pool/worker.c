@@ -57,7 +57,7 @@ static void poke_others(struct worker *w)
 		struct message *m;
 
 		if (i == w->index || !atomic_load(&w->registry->worker_waiting[i]) ||
-		    atomic_exchange(&w->registry->poked[i], true))
+			atomic_exchange(&w->registry->poked[i], true))
 			continue;
 		m = xcalloc(1, sizeof(*m));
 		m->deliver = deliver_poke;
@@ -127,8 +127,8 @@ void worker_warm_pools(struct worker *w)
 	}
 }
 
-void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r, struct resolver *resolver,
-		 struct mailbox *slow, struct snapshot *snapshot)
+void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r,
+	struct resolver *resolver, struct mailbox *slow, struct snapshot *snapshot)
 {
 	memset(w, 0, sizeof(*w));
 	w->index = index;

@@ -21,7 +21,7 @@
 struct pool;
 struct client;
 
-struct worker_slot { /* what a cancel key's number points at */
+struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
 	uint32_t next_free;
 };
@@ -54,7 +54,7 @@ struct worker {
 	struct statement_table statements;
 	struct worker_slot *slots;
 	uint32_t n_slots, free_slot; /* free_slot: index + 1 of the first free one, 0: none */
-	bool must_look;	     /* at the end of the round: see worker_look() */
+	bool must_look;		     /* at the end of the round: see worker_look() */
 	usec_t tick_every;
 	usec_t next_sweep; /* of what needs no more than a look a second */
 	bool is_stopping;  /* no new work: clients are told to go when they are between transactions */
@@ -70,8 +70,8 @@ struct worker {
 
 #define ASSERT_ON_WORKER(w) loop_assert_own(&(w)->loop)
 
-void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r, struct resolver *resolver,
-		 struct mailbox *slow, struct snapshot *snapshot);
+void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r,
+	struct resolver *resolver, struct mailbox *slow, struct snapshot *snapshot);
 void worker_destroy(struct worker *w);
 void worker_set_snapshot(struct worker *w, struct snapshot **snapshot); /* moves; pools take up their new limits */
 /*
@@ -80,7 +80,7 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot); /* moves
 void worker_look_again(struct worker *w);
 void worker_count_waiting(struct worker *w, int change);
 void worker_keep_counters(struct worker *w, const char *database, const struct counters *c); /* of a pool that ends */
-void worker_warm_pools(struct worker *w);   /* at the thread's start */
-void worker_tick_fast(struct worker *w);   /* deadlines are near */
+void worker_warm_pools(struct worker *w); /* at the thread's start */
+void worker_tick_fast(struct worker *w);  /* deadlines are near */
 
 #endif

@@ -16,7 +16,8 @@
 #define SLOT_BITS 24
 
 #define TO(s) (1u << (s))
-static const unsigned client_moves[CLIENT_STATES] = { /* nothing leaves CLIENT_CLOSING */
+static const unsigned client_moves[CLIENT_STATES] = {
+	/* nothing leaves CLIENT_CLOSING */
 	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
 	[CLIENT_IDLE] = TO(CLIENT_WAITING) | TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING),
 	[CLIENT_WAITING] = TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
@@ -34,12 +35,14 @@ void client_set_state(struct client *c, enum client_state next)
 const char *client_state_name(const struct client *c)
 {
 	switch (c->state) {
-	case CLIENT_NEW: case CLIENT_WAITING: case CLIENT_SYNCING:
-		return "waiting";
-	case CLIENT_IDLE: case CLIENT_TX_LOST:
-		return "idle";
-	case CLIENT_ACTIVE: case CLIENT_CLOSING: case CLIENT_STATES:
-		break;
+	case CLIENT_NEW:
+	case CLIENT_WAITING:
+	case CLIENT_SYNCING: return "waiting";
+	case CLIENT_IDLE:
+	case CLIENT_TX_LOST: return "idle";
+	case CLIENT_ACTIVE:
+	case CLIENT_CLOSING:
+	case CLIENT_STATES: break;
 	}
 	return "active";
 }
@@ -47,7 +50,9 @@ const char *client_state_name(const struct client *c)
 void client_describe(const struct client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
 {
 	address_text(&c->peer, addr);
-	*who = (struct log_who){ .kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr };
+	*who = (struct log_who){
+		.kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr
+	};
 }
 
 void client_pause(struct client *c, enum client_pause why)
@@ -223,7 +228,7 @@ void client_close(struct client *c, const char *reason)
 		client_describe(c, &who, addr);
 		if (c->worker->config->log_disconnections)
 			log_info(&who, "closing because: %s (age=%us)", reason,
-				 (unsigned)((c->worker->loop.now - c->connected_at) / USEC_PER_SEC));
+				(unsigned)((c->worker->loop.now - c->connected_at) / USEC_PER_SEC));
 		leave(c);
 	}
 	free_later(c);
@@ -394,9 +399,9 @@ void client_synced(struct server *s, const struct error_info *e)
 static void on_delayed(struct waiter *w)
 {
 	client_error(CONTAINER_OF(w, struct client, waiter),
-		     &(struct error_info){ .severity = "NOTICE",
-					   .sqlstate = "00000",
-					   .message = "No server connection available in postgres backend, client being queued" });
+		&(struct error_info){ .severity = "NOTICE",
+			.sqlstate = "00000",
+			.message = "No server connection available in postgres backend, client being queued" });
 }
 
 static const struct waiter_ops waiter_ops = { .granted = on_granted, .delayed = on_delayed, .refused = on_refused };
@@ -439,9 +444,9 @@ static void take_found_settings(struct client *c, struct server *s)
 static void fail_probe(struct client *c, struct server *s)
 {
 	struct error_info e = { .sqlstate = s->has_failed ? s->our_sqlstate : "XX000",
-				.message = "could not find out what the session has become, so it can't go on",
-				.detail = s->has_failed ? s->our_message : NULL,
-				.hint = "In transaction pooling, set a very short statement_timeout with SET LOCAL." };
+		.message = "could not find out what the session has become, so it can't go on",
+		.detail = s->has_failed ? s->our_message : NULL,
+		.hint = "In transaction pooling, set a very short statement_timeout with SET LOCAL." };
 
 	s->close_reason = "unknown session state";
 	client_end(c, &e);
@@ -484,7 +489,7 @@ void client_maybe_release(struct client *c)
 	const char *reason;
 
 	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) ||
-	    (!server_may_release(s) && !is_spent(s)))
+		(!server_may_release(s) && !is_spent(s)))
 		return;
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;
@@ -562,7 +567,9 @@ static void on_closed(struct stream *st, enum stream_end why)
 	client_close(c, why == STREAM_EOF ? "client unexpected eof" : "client connection lost");
 }
 
-static const struct stream_ops client_stream_ops = { .data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed };
+static const struct stream_ops client_stream_ops = {
+	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed
+};
 
 /* ---- adoption ---- */
 
@@ -609,7 +616,8 @@ void session_adopt(struct message *m, void *owner)
 	stream_hold(&c->stream, n->early, n->early_len);
 	stream_attach(&c->stream, &w->loop);
 	newcomer_free(&n);
-	c->waiter.deadline = w->config->client_login_timeout ? c->connected_at + w->config->client_login_timeout : 0;
+	c->waiter.deadline =
+		w->config->client_login_timeout ? c->connected_at + w->config->client_login_timeout : 0;
 	reported = shared_reported(c->pool->shared);
 	if (w->is_stopping)
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
@@ -631,7 +639,9 @@ void session_discard(struct message *m)
 
 static void cancel_waiting(struct client *c)
 {
-	struct error_info e = { .severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request" };
+	struct error_info e = {
+		.severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request"
+	};
 
 	pool_withdraw(c->pool, &c->waiter);
 	client_refuse(c, &e);
@@ -690,7 +700,8 @@ static void tick_active(struct client *c, usec_t now)
 		stream_recheck(&c->stream);
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
 		end_query(c, "57014", "query timeout");
-	else if (!is_owed && !pending_is_idle(p) && is_over(c->idle_since, config_idle_transaction_timeout(conf, user), now))
+	else if (!is_owed && !pending_is_idle(p) &&
+		is_over(c->idle_since, config_idle_transaction_timeout(conf, user), now))
 		end_query(c, "25P03", "idle transaction timeout");
 	else if (!pending_is_idle(p) && is_over(c->server->xact_at, config_transaction_timeout(conf, user), now))
 		end_query(c, "25P04", "transaction timeout");
@@ -736,12 +747,13 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 	if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
 	else if (c->state == CLIENT_TX_LOST &&
-		 is_over(c->idle_since, config_idle_transaction_timeout(conf, config_user(conf, c->user)), now))
+		is_over(c->idle_since, config_idle_transaction_timeout(conf, config_user(conf, c->user)), now))
 		client_fatal(c, "25P03", "idle transaction timeout");
 	else if (c->state == CLIENT_IDLE &&
-		 is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
+		is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
 		client_fatal(c, "57P05", "client_idle_timeout");
-	else if (reason_to_leave(c) && (c->state == CLIENT_IDLE || c->state == CLIENT_WAITING || c->state == CLIENT_NEW))
+	else if (reason_to_leave(c) &&
+		(c->state == CLIENT_IDLE || c->state == CLIENT_WAITING || c->state == CLIENT_NEW))
 		client_fatal(c, "57P01", reason_to_leave(c));
 }
 

@@ -30,7 +30,7 @@ enum client_state {
 	CLIENT_STATES,
 };
 
-enum client_pause { /* why we don't read from it */
+enum client_pause {	   /* why we don't read from it */
 	PAUSE_STATE = 1,   /* CLIENT_NEW, WAITING, SYNCING */
 	PAUSE_BACKLOG = 2, /* the server takes no more */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
@@ -67,34 +67,34 @@ struct client {
 
 	struct client_statements statements;
 	struct statement *unnamed; /* NULL: it has none */
-	uint16_t unnamed_parses;   /* numbers its Parses of the unnamed one: the error of an old one is none of the newest's */
-	uint32_t batch;		   /* counts Syncs */
+	uint16_t unnamed_parses; /* numbers its Parses of the unnamed one: the error of an old one is none of the newest's */
+	uint32_t batch; /* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
 	uint8_t body_to, discard, pauses;
 	enum pool_mode mode; /* for life: a reload's new mode is for clients that come later */
-	bool is_tracked;    /* protocol-level statements are renamed: transaction and statement pooling */
-	bool must_recheck;  /* it was read without an answer that would find out if it's gone: see stream_recheck() */
-	bool has_sent;	    /* .. something to the server that it has now */
-	bool is_stateful;   /* it has sent something that may have changed its session's state since we asked last */
+	bool is_tracked;     /* protocol-level statements are renamed: transaction and statement pooling */
+	bool must_recheck; /* it was read without an answer that would find out if it's gone: see stream_recheck() */
+	bool has_sent; /* .. something to the server that it has now */
+	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	bool is_probed_again;
-	bool is_pinned;	    /* the probe has found what only this server has */
-	bool listens;	    /* it has sent LISTEN */
-	bool is_ending;	    /* CLIENT_TX_LOST: the statement in hand ends the transaction */
+	bool is_pinned; /* the probe has found what only this server has */
+	bool listens;	/* it has sent LISTEN */
+	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	bool is_counted, is_greeted;
-	struct gather *gather; /* the one that is being filled for it, by relay.c */
-	struct gather *out;    /* .. and for its server, by request.c */
+	struct gather *gather;	/* the one that is being filled for it, by relay.c */
+	struct gather *out;	/* .. and for its server, by request.c */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
 	usec_t connected_at, request_at, idle_since, linger_until, peer_shut_at;
 };
 
 #define BACKLOG_MAX 65536
 
-void session_adopt(struct message *m, void *owner);	     /* deliver() of a newcomer */
-void session_discard(struct message *m);		     /* discard() of one; also uncounts nobody: for teardown */
-void session_cancel(struct message *m, void *owner);	     /* deliver() of a cancel_request */
+void session_adopt(struct message *m, void *owner); /* deliver() of a newcomer */
+void session_discard(struct message *m);	    /* discard() of one; also uncounts nobody: for teardown */
+void session_cancel(struct message *m, void *owner); /* deliver() of a cancel_request */
 void session_cancel_discard(struct message *m);
 int session_cancel_worker(uint32_t pid); /* which worker's key is this? */
 void session_tick(struct worker *w);	 /* timeouts; worker->on_clients_tick */
@@ -112,7 +112,7 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
-uint8_t client_tx_status(const struct client *c);	  /* for a ReadyForQuery of our own */
+uint8_t client_tx_status(const struct client *c);		  /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);
 void client_set_settings(struct client *c, struct settings *s); /* takes a reference of its own */
 

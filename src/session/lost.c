@@ -35,7 +35,7 @@ static void settle(void *ctx, struct pending_entry *e)
 		return;
 	tell(d);
 	if (e->type == PEND_QUERY || e->type == PEND_FUNCTION || e->type == PEND_SYNC ||
-	    (e->type == PEND_LOCAL && e->detail == LOCAL_DEALLOCATE)) {
+		(e->type == PEND_LOCAL && e->detail == LOCAL_DEALLOCATE)) {
 		write_ready_for_query(&d->w, d->tx_status);
 		d->is_told = false;
 	}
@@ -110,7 +110,7 @@ void client_on_lost(struct server *s, const struct error_info *e)
 	c->server = NULL;
 	if (c->out)
 		c->out->n = 0; /* nowhere to go */
-	if (!c->has_sent) { /* not a byte of the client's was sent: another server will do */
+	if (!c->has_sent) {    /* not a byte of the client's was sent: another server will do */
 		client_set_state(c, CLIENT_IDLE);
 		client_unpause(c, PAUSE_STATE);
 		client_get_server(c);
@@ -165,7 +165,8 @@ static bool take_word(const char **s, const char *end, const char *word)
 	size_t n = strlen(word);
 	const char *p = skip_blanks(*s, end);
 
-	if ((size_t)(end - p) < n || strncasecmp(p, word, n) != 0 || (p + n < end && (isalnum((unsigned char)p[n]) || p[n] == '_')))
+	if ((size_t)(end - p) < n || strncasecmp(p, word, n) != 0 ||
+		(p + n < end && (isalnum((unsigned char)p[n]) || p[n] == '_')))
 		return false;
 	*s = p + n;
 	return true;
@@ -176,8 +177,8 @@ static bool is_end(const char *sql, size_t len)
 {
 	const char *end = sql + len;
 
-	if (!take_word(&sql, end, "rollback") && !take_word(&sql, end, "commit") && !take_word(&sql, end, "abort") &&
-	    !take_word(&sql, end, "end"))
+	if (!take_word(&sql, end, "rollback") && !take_word(&sql, end, "commit") &&
+		!take_word(&sql, end, "abort") && !take_word(&sql, end, "end"))
 		return false;
 	if (!take_word(&sql, end, "work"))
 		take_word(&sql, end, "transaction");
@@ -198,12 +199,10 @@ static bool is_empty(const char *sql, size_t len)
 
 static void refuse_statement(struct client *c)
 {
-	static const struct error_info e = {
-		.severity = "ERROR",
+	static const struct error_info e = { .severity = "ERROR",
 		.sqlstate = "25P02",
 		.message = "current transaction is aborted, commands ignored until end of transaction block",
-		.detail = "The server connection was lost in the middle of the transaction."
-	};
+		.detail = "The server connection was lost in the middle of the transaction." };
 
 	client_error(c, &e);
 }
@@ -264,7 +263,8 @@ static enum step lost_parse(struct client *c, struct reader r)
 
 	if (r.bad || !is_end(sql, strlen(sql)) || client_statements_find(&c->statements, name))
 		return fail_batch(c);
-	st = statement_intern(&c->worker->statements, (const uint8_t *)sql, (size_t)(r.end - (const uint8_t *)sql), c->context);
+	st = statement_intern(&c->worker->statements, (const uint8_t *)sql,
+		(size_t)(r.end - (const uint8_t *)sql), c->context);
 	if (*name) {
 		cs = client_statement_new(name, st);
 		cs->is_confirmed = true;
@@ -311,7 +311,8 @@ static enum step lost_describe(struct client *c, struct reader r)
 static enum step lost_close(struct client *c, struct reader r)
 {
 	bool is_statement = read_u8(&r) == 'S';
-	struct client_statement *cs = is_statement ? client_statements_find(&c->statements, read_cstring(&r)) : NULL;
+	struct client_statement *cs =
+		is_statement ? client_statements_find(&c->statements, read_cstring(&r)) : NULL;
 
 	if (cs) {
 		client_statements_remove(&c->statements, cs);
@@ -332,26 +333,17 @@ enum step lost_request(struct client *c, struct message_in *m)
 	body = reader_over(m->bytes + FRAME_HEADER_SIZE, len);
 	c->body_to = BODY_DISCARD;
 	switch (m->frame.type) {
-	case MSG_QUERY:
-		return lost_query(c, m, len);
-	case MSG_PARSE:
-		return lost_parse(c, body);
-	case MSG_BIND:
-		return lost_bind(c, body);
-	case MSG_EXECUTE:
-		return lost_execute(c);
-	case MSG_DESCRIBE:
-		return lost_describe(c, body);
-	case MSG_CLOSE:
-		return lost_close(c, body);
+	case MSG_QUERY: return lost_query(c, m, len);
+	case MSG_PARSE: return lost_parse(c, body);
+	case MSG_BIND: return lost_bind(c, body);
+	case MSG_EXECUTE: return lost_execute(c);
+	case MSG_DESCRIBE: return lost_describe(c, body);
+	case MSG_CLOSE: return lost_close(c, body);
 	case MSG_FUNCTION_CALL:
 		refuse_statement(c);
 		client_ready(c);
 		return STEP_TAKEN;
-	case MSG_SYNC:
-		client_ready(c);
-		return STEP_TAKEN;
-	default:
-		return STEP_TAKEN; /* Flush, and what is left of a COPY */
+	case MSG_SYNC: client_ready(c); return STEP_TAKEN;
+	default: return STEP_TAKEN; /* Flush, and what is left of a COPY */
 	}
 }

@@ -21,12 +21,12 @@ struct newcomer {
 	char *server_user;	       /* the pool's user: the database's forced user, else user */
 	struct settings *settings;     /* from startup parameters and options */
 	struct credential *credential; /* of server_user: what servers are logged in with; may be NULL */
-	struct writer greeting;	       /* goes in front of the welcome: NegotiateProtocolVersion, SASL's last word, AuthenticationOk */
-	uint8_t *early;		       /* read behind the login already */
+	struct writer greeting; /* goes in front of the welcome: NegotiateProtocolVersion, SASL's last word, AuthenticationOk */
+	uint8_t *early; /* read behind the login already */
 	size_t early_len;
-	usec_t since; /* when it was accepted: the login timeout goes on until the welcome */
+	usec_t since;		  /* when it was accepted: the login timeout goes on until the welcome */
 	bool is_admin, may_admin; /* console: database pgweir or pgbouncer; may_admin: in admin_users, else only SHOW */
-	bool is_counted;	  /* counts in max_client_conn: whoever frees it decrements */
+	bool is_counted; /* counts in max_client_conn: whoever frees it decrements */
 };
 
 void newcomer_free(struct newcomer **n);

@@ -44,7 +44,7 @@ static void make_room(struct client *c, struct gather *g)
 	struct hash128 oldest;
 
 	while (server_statements_count(&c->server->statements) >= max &&
-	       server_statements_oldest(&c->server->statements, &oldest))
+		server_statements_oldest(&c->server->statements, &oldest))
 		close_on_server(c, g, oldest);
 }
 
@@ -82,7 +82,8 @@ bool prepare_may_be_skipped(struct client *c, const struct statement *st)
 	struct pending *p = &c->server->pending;
 	const struct server_statement *ss = st ? server_statements_find(&c->server->statements, st->id) : NULL;
 
-	return ss && !ss->is_confirmed && !ss->is_stale && ss->batch != c->batch && p->copy == COPY_NONE && pending_head(p);
+	return ss && !ss->is_confirmed && !ss->is_stale && ss->batch != c->batch && p->copy == COPY_NONE &&
+		pending_head(p);
 }
 
 void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, char *text)

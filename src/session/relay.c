@@ -40,11 +40,9 @@ static void put_error(struct client *c, const struct error_info *e)
 	writer_free(&w);
 }
 
-static const struct error_info aborted = {
-	.severity = "ERROR",
+static const struct error_info aborted = { .severity = "ERROR",
 	.sqlstate = "25P02",
-	.message = "current transaction is aborted, commands ignored until end of transaction block"
-};
+	.message = "current transaction is aborted, commands ignored until end of transaction block" };
 
 static void answer_deallocate(struct client *c)
 {
@@ -74,22 +72,18 @@ static void confirm(const struct pending_entry *e)
 void relay_local(struct client *c, const struct pending_entry *e)
 {
 	switch ((enum local_answer)e->detail) {
-	case LOCAL_PARSE_COMPLETE:
-		put_empty_message(c, MSG_PARSE_COMPLETE);
-		break;
-	case LOCAL_CLOSE_COMPLETE:
-		put_empty_message(c, MSG_CLOSE_COMPLETE);
-		break;
-	case LOCAL_DEALLOCATE:
-		answer_deallocate(c);
-		break;
+	case LOCAL_PARSE_COMPLETE: put_empty_message(c, MSG_PARSE_COMPLETE); break;
+	case LOCAL_CLOSE_COMPLETE: put_empty_message(c, MSG_CLOSE_COMPLETE); break;
+	case LOCAL_DEALLOCATE: answer_deallocate(c); break;
 	}
 	confirm(e);
 }
 
 static void answer_fail(struct client *c, const struct pending_entry *e)
 {
-	static const char *const states[] = { [FAIL_DUPLICATE] = "42P05", [FAIL_NO_STATEMENT] = "26000", [FAIL_TOO_MANY] = "54000" };
+	static const char *const states[] = {
+		[FAIL_DUPLICATE] = "42P05", [FAIL_NO_STATEMENT] = "26000", [FAIL_TOO_MANY] = "54000"
+	};
 	struct prepared_note *note = e->ref;
 	struct error_info info = { .severity = "ERROR", .sqlstate = states[e->detail], .message = note->text };
 
@@ -107,7 +101,8 @@ static void on_tag(struct client *c, const struct server_message *m)
 		return;
 	if (memcmp(tag, "DISCARD ALL", sizeof("DISCARD ALL")) == 0) {
 		client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
-	} else if (m->body_len >= sizeof("DEALLOCATE ALL") && memcmp(tag, "DEALLOCATE ALL", sizeof("DEALLOCATE ALL")) == 0) {
+	} else if (m->body_len >= sizeof("DEALLOCATE ALL") &&
+		memcmp(tag, "DEALLOCATE ALL", sizeof("DEALLOCATE ALL")) == 0) {
 		client_statements_clear(&c->statements, true);
 	}
 }
@@ -243,7 +238,8 @@ static void after_chunk(struct client *c, struct server *s)
 	if (!pending_is_full(&s->pending))
 		client_unpause(c, PAUSE_FULL);
 	client_maybe_release(c);
-	if (c->peer_shut_at && c->state != CLIENT_CLOSING && !(c->server && pending_awaits_ready(&c->server->pending)))
+	if (c->peer_shut_at && c->state != CLIENT_CLOSING &&
+		!(c->server && pending_awaits_ready(&c->server->pending)))
 		client_close(c, "client unexpected eof");
 }
 

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCAN_WHOLE_MAX 65536		   /* a longer Query streams, and only its beginning is looked at */
-#define PARSE_MAX (16 * 1024 * 1024)	   /* of a Parse that must be kept */
-#define NAMES_MAX (SCRATCH_SIZE)	   /* portal and statement names of a Bind */
+#define SCAN_WHOLE_MAX 65536	     /* a longer Query streams, and only its beginning is looked at */
+#define PARSE_MAX (16 * 1024 * 1024) /* of a Parse that must be kept */
+#define NAMES_MAX (SCRATCH_SIZE)     /* portal and statement names of a Bind */
 
 /* ---- passing on ---- */
 
@@ -49,7 +49,8 @@ static struct gather *to_server(struct client *c, struct message_in *m)
 	return m->g;
 }
 
-void request_sent(struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note)
+void request_sent(
+	struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note)
 {
 	struct pending *p = &c->server->pending;
 
@@ -113,7 +114,8 @@ static bool is_unclear(const struct client *c, const char *name)
 {
 	struct pending *p = c->server ? &c->server->pending : NULL;
 
-	return p && c->is_forgetting && *name && p->copy == COPY_NONE && pending_head(p) && client_statements_find(&c->statements, name);
+	return p && c->is_forgetting && *name && p->copy == COPY_NONE && pending_head(p) &&
+		client_statements_find(&c->statements, name);
 }
 
 /* As barrier(), for an answer in this very batch: the server is asked to send what it has. */
@@ -188,7 +190,7 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 static bool deallocates_all(const struct scan_result *r)
 {
 	return (r->flags & (SCAN_DISCARD | SCAN_TRUNCATED)) ||
-	       ((r->flags & SCAN_PREPARE) && (r->is_deallocate_all || r->statements > 1));
+		((r->flags & SCAN_PREPARE) && (r->is_deallocate_all || r->statements > 1));
 }
 
 static enum step on_query(struct client *c, struct message_in *m)
@@ -282,7 +284,7 @@ static bool parse_without_server(struct client *c, const char *name, struct stat
 	struct client_statement *cs;
 
 	if (c->state != CLIENT_IDLE || !*name || !st->is_good || client_statements_find(&c->statements, name) ||
-	    client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
+		client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return false;
 	cs = client_statement_new(name, st);
 	cs->is_confirmed = true;
@@ -329,10 +331,11 @@ static struct statement *intern(struct client *c, struct reader body)
 static enum step parse_linked(struct client *c, struct message_in *m, const char *name, struct statement *st)
 {
 	if (client_statements_find(&c->statements, name))
-		return fail_and_discard(c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+		return fail_and_discard(
+			c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
 	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return fail_and_discard(c, m, FAIL_TOO_MANY,
-					xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
+			xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
 	return *name ? parse_named(c, m, name, st) : parse_unnamed(c, m, st);
 }
 
@@ -447,14 +450,16 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
 	if (!prepare_deallocate(c, m->g, name, &note))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(prepare_statement_of(c, name)->deallocates));
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT,
+			no_statement_text(prepare_statement_of(c, name)->deallocates));
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
 	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
 	if (st) /* set_config($1, ..): the name is a parameter */
-		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos,
+			MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (st && st->deallocates_all) {
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
@@ -610,10 +615,18 @@ static enum step on_terminate(struct client *c, struct message_in *m)
 typedef enum step request_fn(struct client *c, struct message_in *m);
 
 static request_fn *const requests[256] = {
-	[MSG_QUERY] = on_query,	      [MSG_FUNCTION_CALL] = on_function_call, [MSG_PARSE] = on_parse,
-	[MSG_BIND] = on_bind,	      [MSG_DESCRIBE] = on_describe,	      [MSG_EXECUTE] = on_execute,
-	[MSG_CLOSE] = on_close,	      [MSG_SYNC] = on_sync,		      [MSG_FLUSH] = on_flush,
-	[MSG_COPY_DATA] = on_copy_data, [MSG_COPY_DONE] = on_copy_end,	      [MSG_COPY_FAIL] = on_copy_end,
+	[MSG_QUERY] = on_query,
+	[MSG_FUNCTION_CALL] = on_function_call,
+	[MSG_PARSE] = on_parse,
+	[MSG_BIND] = on_bind,
+	[MSG_DESCRIBE] = on_describe,
+	[MSG_EXECUTE] = on_execute,
+	[MSG_CLOSE] = on_close,
+	[MSG_SYNC] = on_sync,
+	[MSG_FLUSH] = on_flush,
+	[MSG_COPY_DATA] = on_copy_data,
+	[MSG_COPY_DONE] = on_copy_end,
+	[MSG_COPY_FAIL] = on_copy_end,
 	[MSG_TERMINATE] = on_terminate,
 };
 
@@ -621,7 +634,8 @@ static request_fn *const requests[256] = {
 
 static bool is_extended(uint8_t type)
 {
-	return type == MSG_PARSE || type == MSG_BIND || type == MSG_DESCRIBE || type == MSG_EXECUTE || type == MSG_CLOSE;
+	return type == MSG_PARSE || type == MSG_BIND || type == MSG_DESCRIBE || type == MSG_EXECUTE ||
+		type == MSG_CLOSE;
 }
 
 /* The refused request, and what PostgreSQL would skip after an error in it. */
@@ -732,16 +746,13 @@ size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 			continue;
 		}
 		switch (frame_peek(&r, &m.frame)) {
-		case RES_OK:
-			step = dispatch(c, &m);
-			break;
-		case RES_MORE:
-			step = STEP_MORE;
-			break;
-		case RES_PROTOCOL: case RES_LIMIT: case RES_REFUSED: case RES_SYSTEM:
-		default:
-			step = fatal(c, "08P01", "invalid message length");
-			break;
+		case RES_OK: step = dispatch(c, &m); break;
+		case RES_MORE: step = STEP_MORE; break;
+		case RES_PROTOCOL:
+		case RES_LIMIT:
+		case RES_REFUSED:
+		case RES_SYSTEM:
+		default: step = fatal(c, "08P01", "invalid message length"); break;
 		}
 		if (step == STEP_GONE) {
 			c->out = NULL;

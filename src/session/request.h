@@ -23,6 +23,7 @@ enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE
 enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY };
 
 /* Recorded in the server's queue, behind the bytes. Takes note. */
-void request_sent(struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note);
+void request_sent(
+	struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note);
 
 #endif

@@ -78,7 +78,8 @@ bool pending_sent(struct pending *p, enum pending_type type, bool is_ours, uint1
 		p->on_drop(p->ctx, &e);
 		return false;
 	}
-	if (type == PEND_COPY_DATA && (p->copy == COPY_IN || (p->count && at(p, p->count - 1)->type == PEND_COPY_DATA)))
+	if (type == PEND_COPY_DATA &&
+		(p->copy == COPY_IN || (p->count && at(p, p->count - 1)->type == PEND_COPY_DATA)))
 		return true;
 	if (type == PEND_COPY_END && p->copy == COPY_IN)
 		p->copy = COPY_IN_ENDING;
@@ -236,50 +237,40 @@ static enum pending_verdict on_ready(struct pending *p, uint8_t tx_status, struc
 	return match(p, 0, BIT(PEND_QUERY) | BIT(PEND_FUNCTION) | BIT(PEND_SYNC), popped);
 }
 
-enum pending_verdict pending_answer(struct pending *p, uint8_t msg_type, uint8_t tx_status, struct pending_entry *popped)
+enum pending_verdict pending_answer(
+	struct pending *p, uint8_t msg_type, uint8_t tx_status, struct pending_entry *popped)
 {
 	enum pending_verdict v;
 
 	popped->type = PEND_NONE;
-	if (msg_type == MSG_NOTICE_RESPONSE || msg_type == MSG_PARAMETER_STATUS || msg_type == MSG_NOTIFICATION_RESPONSE)
+	if (msg_type == MSG_NOTICE_RESPONSE || msg_type == MSG_PARAMETER_STATUS ||
+		msg_type == MSG_NOTIFICATION_RESPONSE)
 		return PENDING_ASYNC;
 	skip_copy_marks(p);
 	switch (msg_type) {
 	case MSG_DATA_ROW:
 	case MSG_COPY_OUT_RESPONSE:
 	case MSG_COPY_DATA:
-	case MSG_COPY_DONE:
-		return match(p, RUNNING, 0, popped);
-	case MSG_ROW_DESCRIPTION:
-		return match(p, BIT(PEND_QUERY), BIT(PEND_DESCRIBE), popped);
+	case MSG_COPY_DONE: return match(p, RUNNING, 0, popped);
+	case MSG_ROW_DESCRIPTION: return match(p, BIT(PEND_QUERY), BIT(PEND_DESCRIBE), popped);
 	case MSG_COMMAND_COMPLETE:
-	case MSG_EMPTY_QUERY_RESPONSE:
-		return on_command_end(p, popped);
+	case MSG_EMPTY_QUERY_RESPONSE: return on_command_end(p, popped);
 	case MSG_PORTAL_SUSPENDED:
 		return p->copy == COPY_NONE ? match(p, 0, BIT(PEND_EXECUTE), popped) : PENDING_DESYNC;
-	case MSG_READY_FOR_QUERY:
-		return on_ready(p, tx_status, popped);
-	case MSG_PARSE_COMPLETE:
-		return match(p, 0, BIT(PEND_PARSE), popped);
-	case MSG_BIND_COMPLETE:
-		return match(p, 0, BIT(PEND_BIND), popped);
-	case MSG_CLOSE_COMPLETE:
-		return match(p, 0, BIT(PEND_CLOSE), popped);
-	case MSG_NO_DATA:
-		return match(p, 0, BIT(PEND_DESCRIBE), popped);
-	case MSG_PARAMETER_DESCRIPTION:
-		return match(p, BIT(PEND_DESCRIBE), 0, popped);
-	case MSG_FUNCTION_CALL_RESPONSE:
-		return match(p, BIT(PEND_FUNCTION), 0, popped);
-	case MSG_ERROR_RESPONSE:
-		return on_error(p, popped);
+	case MSG_READY_FOR_QUERY: return on_ready(p, tx_status, popped);
+	case MSG_PARSE_COMPLETE: return match(p, 0, BIT(PEND_PARSE), popped);
+	case MSG_BIND_COMPLETE: return match(p, 0, BIT(PEND_BIND), popped);
+	case MSG_CLOSE_COMPLETE: return match(p, 0, BIT(PEND_CLOSE), popped);
+	case MSG_NO_DATA: return match(p, 0, BIT(PEND_DESCRIBE), popped);
+	case MSG_PARAMETER_DESCRIPTION: return match(p, BIT(PEND_DESCRIBE), 0, popped);
+	case MSG_FUNCTION_CALL_RESPONSE: return match(p, BIT(PEND_FUNCTION), 0, popped);
+	case MSG_ERROR_RESPONSE: return on_error(p, popped);
 	case MSG_COPY_IN_RESPONSE:
 		v = match(p, RUNNING, 0, popped);
 		if (v != PENDING_DESYNC)
 			copy_began(p);
 		return v;
-	default:
-		return PENDING_DESYNC;
+	default: return PENDING_DESYNC;
 	}
 }
 
@@ -302,7 +293,8 @@ bool pending_pop_local(struct pending *p, struct pending_entry *e)
 bool pending_is_idle(struct pending *p)
 {
 	skip_copy_marks(p);
-	return p->count == 0 && !p->is_skipping && !p->is_batch_open && p->copy == COPY_NONE && p->tx_status == TX_IDLE;
+	return p->count == 0 && !p->is_skipping && !p->is_batch_open && p->copy == COPY_NONE &&
+		p->tx_status == TX_IDLE;
 }
 
 void pending_each(struct pending *p, pending_each_fn *fn, void *ctx)

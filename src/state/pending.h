@@ -62,11 +62,11 @@ struct pending {
 	struct pending_entry *ring; /* cap is a power of two */
 	uint32_t head, count, cap;
 	uint8_t tx_status;
-	uint8_t copy;	     /* enum copy_state */
-	bool is_skipping;    /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
-	bool is_batch_open;  /* extended messages were sent since the last Sync */
-	bool is_ambiguous;   /* a Sync was sent so close to a failing COPY that nobody can tell if it was swallowed: close the server afterwards */
-	uint16_t swallowed;  /* Syncs that the server must have swallowed if it has read anything since it began to COPY */
+	uint8_t copy; /* enum copy_state */
+	bool is_skipping; /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
+	bool is_batch_open; /* extended messages were sent since the last Sync */
+	bool is_ambiguous; /* a Sync was sent so close to a failing COPY that nobody can tell if it was swallowed: close the server afterwards */
+	uint16_t swallowed; /* Syncs that the server must have swallowed if it has read anything since it began to COPY */
 	pending_drop_fn *on_drop;
 	void *ctx;
 };
@@ -88,9 +88,10 @@ static inline bool pending_swallows_sync(const struct pending *p)
  * A message came from the server. *popped is the entry that it answers for good, type PEND_NONE if none. tx_status is the byte of a
  * ReadyForQuery, otherwise ignored. After each call the caller drains pending_pop_local().
  */
-enum pending_verdict pending_answer(struct pending *p, uint8_t msg_type, uint8_t tx_status, struct pending_entry *popped);
+enum pending_verdict pending_answer(
+	struct pending *p, uint8_t msg_type, uint8_t tx_status, struct pending_entry *popped);
 bool pending_pop_local(struct pending *p, struct pending_entry *e); /* the next due answer is one of ours: make it now */
-const struct pending_entry *pending_head(struct pending *p);	    /* whose turn it is; NULL: nobody's */
+const struct pending_entry *pending_head(struct pending *p); /* whose turn it is; NULL: nobody's */
 
 static inline bool pending_is_full(const struct pending *p)
 {

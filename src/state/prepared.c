@@ -6,8 +6,8 @@
 
 struct hash128 statement_context(const struct settings *s, const char *database, const char *user)
 {
-	static const char *const names[] = { "search_path", "role", "session_authorization", "standard_conforming_strings",
-					     "client_encoding" };
+	static const char *const names[] = { "search_path", "role", "session_authorization",
+		"standard_conforming_strings", "client_encoding" };
 	struct hash128_state h;
 
 	hash128_start(&h);
@@ -67,7 +67,8 @@ void statement_unref(struct statement **stp)
 
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE])
 {
-	snprintf(out, STATEMENT_NAME_SIZE, "pgweir_%016llx%016llx", (unsigned long long)id.hi, (unsigned long long)id.lo);
+	snprintf(out, STATEMENT_NAME_SIZE, "pgweir_%016llx%016llx", (unsigned long long)id.hi,
+		(unsigned long long)id.lo);
 }
 
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name)

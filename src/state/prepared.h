@@ -31,10 +31,10 @@ struct statement {
 	int refs;
 	struct hash128 id;
 	bool is_scanned;
-	unsigned scan_flags;   /* of sqlscan.h, once it was scanned */
-	bool deallocates_all;  /* DEALLOCATE ALL, DISCARD ALL */
-	char *deallocates;     /* the text is DEALLOCATE of this name; NULL otherwise */
-	bool is_good;	     /* a server has parsed it without complaint */
+	unsigned scan_flags;  /* of sqlscan.h, once it was scanned */
+	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
+	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
+	bool is_good;	      /* a server has parsed it without complaint */
 	size_t len;
 	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
 };
@@ -44,7 +44,8 @@ struct statement_table {
 };
 
 /* body: what follows the name in a Parse message. context: see statement_context(). */
-struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context);
+struct statement *statement_intern(
+	struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement **st);
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);
@@ -66,7 +67,7 @@ struct client_statements {
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name);
 size_t client_statements_count(const struct client_statements *t);
 struct client_statement *client_statement_new(const char *name, struct statement *st); /* takes a reference of its own */
-void client_statement_free(struct client_statement **cs);			       /* must not be in a table */
+void client_statement_free(struct client_statement **cs); /* must not be in a table */
 void client_statements_add(struct client_statements *t, struct client_statement *cs); /* its name must be free */
 void client_statements_remove(struct client_statements *t, struct client_statement *cs);
 void client_statements_clear(struct client_statements *t, bool only_confirmed);
@@ -77,7 +78,7 @@ struct server_statement {
 	struct list_node lru_node;
 	uint32_t batch;	   /* of the client that sent its Parse */
 	bool is_confirmed; /* the server has said ParseComplete */
-	bool is_stale; /* its plan can't be used any more: close it before the next use */
+	bool is_stale;	   /* its plan can't be used any more: close it before the next use */
 };
 
 struct server_statements {
@@ -86,7 +87,8 @@ struct server_statements {
 };
 
 void server_statements_init(struct server_statements *t);
-struct server_statement *server_statements_find(struct server_statements *t, struct hash128 id); /* a use: goes to the end of the LRU */
+struct server_statement *server_statements_find(
+	struct server_statements *t, struct hash128 id); /* a use: goes to the end of the LRU */
 void server_statements_add(struct server_statements *t, struct hash128 id);
 void server_statements_remove(struct server_statements *t, struct hash128 id);
 /* Its Close was skipped: it's there, as far as we know, and must be closed before it is used, since it may have been stale. */

@@ -13,16 +13,19 @@
 
 static const char probe_sql[] =
 	"SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
-	" UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role')" DIFFERS "'none'"
-	PIN_WHERE("temp", "pg_catalog.pg_class WHERE relnamespace" EQUALS "pg_catalog.pg_my_temp_schema()")
-	PIN_WHERE("advisory", "pg_catalog.pg_locks WHERE locktype" EQUALS "'advisory' AND pid" EQUALS "pg_catalog.pg_backend_pid() AND granted")
-	PIN_WHERE("cursor", "pg_catalog.pg_cursors WHERE is_holdable")
-	PIN_WHERE("prepare", "pg_catalog.pg_prepared_statements WHERE from_sql")
-	PIN_WHERE("listen", "pg_catalog.pg_listening_channels()");
+	" UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role')" DIFFERS
+	"'none'" PIN_WHERE("temp", "pg_catalog.pg_class WHERE relnamespace" EQUALS "pg_catalog.pg_my_temp_schema()")
+		PIN_WHERE("advisory",
+			"pg_catalog.pg_locks WHERE locktype" EQUALS "'advisory' AND pid" EQUALS
+			"pg_catalog.pg_backend_pid() AND granted")
+			PIN_WHERE("cursor", "pg_catalog.pg_cursors WHERE is_holdable")
+				PIN_WHERE("prepare", "pg_catalog.pg_prepared_statements WHERE from_sql")
+					PIN_WHERE("listen", "pg_catalog.pg_listening_channels()");
 
 static bool is_name_char(char c)
 {
-	return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '.' || c == '"' || (unsigned char)c >= 0x80;
+	return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '.' || c == '"' ||
+		(unsigned char)c >= 0x80;
 }
 
 static enum result put_name(struct settings **names, const char *word, size_t len)
@@ -62,8 +65,9 @@ enum result probe_collect_names(struct settings **names, const char *text, size_
 
 static void ask_for(struct writer *w, const char *name)
 {
-	static const char before[] = " UNION ALL SELECT ", middle[] = ", pg_catalog.current_setting(", condition[] =
-		",true) WHERE pg_catalog.length(pg_catalog.current_setting(", after[] = ",true)) OPERATOR(pg_catalog.>) 0";
+	static const char before[] = " UNION ALL SELECT ", middle[] = ", pg_catalog.current_setting(",
+			  condition[] = ",true) WHERE pg_catalog.length(pg_catalog.current_setting(",
+			  after[] = ",true)) OPERATOR(pg_catalog.>) 0";
 
 	write_bytes(w, before, sizeof(before) - 1);
 	settings_write_literal(w, name);
@@ -91,7 +95,11 @@ static const struct {
 	enum pin pin;
 	const char *name;
 } pins[] = {
-	{ PIN_TEMP, "temp" }, { PIN_ADVISORY, "advisory" }, { PIN_CURSOR, "cursor" }, { PIN_PREPARE, "prepare" }, { PIN_LISTEN, "listen" },
+	{ PIN_TEMP, "temp" },
+	{ PIN_ADVISORY, "advisory" },
+	{ PIN_CURSOR, "cursor" },
+	{ PIN_PREPARE, "prepare" },
+	{ PIN_LISTEN, "listen" },
 };
 
 const char *pin_name(enum pin pin)

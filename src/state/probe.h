@@ -13,7 +13,7 @@
 
 #include "state/settings.h"
 
-enum pin { /* bits */
+enum pin {		  /* bits */
 	PIN_TEMP = 1,	  /* temporary relations */
 	PIN_ADVISORY = 2, /* session-level advisory locks */
 	PIN_CURSOR = 4,	  /* WITH HOLD */

@@ -11,17 +11,18 @@
 #include "base/base.h"
 
 /* X(field, name of the total in SHOW STATS, name of the average, name in STATS_TOTALS) */
-#define COUNTER_TABLE(X)                                                                                    \
-	X(server_assignments, "total_server_assignment_count", "avg_server_assignment_count", "server_assignment_count") \
-	X(xacts, "total_xact_count", "avg_xact_count", "xact_count")                                        \
-	X(queries, "total_query_count", "avg_query_count", "query_count")                                   \
-	X(received, "total_received", "avg_recv", "bytes_received")                                         \
-	X(sent, "total_sent", "avg_sent", "bytes_sent")                                                     \
-	X(xact_time, "total_xact_time", "avg_xact_time", "xact_time")                                       \
-	X(query_time, "total_query_time", "avg_query_time", "query_time")                                   \
-	X(wait_time, "total_wait_time", "avg_wait_time", "wait_time")                                       \
-	X(client_parses, "total_client_parse_count", "avg_client_parse_count", "client_parse_count")        \
-	X(server_parses, "total_server_parse_count", "avg_server_parse_count", "server_parse_count")        \
+#define COUNTER_TABLE(X)                                                                                     \
+	X(server_assignments, "total_server_assignment_count", "avg_server_assignment_count",                \
+		"server_assignment_count")                                                                   \
+	X(xacts, "total_xact_count", "avg_xact_count", "xact_count")                                         \
+	X(queries, "total_query_count", "avg_query_count", "query_count")                                    \
+	X(received, "total_received", "avg_recv", "bytes_received")                                          \
+	X(sent, "total_sent", "avg_sent", "bytes_sent")                                                      \
+	X(xact_time, "total_xact_time", "avg_xact_time", "xact_time")                                        \
+	X(query_time, "total_query_time", "avg_query_time", "query_time")                                    \
+	X(wait_time, "total_wait_time", "avg_wait_time", "wait_time")                                        \
+	X(client_parses, "total_client_parse_count", "avg_client_parse_count", "client_parse_count")         \
+	X(server_parses, "total_server_parse_count", "avg_server_parse_count", "server_parse_count")         \
 	X(binds, "total_bind_count", "avg_bind_count", "bind_count")
 
 struct counters {

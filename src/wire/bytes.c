@@ -137,7 +137,8 @@ static void write_field(struct writer *w, char code, const char *value)
 
 void write_error(struct writer *w, const struct error_info *e)
 {
-	bool is_error = !strcmp(e->severity, "ERROR") || !strcmp(e->severity, "FATAL") || !strcmp(e->severity, "PANIC");
+	bool is_error = !strcmp(e->severity, "ERROR") || !strcmp(e->severity, "FATAL") ||
+		!strcmp(e->severity, "PANIC");
 
 	msg_begin(w, is_error ? MSG_ERROR_RESPONSE : MSG_NOTICE_RESPONSE);
 	write_field(w, 'S', e->severity);
@@ -183,12 +184,17 @@ void error_parse(struct reader body, struct error_info *out)
 {
 	uint8_t code;
 
-	*out = (struct error_info){ .severity = "", .sqlstate = "", .message = "", .detail = "", .hint = "", .routine = "" };
+	*out = (struct error_info){
+		.severity = "", .sqlstate = "", .message = "", .detail = "", .hint = "", .routine = ""
+	};
 	while (!body.bad && (code = read_u8(&body)) != 0) {
 		const char *value = read_cstring(&body);
 
 		switch (code) {
-		case 'S': if (!*out->severity) out->severity = value; break;
+		case 'S':
+			if (!*out->severity)
+				out->severity = value;
+			break;
 		case 'V': out->severity = value; break; /* not localized, from 9.6 on: better than S */
 		case 'C': out->sqlstate = value; break;
 		case 'M': out->message = value; break;

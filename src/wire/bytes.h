@@ -44,8 +44,8 @@ static inline void store_be32(uint8_t *p, uint32_t v)
 uint8_t read_u8(struct reader *r);
 uint16_t read_u16(struct reader *r);
 uint32_t read_u32(struct reader *r);
-const char *read_cstring(struct reader *r);		     /* lives in the reader's bytes; "" when there's no NUL */
-const uint8_t *read_bytes(struct reader *r, size_t n);	     /* NULL when there are fewer */
+const char *read_cstring(struct reader *r); /* lives in the reader's bytes; "" when there's no NUL */
+const uint8_t *read_bytes(struct reader *r, size_t n); /* NULL when there are fewer */
 
 #define FRAME_HEADER_SIZE 5
 
@@ -65,7 +65,7 @@ struct writer {
 	size_t msg_start; /* of the message that msg_begin() opened */
 };
 
-void writer_free(struct writer *w); /* frees the buffer and zeroes the writer */
+void writer_free(struct writer *w);		     /* frees the buffer and zeroes the writer */
 uint8_t *writer_reserve(struct writer *w, size_t n); /* room for n more bytes; the caller adds to len */
 void write_u8(struct writer *w, uint8_t v);
 void write_u16(struct writer *w, uint16_t v);

@@ -69,12 +69,20 @@ enum auth_request { /* the int32 in an Authentication message */
 static inline bool msg_is_from_client(uint8_t type)
 {
 	switch (type) {
-	case MSG_BIND: case MSG_CLOSE: case MSG_COPY_DATA: case MSG_COPY_DONE: case MSG_COPY_FAIL: case MSG_DESCRIBE:
-	case MSG_EXECUTE: case MSG_FLUSH: case MSG_FUNCTION_CALL: case MSG_PARSE: case MSG_QUERY: case MSG_SYNC:
-	case MSG_TERMINATE:
-		return true;
-	default:
-		return false;
+	case MSG_BIND:
+	case MSG_CLOSE:
+	case MSG_COPY_DATA:
+	case MSG_COPY_DONE:
+	case MSG_COPY_FAIL:
+	case MSG_DESCRIBE:
+	case MSG_EXECUTE:
+	case MSG_FLUSH:
+	case MSG_FUNCTION_CALL:
+	case MSG_PARSE:
+	case MSG_QUERY:
+	case MSG_SYNC:
+	case MSG_TERMINATE: return true;
+	default: return false;
 	}
 }
 

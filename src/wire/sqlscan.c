@@ -4,27 +4,84 @@
 
 /* What a byte begins. Bytes above 127 belong to words, as in PostgreSQL, whatever the encoding. */
 enum class {
-	C_OTHER, C_SPACE, C_QUOTE, C_DQUOTE, C_DASH, C_SLASH, C_SEMICOLON,
-	C_WORD, C_DIGIT, C_DOLLAR, /* from here on: what may stand inside a word */
+	C_OTHER,
+	C_SPACE,
+	C_QUOTE,
+	C_DQUOTE,
+	C_DASH,
+	C_SLASH,
+	C_SEMICOLON,
+	C_WORD,
+	C_DIGIT,
+	C_DOLLAR, /* from here on: what may stand inside a word */
 };
 
 #define X4(c) c, c, c, c
 #define X16(c) X4(c), X4(c), X4(c), X4(c)
 static const uint8_t classes[256] = {
-	[' '] = C_SPACE, ['\t'] = C_SPACE, ['\n'] = C_SPACE, ['\r'] = C_SPACE, ['\f'] = C_SPACE, ['\v'] = C_SPACE,
-	['\''] = C_QUOTE, ['"'] = C_DQUOTE, ['$'] = C_DOLLAR, ['-'] = C_DASH, ['/'] = C_SLASH, [';'] = C_SEMICOLON,
-	['0'] = X4(C_DIGIT), X4(C_DIGIT), C_DIGIT, C_DIGIT,
-	['A'] = X16(C_WORD), X4(C_WORD), X4(C_WORD), C_WORD, C_WORD,
+	[' '] = C_SPACE,
+	['\t'] = C_SPACE,
+	['\n'] = C_SPACE,
+	['\r'] = C_SPACE,
+	['\f'] = C_SPACE,
+	['\v'] = C_SPACE,
+	['\''] = C_QUOTE,
+	['"'] = C_DQUOTE,
+	['$'] = C_DOLLAR,
+	['-'] = C_DASH,
+	['/'] = C_SLASH,
+	[';'] = C_SEMICOLON,
+	['0'] = X4(C_DIGIT),
+	X4(C_DIGIT),
+	C_DIGIT,
+	C_DIGIT,
+	['A'] = X16(C_WORD),
+	X4(C_WORD),
+	X4(C_WORD),
+	C_WORD,
+	C_WORD,
 	['_'] = C_WORD,
-	['a'] = X16(C_WORD), X4(C_WORD), X4(C_WORD), C_WORD, C_WORD,
-	[128] = X16(C_WORD), X16(C_WORD), X16(C_WORD), X16(C_WORD), X16(C_WORD), X16(C_WORD), X16(C_WORD), X16(C_WORD),
+	['a'] = X16(C_WORD),
+	X4(C_WORD),
+	X4(C_WORD),
+	C_WORD,
+	C_WORD,
+	[128] = X16(C_WORD),
+	X16(C_WORD),
+	X16(C_WORD),
+	X16(C_WORD),
+	X16(C_WORD),
+	X16(C_WORD),
+	X16(C_WORD),
+	X16(C_WORD),
 };
 
 enum word {
 	W_OTHER, /* everything that isn't below, and what isn't a word */
-	W_AS, W_BEGIN, W_CALL, W_CREATE, W_DEALLOCATE, W_DECLARE, W_DISCARD, W_DO, W_EXECUTE, W_EXPLAIN,
-	W_HOLD, W_INSERT, W_INTO, W_LISTEN, W_LOAD, W_LOCAL, W_MERGE, W_PREPARE, W_REPLACE, W_RESET, W_SET, W_START,
-	W_TEMP, W_WITH,
+	W_AS,
+	W_BEGIN,
+	W_CALL,
+	W_CREATE,
+	W_DEALLOCATE,
+	W_DECLARE,
+	W_DISCARD,
+	W_DO,
+	W_EXECUTE,
+	W_EXPLAIN,
+	W_HOLD,
+	W_INSERT,
+	W_INTO,
+	W_LISTEN,
+	W_LOAD,
+	W_LOCAL,
+	W_MERGE,
+	W_PREPARE,
+	W_REPLACE,
+	W_RESET,
+	W_SET,
+	W_START,
+	W_TEMP,
+	W_WITH,
 };
 
 /* The words we look at: by starts as the first of a statement, by called as the name of a function. */
@@ -34,8 +91,14 @@ static const struct known_word {
 	enum word word;
 	unsigned starts, called;
 } known_words[] = {
-#define KEYWORD(text, word, starts) { text, sizeof(text) - 1, word, starts, 0 }
-#define FUNCTION(text, flags) { text, sizeof(text) - 1, W_OTHER, 0, flags }
+#define KEYWORD(text, word, starts)                                                                          \
+	{                                                                                                    \
+		text, sizeof(text) - 1, word, starts, 0                                                      \
+	}
+#define FUNCTION(text, flags)                                                                                \
+	{                                                                                                    \
+		text, sizeof(text) - 1, W_OTHER, 0, flags                                                    \
+	}
 	KEYWORD("as", W_AS, 0),
 	KEYWORD("begin", W_BEGIN, SCAN_TRANSACTION),
 	KEYWORD("call", W_CALL, SCAN_OPAQUE),
@@ -107,12 +170,12 @@ struct lexer {
 	const uint8_t *end;
 	const struct scan_options *o;
 	struct scan_result *out;
-	bool at_start;		   /* of a statement */
-	bool before_temp;	   /* between CREATE and what it creates */
-	enum word first;	   /* the statement's first word */
-	enum word prev, before;	   /* the last token and the one before it */
+	bool at_start;		    /* of a statement */
+	bool before_temp;	    /* between CREATE and what it creates */
+	enum word first;	    /* the statement's first word */
+	enum word prev, before;	    /* the last token and the one before it */
 	const uint8_t *after_first; /* the text behind the first word */
-	size_t lookahead;	   /* what is left of LOOKAHEAD_MAX */
+	size_t lookahead;	    /* what is left of LOOKAHEAD_MAX */
 };
 
 static inline uint8_t fold(uint8_t c) /* as PostgreSQL folds keywords: ASCII only */
@@ -358,7 +421,7 @@ static bool is_local_set(const struct lexer *l, const uint8_t *p)
 	size_t len = (size_t)(word_end - word);
 
 	if (!equal_fold(word, len, "local") && !equal_fold(word, len, "transaction") &&
-	    !equal_fold(word, len, "constraints"))
+		!equal_fold(word, len, "constraints"))
 		return false;
 	p = skip_blanks(word_end, l->end);
 	return p < l->end && (classes[*p] == C_WORD || classes[*p] == C_DQUOTE);
@@ -487,9 +550,7 @@ static void scan(struct lexer *l, const uint8_t *p)
 	while (p < l->end) {
 		start = p;
 		switch (classes[*p]) {
-		case C_SPACE:
-			p++;
-			continue;
+		case C_SPACE: p++; continue;
 		case C_SEMICOLON:
 			p++;
 			end_statement(l);
@@ -514,9 +575,7 @@ static void scan(struct lexer *l, const uint8_t *p)
 			p = skip_quoted_name(start, l->end);
 			on_quoted_name(l, start, p);
 			break;
-		default:
-			p = skip_token(l, start);
-			break;
+		default: p = skip_token(l, start); break;
 		}
 		on_other(l);
 	}
@@ -551,7 +610,8 @@ static const uint8_t *read_name(const uint8_t *p, const uint8_t *end, char name[
 
 static void check_deallocate(const struct lexer *l, struct scan_result *out)
 {
-	const uint8_t *p = skip_blanks(l->after_first, l->end), *word = p, *after = read_name(p, l->end, out->name), *again;
+	const uint8_t *p = skip_blanks(l->after_first, l->end), *word = p,
+		      *after = read_name(p, l->end, out->name), *again;
 
 	if (!after)
 		return;

@@ -20,16 +20,16 @@
 #include "base/base.h"
 
 enum scan_flag {
-	SCAN_SET = 1 << 0,	    /* SET (not SET LOCAL, SET TRANSACTION, SET CONSTRAINTS), RESET, set_config() unless its
+	SCAN_SET = 1 << 0, /* SET (not SET LOCAL, SET TRANSACTION, SET CONSTRAINTS), RESET, set_config() unless its
 				       third argument is literally true */
-	SCAN_DISCARD = 1 << 1,	    /* DISCARD */
-	SCAN_LISTEN = 1 << 2,	    /* LISTEN, UNLISTEN */
-	SCAN_PREPARE = 1 << 3,	    /* PREPARE (not PREPARE TRANSACTION), EXECUTE, DEALLOCATE */
-	SCAN_HOLD = 1 << 4,	    /* DECLARE .. WITH HOLD */
-	SCAN_TEMP = 1 << 5,	    /* CREATE TEMP/TEMPORARY .., SELECT .. INTO TEMP, the identifier pg_temp */
-	SCAN_LOAD = 1 << 6,	    /* LOAD */
-	SCAN_OPAQUE = 1 << 7,	    /* DO, CALL: anything may happen inside */
-	SCAN_ADVISORY = 1 << 8,	    /* pg_advisory_lock, pg_try_advisory_lock, .._shared, pg_advisory_unlock ..; not the
+	SCAN_DISCARD = 1 << 1, /* DISCARD */
+	SCAN_LISTEN = 1 << 2,  /* LISTEN, UNLISTEN */
+	SCAN_PREPARE = 1 << 3, /* PREPARE (not PREPARE TRANSACTION), EXECUTE, DEALLOCATE */
+	SCAN_HOLD = 1 << 4,    /* DECLARE .. WITH HOLD */
+	SCAN_TEMP = 1 << 5,    /* CREATE TEMP/TEMPORARY .., SELECT .. INTO TEMP, the identifier pg_temp */
+	SCAN_LOAD = 1 << 6,    /* LOAD */
+	SCAN_OPAQUE = 1 << 7,  /* DO, CALL: anything may happen inside */
+	SCAN_ADVISORY = 1 << 8, /* pg_advisory_lock, pg_try_advisory_lock, .._shared, pg_advisory_unlock ..; not the
 				       .._xact_ ones */
 	SCAN_SEQUENCE = 1 << 9,	    /* currval, lastval */
 	SCAN_SUSPECT = 1 << 10,	    /* a function that the caller named */

@@ -89,8 +89,9 @@ static enum result parse_message(struct reader r, struct startup *s, struct star
 	const char *name, *value;
 
 	if (s->version >> 16 != PROTOCOL_3_0 >> 16)
-		return fail(error, RES_PROTOCOL, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
-			    s->version >> 16, s->version & 0xffff);
+		return fail(error, RES_PROTOCOL, "0A000",
+			"unsupported frontend protocol %u.%u: server supports 3.0 to 3.0", s->version >> 16,
+			s->version & 0xffff);
 	while (name = read_cstring(&r), *name) {
 		value = read_cstring(&r);
 		if (r.bad)
@@ -100,7 +101,7 @@ static enum result parse_message(struct reader r, struct startup *s, struct star
 	}
 	if (r.bad || reader_left(&r) > 0)
 		return fail(error, RES_PROTOCOL, "08P01",
-			    "invalid startup packet layout: expected terminator as last byte");
+			"invalid startup packet layout: expected terminator as last byte");
 	if (!s->user || !*s->user)
 		return fail(error, RES_PROTOCOL, "28000", "no PostgreSQL user name specified in startup packet");
 	if (!s->database || !*s->database)
@@ -118,14 +119,15 @@ static enum result parse_cancel(struct reader r, struct startup *s, struct start
 	return RES_OK;
 }
 
-static enum result parse_encryption(struct reader r, struct startup *s, enum startup_kind kind,
-				    struct startup_error *error)
+static enum result parse_encryption(
+	struct reader r, struct startup *s, enum startup_kind kind, struct startup_error *error)
 {
 	s->kind = kind;
 	return reader_left(&r) == 0 ? RES_OK : fail_silently(error, "invalid length of encryption request");
 }
 
-enum result startup_parse(const uint8_t *data, size_t len, struct startup *out, size_t *used, struct startup_error *error)
+enum result startup_parse(
+	const uint8_t *data, size_t len, struct startup *out, size_t *used, struct startup_error *error)
 {
 	struct reader r;
 	uint32_t length;
@@ -160,7 +162,7 @@ struct words { /* NUL-terminated strings one behind the other */
 	const char *before; /* what getopt() has at argv[optind - 1], for the message about a bad switch */
 	const char *stray;  /* the first word that isn't a switch */
 	const char *last_stray;
-	bool only_strays;   /* after "--" */
+	bool only_strays; /* after "--" */
 };
 
 struct options { /* what the parser carries around */
@@ -227,7 +229,8 @@ static const char *next_switches(struct words *w)
 
 static enum result bad_argument(struct startup_error *e, const char *word)
 {
-	enum result res = fail(e, RES_PROTOCOL, "42601", "invalid command-line argument for server process: %s", word);
+	enum result res =
+		fail(e, RES_PROTOCOL, "42601", "invalid command-line argument for server process: %s", word);
 
 	e->hint = "Try \"postgres --help\" for more information.";
 	return res;
@@ -256,7 +259,7 @@ static enum result add_long(struct options *o, char flag, const char *arg) /* Pa
 static void add_debug_level(struct options *o, const char *arg) /* set_debug_options(); PostgreSQL uses atoi() */
 {
 	static const char *const more[] = { "log_statement", "debug_print_parse", "debug_print_plan",
-					    "debug_print_rewritten" };
+		"debug_print_rewritten" };
 	static const char *const names[] = { "notice", "debug1", "debug2", "debug3", "debug4", "debug5" };
 	long level = strtol(arg, NULL, 10);
 
@@ -349,11 +352,8 @@ static enum result apply_switch(struct options *o, const struct option_switch *s
 	ASSERT(arg);
 	switch (sw->flag) {
 	case 'c':
-	case '-':
-		return add_long(o, sw->flag, arg);
-	case 'd':
-		add_debug_level(o, arg);
-		return RES_OK;
+	case '-': return add_long(o, sw->flag, arg);
+	case 'd': add_debug_level(o, arg); return RES_OK;
 	case 'f':
 		if (!(name = planner_switch(arg)))
 			return bad_argument(o->error, seen);
@@ -364,8 +364,7 @@ static enum result apply_switch(struct options *o, const struct option_switch *s
 			return bad_argument(o->error, seen);
 		o->add(o->ctx, name, "true");
 		return RES_OK;
-	default:
-		return RES_OK;
+	default: return RES_OK;
 	}
 }
 

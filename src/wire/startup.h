@@ -23,9 +23,9 @@ struct startup_param {
 
 struct startup {
 	enum startup_kind kind;
-	uint32_t version;		  /* STARTUP_MESSAGE: major << 16 | minor, as sent */
+	uint32_t version;		    /* STARTUP_MESSAGE: major << 16 | minor, as sent */
 	uint32_t cancel_pid, cancel_secret; /* STARTUP_CANCEL */
-	const char *user, *database;	  /* database is never NULL or empty: PostgreSQL takes the user's name then */
+	const char *user, *database; /* database is never NULL or empty: PostgreSQL takes the user's name then */
 	const char *replication, *options, *application_name; /* NULL when absent */
 	/*
 	 * All others, in order, "_pq_." ones too. A later duplicate of a name wins: it replaces the first. Names of settings are
@@ -47,7 +47,8 @@ struct startup_error {
  * are refused here: "unsupported frontend protocol 2.0: server supports 3.0 to 3.0" with 0A000, as PostgreSQL words it.
  * A CancelRequest with a key of more than 4 bytes (protocol 3.2) can't name one of our sessions: RES_PROTOCOL without a word.
  */
-enum result startup_parse(const uint8_t *data, size_t len, struct startup *out, size_t *used, struct startup_error *error);
+enum result startup_parse(
+	const uint8_t *data, size_t len, struct startup *out, size_t *used, struct startup_error *error);
 
 /*
  * Splits the options parameter as a PostgreSQL backend does: blanks separate, backslash escapes; -c name=value,

@@ -28,7 +28,10 @@ static void walk_header(struct walk *w)
 		break;
 	case RES_MORE: break;
 	case RES_PROTOCOL: w->broken = true; break;
-	case RES_LIMIT: case RES_REFUSED: case RES_SYSTEM: default: ASSERT(!"an outcome that frame_peek() doesn't have");
+	case RES_LIMIT:
+	case RES_REFUSED:
+	case RES_SYSTEM:
+	default: ASSERT(!"an outcome that frame_peek() doesn't have");
 	}
 }
 
@@ -62,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ASSERT(whole.digest == split.digest && whole.have == split.have && whole.body_left == split.body_left);
 	ASSERT(whole.broken == split.broken);
 	error_parse(reader_over(data, size), &e);
-	ASSERT(lies_in(e.severity, data, size) && lies_in(e.sqlstate, data, size) && lies_in(e.message, data, size));
+	ASSERT(lies_in(e.severity, data, size) && lies_in(e.sqlstate, data, size) &&
+		lies_in(e.message, data, size));
 	ASSERT(lies_in(e.detail, data, size) && lies_in(e.hint, data, size) && lies_in(e.routine, data, size));
 	return 0;
 }

@@ -101,7 +101,8 @@ static void compare_with_getopt(const char *options)
 	colon = strstr(e.message, "process: ");
 	if (bad && *bad && strlen(bad) < 70)
 		ASSERT(colon && !strcmp(colon + 9, bad));
-	for (size_t g = 0, w = 0; w < want.len; g += strlen((char *)got.data + g) + 1) { /* ours has the letters' settings, too */
+	for (size_t g = 0, w = 0; w < want.len;
+		g += strlen((char *)got.data + g) + 1) { /* ours has the letters' settings, too */
 		ASSERT(g < got.len);
 		if (!strcmp((char *)got.data + g, (char *)want.data + w))
 			w += strlen((char *)want.data + w) + 1;

@@ -46,8 +46,9 @@ static void try_client_first(struct reader message, const struct scram_secret *s
 		scram_client_first_with_nonce(&client, "", "x", &scratch);
 		res = scram_client_challenge(&client, reader_over(out.data, out.len));
 		ASSERT(out.len > SCRAM_MESSAGE_MAX || (res == RES_OK) == (out.data[2] == 'x'));
-		ASSERT(res != RES_OK || (client.secret.salt_len == secret->salt_len &&
-					 client.secret.iterations == secret->iterations));
+		ASSERT(res != RES_OK ||
+			(client.secret.salt_len == secret->salt_len &&
+				client.secret.iterations == secret->iterations));
 		writer_free(&scratch);
 		scram_wipe(&client);
 	}
@@ -57,8 +58,7 @@ static void try_client_first(struct reader message, const struct scram_secret *s
 	scram_wipe(&s);
 }
 
-static void try_client_final(struct reader message, const struct scram_secret *secret, bool is_mock,
-			     bool is_y)
+static void try_client_final(struct reader message, const struct scram_secret *secret, bool is_mock, bool is_y)
 {
 	struct scram s = { 0 };
 	struct writer out = { 0 };

@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static struct scan_result scan_behind(const char *front, const uint8_t *data, size_t size, const struct scan_options *o)
+static struct scan_result scan_behind(
+	const char *front, const uint8_t *data, size_t size, const struct scan_options *o)
 {
 	size_t n = strlen(front);
 	char *exact = xmalloc(n + size); /* a byte too far is AddressSanitizer's */
@@ -24,8 +25,9 @@ static struct scan_result scan_behind(const char *front, const uint8_t *data, si
 
 static bool same(const struct scan_result *a, const struct scan_result *b)
 {
-	return a->flags == b->flags && a->statements == b->statements && a->is_deallocate_all == b->is_deallocate_all &&
-	       a->is_deallocate == b->is_deallocate && !strcmp(a->name, b->name);
+	return a->flags == b->flags && a->statements == b->statements &&
+		a->is_deallocate_all == b->is_deallocate_all && a->is_deallocate == b->is_deallocate &&
+		!strcmp(a->name, b->name);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

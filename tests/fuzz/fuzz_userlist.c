@@ -41,8 +41,7 @@ static void assert_is_equal(struct credential *c, void *arg)
 {
 	struct credential *other = userlist_find(arg, credential_user(c));
 
-	ASSERT(other && other != c && credential_same(c, other) &&
-	       credential_kind(c) == credential_kind(other));
+	ASSERT(other && other != c && credential_same(c, other) && credential_kind(c) == credential_kind(other));
 }
 
 static void reparse(const struct userlist *u, const char *text, size_t len)

@@ -38,7 +38,8 @@ END_TEST
 
 START_TEST(a_reader_reads_big_endian_and_strings_in_place)
 {
-	static const char bytes[] = "\x01\x02\x03\xff\xfe\xfd\xfc" "abc\0\0xyz";
+	static const char bytes[] = "\x01\x02\x03\xff\xfe\xfd\xfc"
+				    "abc\0\0xyz";
 	struct reader r = reader_over(bytes, sizeof(bytes) - 1);
 
 	ck_assert_uint_eq(read_u8(&r), 1);
@@ -55,16 +56,32 @@ START_TEST(a_reader_reads_big_endian_and_strings_in_place)
 }
 END_TEST
 
-static void short_u8(struct reader *r) { ck_assert_uint_eq(read_u8(r), 0); }
-static void short_u16(struct reader *r) { ck_assert_uint_eq(read_u16(r), 0); }
-static void short_u32(struct reader *r) { ck_assert_uint_eq(read_u32(r), 0); }
-static void short_cstring(struct reader *r) { ck_assert_str_eq(read_cstring(r), ""); }
-static void short_bytes(struct reader *r) { ck_assert_ptr_null(read_bytes(r, SIZE_MAX)); }
+static void short_u8(struct reader *r)
+{
+	ck_assert_uint_eq(read_u8(r), 0);
+}
+static void short_u16(struct reader *r)
+{
+	ck_assert_uint_eq(read_u16(r), 0);
+}
+static void short_u32(struct reader *r)
+{
+	ck_assert_uint_eq(read_u32(r), 0);
+}
+static void short_cstring(struct reader *r)
+{
+	ck_assert_str_eq(read_cstring(r), "");
+}
+static void short_bytes(struct reader *r)
+{
+	ck_assert_ptr_null(read_bytes(r, SIZE_MAX));
+}
 
 static const struct {
 	void (*read)(struct reader *r);
 	size_t has;
-} shorts[] = { { short_u8, 0 }, { short_u16, 1 }, { short_u32, 3 }, { short_cstring, 4 }, { short_cstring, 0 }, { short_bytes, 4 } };
+} shorts[] = { { short_u8, 0 }, { short_u16, 1 }, { short_u32, 3 }, { short_cstring, 4 },
+	{ short_cstring, 0 }, { short_bytes, 4 } };
 
 START_TEST(a_short_read_is_bad_for_good)
 {
@@ -97,7 +114,10 @@ START_TEST(messages_carry_their_length)
 	write_parameter_status(&w, "a", "b");
 	write_command_complete(&w, "SET");
 	ck_assert_uint_eq(w.len, 24);
-	ck_assert_mem_eq(w.data, "Z\0\0\0\x05TS\0\0\0\x08" "a\0b\0C\0\0\0\x08SET\0", 24);
+	ck_assert_mem_eq(w.data,
+		"Z\0\0\0\x05TS\0\0\0\x08"
+		"a\0b\0C\0\0\0\x08SET\0",
+		24);
 	writer_free(&w);
 }
 END_TEST
@@ -171,7 +191,8 @@ static const struct {
 } bodies[] = {
 	{ "empty", BODY(""), "", "", "", "" },
 	{ "terminator alone", BODY("\0"), "", "", "", "" },
-	{ "localized severity gives way", BODY("SFEHLER\0VERROR\0C42601\0Mm\0Rscanner\0\0"), "ERROR", "42601", "m", "scanner" },
+	{ "localized severity gives way", BODY("SFEHLER\0VERROR\0C42601\0Mm\0Rscanner\0\0"), "ERROR", "42601",
+		"m", "scanner" },
 	{ "also behind it", BODY("VERROR\0SFEHLER\0\0"), "ERROR", "", "", "" },
 	{ "an old server", BODY("SERROR\0C42601\0\0"), "ERROR", "42601", "", "" },
 	{ "unknown fields", BODY("Ws\0zz\0Mm\0\0"), "", "", "m", "" },
@@ -199,7 +220,8 @@ START_TEST(only_a_clients_types_are_taken_from_a_client)
 	for (int type = 0; type < 256; type++)
 		n += msg_is_from_client((uint8_t)type);
 	ck_assert_int_eq(n, 13);
-	ck_assert(msg_is_from_client('Q') && !msg_is_from_client('p') && !msg_is_from_client('Z') && !msg_is_from_client('!'));
+	ck_assert(msg_is_from_client('Q') && !msg_is_from_client('p') && !msg_is_from_client('Z') &&
+		!msg_is_from_client('!'));
 }
 END_TEST
 

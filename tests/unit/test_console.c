@@ -58,10 +58,40 @@ START_TEST(commands_are_read)
 END_TEST
 
 static const char *const bad[] = {
-	"x", "SHOW", "SHOW nothing", "SHOW pools stats", "SHOW pools; SHOW pools", "'SHOW' pools", "SHOW 'pools'", "SHOW \"pools", "SHOW pools 'x",
-	"SELECT 1", "\"SHOW\" pools", "PAUSE a b", "PAUSE ''", "PAUSE \"\"", "PAUSE =", "RELOAD now", "KILL_CLIENT", "KILL_CLIENT x", "KILL_CLIENT -1",
-	"KILL_CLIENT 1x", "KILL_CLIENT 9999999999999999999", "KILL_CLIENT 1 2", "SHUTDOWN later", "SET", "SET a", "SET a =", "SET = b", "SET a = b c",
-	"SET a b", "BEGIN; COMMIT", "SHOW pools /* open", "SUSPEND", "SHOW FDS", "\xff\xfe",
+	"x",
+	"SHOW",
+	"SHOW nothing",
+	"SHOW pools stats",
+	"SHOW pools; SHOW pools",
+	"'SHOW' pools",
+	"SHOW 'pools'",
+	"SHOW \"pools",
+	"SHOW pools 'x",
+	"SELECT 1",
+	"\"SHOW\" pools",
+	"PAUSE a b",
+	"PAUSE ''",
+	"PAUSE \"\"",
+	"PAUSE =",
+	"RELOAD now",
+	"KILL_CLIENT",
+	"KILL_CLIENT x",
+	"KILL_CLIENT -1",
+	"KILL_CLIENT 1x",
+	"KILL_CLIENT 9999999999999999999",
+	"KILL_CLIENT 1 2",
+	"SHUTDOWN later",
+	"SET",
+	"SET a",
+	"SET a =",
+	"SET = b",
+	"SET a = b c",
+	"SET a b",
+	"BEGIN; COMMIT",
+	"SHOW pools /* open",
+	"SUSPEND",
+	"SHOW FDS",
+	"\xff\xfe",
 };
 
 START_TEST(other_texts_are_refused_in_pgbouncers_words)
@@ -112,8 +142,8 @@ END_TEST
 
 START_TEST(only_who_may_admin_changes_anything)
 {
-	static const char *const for_all[] = { "SHOW", "SELECT", "SET" /* a setting of ours: run_set() looks */, "BEGIN", "START", "COMMIT", "END",
-					       "ROLLBACK", "ABORT" };
+	static const char *const for_all[] = { "SHOW", "SELECT", "SET" /* a setting of ours: run_set() looks */,
+		"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT" };
 
 	for (size_t i = 0; i < n_command_specs; i++) {
 		bool is_for_all = false;
@@ -127,33 +157,39 @@ END_TEST
 
 /* ---- views: PgBouncer 1.25.2's columns, t text, i int4, q int8, N numeric ---- */
 
-#define LINK                                                                                                \
-	"type t user t database t replication t state t addr t port i local_addr t local_port i connect_time t request_time t wait i "    \
+#define LINK                                                                                                                           \
+	"type t user t database t replication t state t addr t port i local_addr t local_port i connect_time t request_time t wait i " \
 	"wait_us i close_needed i ptr t link t remote_pid i tls t application_name t prepared_statements i id i"
 #define SOCKET LINK " recv_pos i pkt_pos i pkt_remain i send_pos i send_remain i pkt_avail i send_avail i"
 static const struct {
 	const char *view, *columns;
 } columns[] = {
-	{ "STATS", "database t total_server_assignment_count N total_xact_count N total_query_count N total_received N total_sent N "
-		   "total_xact_time N total_query_time N total_wait_time N total_client_parse_count N total_server_parse_count N "
-		   "total_bind_count N avg_server_assignment_count N avg_xact_count N avg_query_count N avg_recv N avg_sent N avg_xact_time N "
-		   "avg_query_time N avg_wait_time N avg_client_parse_count N avg_server_parse_count N avg_bind_count N" },
-	{ "STATS_TOTALS", "database t server_assignment_count N xact_count N query_count N bytes_received N bytes_sent N xact_time N "
-			  "query_time N wait_time N client_parse_count N server_parse_count N bind_count N" },
-	{ "STATS_AVERAGES", "database t server_assignment_count N xact_count N query_count N bytes_received N bytes_sent N xact_time N "
-			    "query_time N wait_time N avg_client_parse_count N avg_server_parse_count N avg_bind_count N" },
+	{ "STATS",
+		"database t total_server_assignment_count N total_xact_count N total_query_count N total_received N total_sent N "
+		"total_xact_time N total_query_time N total_wait_time N total_client_parse_count N total_server_parse_count N "
+		"total_bind_count N avg_server_assignment_count N avg_xact_count N avg_query_count N avg_recv N avg_sent N avg_xact_time N "
+		"avg_query_time N avg_wait_time N avg_client_parse_count N avg_server_parse_count N avg_bind_count N" },
+	{ "STATS_TOTALS",
+		"database t server_assignment_count N xact_count N query_count N bytes_received N bytes_sent N xact_time N "
+		"query_time N wait_time N client_parse_count N server_parse_count N bind_count N" },
+	{ "STATS_AVERAGES",
+		"database t server_assignment_count N xact_count N query_count N bytes_received N bytes_sent N xact_time N "
+		"query_time N wait_time N avg_client_parse_count N avg_server_parse_count N avg_bind_count N" },
 	{ "TOTALS", "name t value N" },
-	{ "POOLS", "database t user t cl_active i cl_waiting i cl_active_cancel_req i cl_waiting_cancel_req i sv_active i sv_active_cancel i "
-		   "sv_being_canceled i sv_idle i sv_used i sv_tested i sv_login i maxwait i maxwait_us i pool_mode t load_balance_hosts t" },
-	{ "DATABASES", "name t host t port i database t force_user t pool_size i min_pool_size i reserve_pool_size i server_lifetime i "
-		       "pool_mode t load_balance_hosts t max_connections i current_connections i max_client_connections i "
-		       "current_client_connections i paused i disabled i" },
+	{ "POOLS",
+		"database t user t cl_active i cl_waiting i cl_active_cancel_req i cl_waiting_cancel_req i sv_active i sv_active_cancel i "
+		"sv_being_canceled i sv_idle i sv_used i sv_tested i sv_login i maxwait i maxwait_us i pool_mode t load_balance_hosts t" },
+	{ "DATABASES",
+		"name t host t port i database t force_user t pool_size i min_pool_size i reserve_pool_size i server_lifetime i "
+		"pool_mode t load_balance_hosts t max_connections i current_connections i max_client_connections i "
+		"current_client_connections i paused i disabled i" },
 	{ "CLIENTS", LINK },
 	{ "SERVERS", LINK },
 	{ "SOCKETS", SOCKET },
 	{ "ACTIVE_SOCKETS", SOCKET },
-	{ "USERS", "name t pool_size t reserve_pool_size t pool_mode t max_user_connections i current_connections i "
-		   "max_user_client_connections i current_client_connections i" },
+	{ "USERS",
+		"name t pool_size t reserve_pool_size t pool_mode t max_user_connections i current_connections i "
+		"max_user_client_connections i current_client_connections i" },
 	{ "LISTS", "list t items i" },
 	{ "CONFIG", "key t value t default t changeable t" },
 	{ "STATE", "key t value t" },
@@ -184,7 +220,8 @@ START_TEST(views_have_the_columns_of_pgbouncer)
 
 	ck_assert_msg(v != NULL, "%s", columns[_i].view);
 	for (size_t i = 0; i < v->n_columns; i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s %c", i ? " " : "", v->columns[i].name, letter(v->columns[i].type));
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s %c", i ? " " : "",
+			v->columns[i].name, letter(v->columns[i].type));
 	ck_assert_str_eq(text, columns[_i].columns);
 	ck_assert_uint_le(v->n_columns, COLUMNS_MAX);
 }
@@ -229,8 +266,9 @@ START_TEST(the_manual_page_has_every_command_and_view)
 	char *page = slurp("man/pgweir-console.7");
 
 	for (size_t i = 0; i < n_command_specs; i++)
-		ck_assert_msg(has_entry(page, "\n.It Ic ", command_specs[i].word) || has_entry(page, "\n.Ic ", command_specs[i].word), "%s",
-			      command_specs[i].word);
+		ck_assert_msg(has_entry(page, "\n.It Ic ", command_specs[i].word) ||
+				has_entry(page, "\n.Ic ", command_specs[i].word),
+			"%s", command_specs[i].word);
 	for (size_t i = 0; i < n_views; i++)
 		ck_assert_msg(has_entry(page, "\n.It Ic ", views[i].name), "%s", views[i].name);
 	free(page);
@@ -240,7 +278,11 @@ END_TEST
 /* ---- rows ---- */
 
 static const struct column mixed[] = {
-	{ "t", COLUMN_TEXT }, { "i", COLUMN_INT4 }, { "q", COLUMN_INT8 }, { "n", COLUMN_NUMERIC }, { "x", COLUMN_TEXT },
+	{ "t", COLUMN_TEXT },
+	{ "i", COLUMN_INT4 },
+	{ "q", COLUMN_INT8 },
+	{ "n", COLUMN_NUMERIC },
+	{ "x", COLUMN_TEXT },
 };
 
 static struct reader body_of(const struct writer *w, uint8_t type)
@@ -313,9 +355,10 @@ static const struct {
 	{ 0, "0", "0", "0", "\0\0\0\0\0\0\0\0", 8 },
 	{ 1, "1", "1", "1", "\0\1\0\0\0\0\0\0\0\1", 10 },
 	{ 10000, "10000", "10000", "10000", "\0\2\0\1\0\0\0\0\0\1\0\0", 12 },
-	{ UINT64_C(4294967296), "2147483647", "4294967296", "4294967296", "\0\3\0\2\0\0\0\0\0\x2a\x25\x18\x1c\x80", 14 },
+	{ UINT64_C(4294967296), "2147483647", "4294967296", "4294967296",
+		"\0\3\0\2\0\0\0\0\0\x2a\x25\x18\x1c\x80", 14 },
 	{ UINT64_MAX, "2147483647", "9223372036854775807", "18446744073709551615",
-	  "\0\5\0\4\0\0\0\0\x07\x34\x1a\x58\x02\xe1\x03\xbb\x06\x4f", 18 },
+		"\0\5\0\4\0\0\0\0\x07\x34\x1a\x58\x02\xe1\x03\xbb\x06\x4f", 18 },
 };
 
 START_TEST(numbers_fit_their_columns_in_text_and_binary)
@@ -358,20 +401,24 @@ static const struct {
 	struct counters want;
 } averages[] = {
 	{ "no time has passed", { .xacts = 5 }, { 0 }, 0, { 0 } },
-	{ "counts are per second", { .xacts = 30, .sent = 10 }, { .xacts = 10 }, 2000000, { .xacts = 10, .sent = 5 } },
-	{ "times are per transaction and per query", { .xacts = 4, .xact_time = 100, .queries = 10, .query_time = 50 }, { 0 }, 1000000,
-	  { .xacts = 4, .xact_time = 25, .queries = 10, .query_time = 5 } },
+	{ "counts are per second", { .xacts = 30, .sent = 10 }, { .xacts = 10 }, 2000000,
+		{ .xacts = 10, .sent = 5 } },
+	{ "times are per transaction and per query",
+		{ .xacts = 4, .xact_time = 100, .queries = 10, .query_time = 50 }, { 0 }, 1000000,
+		{ .xacts = 4, .xact_time = 25, .queries = 10, .query_time = 5 } },
 	{ "nothing is divided by zero", { .xact_time = 100, .query_time = 50 }, { 0 }, 1000000, { 0 } },
 	{ "waiting is per second", { .wait_time = 300 }, { .wait_time = 100 }, 500000, { .wait_time = 400 } },
 	{ "a counter that went back is no flood", { .xacts = 1 }, { .xacts = 2 }, 1000000, { 0 } },
-	{ "large ones don't overflow", { .received = UINT64_C(1) << 60 }, { 0 }, UINT64_C(1) << 20, { .received = UINT64_C(1099511627776000000) } },
+	{ "large ones don't overflow", { .received = UINT64_C(1) << 60 }, { 0 }, UINT64_C(1) << 20,
+		{ .received = UINT64_C(1099511627776000000) } },
 };
 
 START_TEST(averages_are_pgbouncers)
 {
 	struct counters got = counters_average(&averages[_i].now, &averages[_i].before, averages[_i].elapsed);
 
-	ck_assert_msg(memcmp(&got, &averages[_i].want, sizeof(got)) == 0, "%s: %" PRIu64 " %" PRIu64, averages[_i].what, got.xacts, got.received);
+	ck_assert_msg(memcmp(&got, &averages[_i].want, sizeof(got)) == 0, "%s: %" PRIu64 " %" PRIu64,
+		averages[_i].what, got.xacts, got.received);
 }
 END_TEST
 
@@ -386,7 +433,7 @@ static uint32_t text_of(struct report *r, const char *text)
 START_TEST(sums_are_by_database_over_workers_and_past_pools)
 {
 	struct pool_row rows[2][2] = { { { .counters = { .queries = 1 } }, { .counters = { .queries = 2 } } },
-				       { { .counters = { .queries = 4 }, .is_past = true }, { .counters = { .queries = 8 } } } };
+		{ { .counters = { .queries = 4 }, .is_past = true }, { .counters = { .queries = 8 } } } };
 	struct report a = { .pools = rows[0], .n_pools = 2 }, b = { .pools = rows[1], .n_pools = 2 };
 	struct report *const reports[] = { &a, &b };
 	struct counters console = { .queries = 100 };

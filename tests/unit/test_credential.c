@@ -103,8 +103,7 @@ static const struct {
 	{ "an empty secret", "", SECRET_NONE },
 	{ "a password", "pencil", SECRET_PLAIN },
 	{ "a hash", MD5_SECRET_OF_BOB, SECRET_MD5 },
-	{ "upper-case digits: a password to PostgreSQL", "md5D2A7F4B9F2A8F3A6D7A0A0E2AD6F6F10",
-	  SECRET_PLAIN },
+	{ "upper-case digits: a password to PostgreSQL", "md5D2A7F4B9F2A8F3A6D7A0A0E2AD6F6F10", SECRET_PLAIN },
 	{ "a digit less", "md5d2a7f4b9f2a8f3a6d7a0a0e2ad6f6f1", SECRET_PLAIN },
 	{ "a digit more", MD5_SECRET_OF_BOB "0", SECRET_PLAIN },
 	{ "a SCRAM secret", SCRAM_PENCIL, SECRET_SCRAM },
@@ -213,9 +212,9 @@ START_TEST(server_keys_are_derived_once)
 	ck_assert(!memcmp(&keys, &want, sizeof(keys)));
 	memset(&keys, 0, sizeof(keys));
 	ck_assert(credential_find_server_keys(c, (const uint8_t *)"salt", 4, 10, &keys) &&
-		  !memcmp(&keys, &want, sizeof(keys)));
+		!memcmp(&keys, &want, sizeof(keys)));
 	ck_assert(credential_server_keys(c, (const uint8_t *)"salt", 4, 10, &keys) &&
-		  credential_derivations(c) == 1);
+		credential_derivations(c) == 1);
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"salt", 4, 11, &keys));
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"salT", 4, 10, &keys));
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"sal", 3, 10, &keys));
@@ -230,8 +229,7 @@ START_TEST(the_least_recently_used_keys_go_first)
 
 	for (uint8_t i = 0; i < KEYS_CACHED; i++)
 		credential_server_keys(c, &i, 1, 1, &keys);
-	ck_assert(
-		credential_find_server_keys(c, (const uint8_t *)"\0", 1, 1, &keys)); /* so 1 is the oldest */
+	ck_assert(credential_find_server_keys(c, (const uint8_t *)"\0", 1, 1, &keys)); /* so 1 is the oldest */
 	ck_assert(credential_server_keys(c, (const uint8_t *)"new", 3, 1, &keys));
 	ck_assert(!credential_find_server_keys(c, (const uint8_t *)"\1", 1, 1, &keys));
 	ck_assert(credential_find_server_keys(c, (const uint8_t *)"\0", 1, 1, &keys));
@@ -299,10 +297,8 @@ START_TEST(a_learnt_key_logs_in_for_the_very_same_secret_only)
 	uint8_t other_salt[16];
 
 	pencil_keys(&secret, &keys);
-	ck_assert(credential_verifier(c, 1,
-				      &verifier)); /* the secret's own, whatever iterations are asked for */
-	ck_assert(verifier.iterations == 4096 &&
-		  !memcmp(verifier.stored_key, secret.stored_key, SCRAM_KEY_SIZE));
+	ck_assert(credential_verifier(c, 1, &verifier)); /* the secret's own, whatever iterations are asked for */
+	ck_assert(verifier.iterations == 4096 && !memcmp(verifier.stored_key, secret.stored_key, SCRAM_KEY_SIZE));
 	ck_assert(!credential_find_server_keys(c, secret.salt, secret.salt_len, 4096, &found));
 	credential_learn_client_key(c, keys.client_key);
 	ck_assert(credential_find_server_keys(c, secret.salt, secret.salt_len, 4096, &found));
@@ -330,10 +326,8 @@ START_TEST(a_key_that_does_not_belong_to_the_secret_is_not_learnt)
 	credential_learn_client_key(md5, keys.client_key);
 	keys.client_key[0] ^= 1;
 	credential_learn_client_key(scram, keys.client_key);
-	ck_assert(
-		!credential_find_server_keys(scram, secret.salt, secret.salt_len, secret.iterations, &found));
-	ck_assert(
-		!credential_find_server_keys(plain, secret.salt, secret.salt_len, secret.iterations, &found));
+	ck_assert(!credential_find_server_keys(scram, secret.salt, secret.salt_len, secret.iterations, &found));
+	ck_assert(!credential_find_server_keys(plain, secret.salt, secret.salt_len, secret.iterations, &found));
 	ck_assert(!credential_find_server_keys(md5, secret.salt, secret.salt_len, secret.iterations, &found));
 	credential_unref(&scram);
 	credential_unref(&plain);
@@ -386,12 +380,12 @@ static const struct {
 	{ "the last line of a user counts", "\"bob\" \"x\"\n\"al\" \"y\"\n\"bob\" \"z\"\n", 2, "bob", "z" },
 	{ "names differ in case", "\"bob\" \"x\"\n\"Bob\" \"y\"\n", 2, "Bob", "y" },
 	{ "beyond ASCII",
-	  "\"b\xc3\xb6"
-	  "b\" \"\xff\"\n",
-	  1,
-	  "b\xc3\xb6"
-	  "b",
-	  "\xff" },
+		"\"b\xc3\xb6"
+		"b\" \"\xff\"\n",
+		1,
+		"b\xc3\xb6"
+		"b",
+		"\xff" },
 };
 
 START_TEST(a_userlist_is_read_as_pgbouncer_does)
@@ -416,16 +410,15 @@ static const struct {
 } bad_lists[] = {
 	{ "no quotes", "bob secret\n", "users:1: expected a user name in double quotes" },
 	{ "no secret", "\n\n\"bob\"\n\"al\" \"x\"\n",
-	  "users:3: expected a secret in double quotes after the user name" },
+		"users:3: expected a secret in double quotes after the user name" },
 	{ "the file ends before the secret", "\"bob\" ",
-	  "users:1: expected a secret in double quotes after the user name" },
+		"users:1: expected a secret in double quotes after the user name" },
 	{ "an open name", "\"al\" \"x\"\n\"bob\n", "users:2: user name has no closing quote" },
 	{ "an open secret", "\"bob\" \"x\n\"al\" \"x\"\n", "users:1: secret has no closing quote" },
-	{ "a secret that ends with a doubled quote", "\"bob\" \"x\"\"",
-	  "users:1: secret has no closing quote" },
+	{ "a secret that ends with a doubled quote", "\"bob\" \"x\"\"", "users:1: secret has no closing quote" },
 	{ "only a quote", "\"", "users:1: user name has no closing quote" },
 	{ "nothing between the two, so that it's one name", "\"bob\"\"x\"\n",
-	  "users:1: expected a secret in double quotes after the user name" },
+		"users:1: expected a secret in double quotes after the user name" },
 	{ "after comments", ";\n;\nx", "users:3: expected a user name in double quotes" },
 };
 
@@ -489,12 +482,10 @@ START_TEST(a_reload_keeps_what_did_not_change)
 	credential_server_keys(same, (const uint8_t *)"salt", 4, 1, &keys);
 	u = parse("\"new\" \"d\"\n\"changed\" \"B\"\n\"same\" \"a\"\n", old, error);
 	ck_assert(userlist_find(u, "same") == same);
-	ck_assert(userlist_find(u, "changed") != changed && userlist_find(u, "new") &&
-		  !userlist_find(u, "gone"));
+	ck_assert(userlist_find(u, "changed") != changed && userlist_find(u, "new") && !userlist_find(u, "gone"));
 	ck_assert(userlist_find(old, "changed") == changed && userlist_count(old) == 3);
 	userlist_unref(&old);
-	ck_assert(credential_find_server_keys(same, (const uint8_t *)"salt", 4, 1,
-					      &keys)); /* it outlives the old list */
+	ck_assert(credential_find_server_keys(same, (const uint8_t *)"salt", 4, 1, &keys)); /* it outlives the old list */
 	ck_assert_str_eq(credential_plain(changed), "b");
 	credential_unref(&changed);
 	userlist_unref(&u);

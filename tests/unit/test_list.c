@@ -10,7 +10,8 @@ struct item {
 	struct list_node node;
 };
 
-static struct item items[5] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' }, { .name = 'd' }, { .name = 'e' } };
+static struct item items[5] = { { .name = 'a' }, { .name = 'b' }, { .name = 'c' }, { .name = 'd' },
+	{ .name = 'e' } };
 
 /* The names in order; walks back as well, so that both directions are right. */
 static const char *names(const struct list *l)

@@ -60,13 +60,16 @@ static const struct {
 	{ "the daemon itself", LOG_LEVEL_INFO, NULL, "up", "LOG up" },
 	{ "a client", LOG_LEVEL_WARNING, &bob, "slow", "WARNING client=7 db=app user=bob addr=10.0.0.5:5123: slow" },
 	{ "names can't forge fields", LOG_LEVEL_ERROR, &forger, "no",
-	  "ERROR client=8 db=a\\x20b user=x\\x0a2026\\x20addr=1.2.3.4: no" },
+		"ERROR client=8 db=a\\x20b user=x\\x0a2026\\x20addr=1.2.3.4: no" },
 	{ "control characters", LOG_LEVEL_INFO, NULL, "a\nb\x1b[0m\t\x7f", "LOG a\\x0ab\\x1b[0m\\x09\\x7f" },
 	{ "UTF-8 passes", LOG_LEVEL_INFO, NULL, "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x98",
-	  "LOG gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x98" },
+		"LOG gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x98" },
 	{ "what isn't UTF-8 doesn't", LOG_LEVEL_INFO, NULL, "\xff \xc3 \xc0\xaf \xed\xa0\x80 \xf5\x80\x80\x80",
-	  "LOG \\xff \\xc3 \\xc0\\xaf \\xed\\xa0\\x80 \\xf5\\x80\\x80\\x80" },
-	{ "C1 controls", LOG_LEVEL_INFO, NULL, "\xc2\x9b" "31m\xc2\xa0", "LOG \\xc2\\x9b31m\xc2\xa0" },
+		"LOG \\xff \\xc3 \\xc0\\xaf \\xed\\xa0\\x80 \\xf5\\x80\\x80\\x80" },
+	{ "C1 controls", LOG_LEVEL_INFO, NULL,
+		"\xc2\x9b"
+		"31m\xc2\xa0",
+		"LOG \\xc2\\x9b31m\xc2\xa0" },
 	{ "cut inside a character", LOG_LEVEL_INFO, NULL, "\xe2\x82", "LOG \\xe2\\x82" },
 };
 
@@ -84,8 +87,9 @@ START_TEST(a_line_begins_with_the_time_and_the_process)
 
 	open_pipe(0);
 	log_info(NULL, "x");
-	ck_assert_int_eq(sscanf(drain(), "%4d-%2d-%2d %2d:%2d:%2d.%3d %*s [%d] LOG x", &year, &month, &day, &h, &m, &s, &ms,
-				&pid), 8);
+	ck_assert_int_eq(sscanf(drain(), "%4d-%2d-%2d %2d:%2d:%2d.%3d %*s [%d] LOG x", &year, &month, &day,
+				 &h, &m, &s, &ms, &pid),
+		8);
 	ck_assert_int_eq(pid, (int)getpid());
 }
 END_TEST

@@ -117,8 +117,9 @@ START_TEST(the_context_is_what_changes_a_meaning)
 	struct settings *a = set(contexts[_i].a, contexts[_i].a_value),
 			*b = set(contexts[_i].b, contexts[_i].b_value);
 
-	ck_assert_msg(hash128_equal(statement_context(a, "db", "user"), statement_context(b, "db", "user")) == contexts[_i].want, "%s",
-		contexts[_i].name);
+	ck_assert_msg(hash128_equal(statement_context(a, "db", "user"), statement_context(b, "db", "user")) ==
+			contexts[_i].want,
+		"%s", contexts[_i].name);
 	settings_unref(&a);
 	settings_unref(&b);
 }

@@ -27,11 +27,11 @@ static struct reader over(const char *text)
 static void assert_text(const struct writer *w, const char *want)
 {
 	ck_assert_msg(w->len == strlen(want) && !memcmp(w->data, want, w->len), "got %.*s, want %s",
-		      (int)w->len, (const char *)w->data, want);
+		(int)w->len, (const char *)w->data, want);
 }
 
 static void make_secret(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-			struct scram_secret *out, struct scram_keys *keys)
+	struct scram_secret *out, struct scram_keys *keys)
 {
 	memset(out, 0, sizeof(*out));
 	memcpy(out->salt, salt, salt_len);
@@ -47,8 +47,7 @@ static void rfc_secret(struct scram_secret *out, struct scram_keys *keys)
 	uint8_t salt[16];
 	size_t n;
 
-	ck_assert(base64_decode((const uint8_t *)RFC_SALT, strlen(RFC_SALT), salt, sizeof(salt), &n) &&
-		  n == 16);
+	ck_assert(base64_decode((const uint8_t *)RFC_SALT, strlen(RFC_SALT), salt, sizeof(salt), &n) && n == 16);
 	make_secret("pencil", salt, n, 4096, out, keys);
 }
 
@@ -61,8 +60,8 @@ static void challenge_rfc(struct scram *s, bool is_mock)
 
 	memset(s, 0, sizeof(*s));
 	rfc_secret(&secret, &keys);
-	ck_assert(scram_server_first_with_nonce(s, over(RFC_CLIENT_FIRST), &secret, is_mock, RFC_SERVER_NONCE,
-						&out) == RES_OK);
+	ck_assert(scram_server_first_with_nonce(
+			  s, over(RFC_CLIENT_FIRST), &secret, is_mock, RFC_SERVER_NONCE, &out) == RES_OK);
 	assert_text(&out, RFC_SERVER_FIRST);
 	writer_free(&out);
 }
@@ -155,8 +154,8 @@ START_TEST(the_clients_first_message_is_judged)
 
 	rfc_secret(&secret, &keys);
 	ck_assert_msg(scram_server_first(&s, over(client_firsts[_i].message), &secret, false, &out) ==
-			      client_firsts[_i].want,
-		      "%s", client_firsts[_i].name);
+			client_firsts[_i].want,
+		"%s", client_firsts[_i].name);
 	ck_assert((out.len > 0) == (client_firsts[_i].want == RES_OK));
 	writer_free(&out);
 	scram_wipe(&s);
@@ -178,12 +177,9 @@ static const struct {
 	{ "another nonce", "c=biws,r=sOprNGfwEbeRWgbNEkqO" RFC_SERVER_NONCE ",p=" RFC_PROOF, RES_PROTOCOL },
 	{ "no proof", RFC_FINAL_BARE, RES_PROTOCOL },
 	{ "an empty proof", RFC_FINAL_BARE ",p=", RES_PROTOCOL },
-	{ "a proof of 31 bytes",
-	  RFC_FINAL_BARE ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==", RES_PROTOCOL },
-	{ "a proof of 33 bytes", RFC_FINAL_BARE ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-	  RES_PROTOCOL },
-	{ "a proof without padding", RFC_FINAL_BARE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ",
-	  RES_PROTOCOL },
+	{ "a proof of 31 bytes", RFC_FINAL_BARE ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==", RES_PROTOCOL },
+	{ "a proof of 33 bytes", RFC_FINAL_BARE ",p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", RES_PROTOCOL },
+	{ "a proof without padding", RFC_FINAL_BARE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ", RES_PROTOCOL },
 	{ "a proof with a blank", RFC_FINAL_BARE ",p= " RFC_PROOF, RES_PROTOCOL },
 	{ "something after the proof", RFC_CLIENT_FINAL ",x=y", RES_PROTOCOL },
 	{ "a comma after the proof", RFC_CLIENT_FINAL ",", RES_PROTOCOL },
@@ -200,8 +196,8 @@ START_TEST(the_clients_final_message_is_judged)
 
 	challenge_rfc(&s, false);
 	ck_assert_msg(scram_server_final(&s, over(client_finals[_i].message), &out, client_key) ==
-			      client_finals[_i].want,
-		      "%s", client_finals[_i].name);
+			client_finals[_i].want,
+		"%s", client_finals[_i].name);
 	ck_assert((out.len > 0) == is_right && (memcmp(client_key, zero, sizeof(zero)) != 0) == is_right);
 	writer_free(&out);
 	scram_wipe(&s);
@@ -237,8 +233,8 @@ START_TEST(after_flag_y_the_proof_must_repeat_it)
 	char message[256];
 
 	rfc_secret(&secret, &keys);
-	ck_assert(scram_server_first_with_nonce(&s, over("y,,n=user,r=" RFC_NONCE), &secret, false, RFC_SERVER_NONCE,
-						&out) == RES_OK);
+	ck_assert(scram_server_first_with_nonce(&s, over("y,,n=user,r=" RFC_NONCE), &secret, false,
+			  RFC_SERVER_NONCE, &out) == RES_OK);
 	prove_after_y(finals[_i], &keys, message);
 	ck_assert(scram_server_final(&s, over(message), &out, NULL) == (_i == 0 ? RES_OK : RES_PROTOCOL));
 	writer_free(&out);
@@ -282,7 +278,7 @@ START_TEST(the_servers_challenge_is_judged)
 
 	greet_rfc(&s);
 	ck_assert_msg(scram_client_challenge(&s, over(challenges[_i].message)) == challenges[_i].want, "%s",
-		      challenges[_i].name);
+		challenges[_i].name);
 	scram_wipe(&s);
 }
 END_TEST
@@ -311,7 +307,7 @@ START_TEST(the_servers_final_message_is_judged)
 
 	prove_rfc(&s);
 	ck_assert_msg(scram_client_verify(&s, over(server_finals[_i].message)) == server_finals[_i].want,
-		      "%s", server_finals[_i].name);
+		"%s", server_finals[_i].name);
 	scram_wipe(&s);
 }
 END_TEST
@@ -327,10 +323,9 @@ static enum result exchange(const struct scram_secret *secret, bool is_mock, con
 
 	scram_client_first(&client, &to_server);
 	ck_assert(scram_server_first(&server, reader_over(to_server.data, to_server.len), secret, is_mock,
-				     &to_client) == RES_OK);
+			  &to_client) == RES_OK);
 	ck_assert(scram_client_challenge(&client, reader_over(to_client.data, to_client.len)) == RES_OK);
-	ck_assert(client.secret.iterations == secret->iterations &&
-		  client.secret.salt_len == secret->salt_len);
+	ck_assert(client.secret.iterations == secret->iterations && client.secret.salt_len == secret->salt_len);
 	ck_assert(!memcmp(client.secret.salt, secret->salt, secret->salt_len));
 	to_server.len = to_client.len = 0;
 	ck_assert(scram_client_final(&client, keys, &to_server) == RES_OK);
@@ -450,8 +445,7 @@ START_TEST(a_message_in_the_wrong_state_is_refused)
 	ck_assert(scram_client_verify(&s, over(RFC_SERVER_FINAL)) == RES_PROTOCOL);
 	scram_wipe(&s);
 	greet_rfc(&s); /* the server skips its challenge, so that it needs no key */
-	ck_assert(scram_client_verify(&s, over("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")) ==
-		  RES_PROTOCOL);
+	ck_assert(scram_client_verify(&s, over("v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")) == RES_PROTOCOL);
 	scram_wipe(&s);
 	prove_rfc(&s); /* a second challenge would get it a second proof */
 	ck_assert(scram_client_challenge(&s, over(RFC_SERVER_FIRST)) == RES_PROTOCOL);
@@ -497,16 +491,15 @@ static enum result feed_client_first(const char *message, size_t len, size_t fli
 	return res;
 }
 
-static enum result feed_client_final(const struct scram_secret *secret, const char *message, size_t len,
-				     size_t flip)
+static enum result feed_client_final(const struct scram_secret *secret, const char *message, size_t len, size_t flip)
 {
 	struct scram s = { 0 };
 	struct writer out = { 0 };
 	uint8_t *copy = damaged(message, len, flip);
 	enum result res;
 
-	ck_assert(scram_server_first_with_nonce(&s, over(RFC_CLIENT_FIRST), secret, false, RFC_SERVER_NONCE,
-						&out) == RES_OK);
+	ck_assert(scram_server_first_with_nonce(
+			  &s, over(RFC_CLIENT_FIRST), secret, false, RFC_SERVER_NONCE, &out) == RES_OK);
 	res = scram_server_final(&s, reader_over(copy, len), &out, NULL);
 	writer_free(&out);
 	scram_wipe(&s);
@@ -527,8 +520,7 @@ static enum result feed_challenge(const char *message, size_t len, size_t flip)
 	return res;
 }
 
-static enum result feed_server_final(const struct scram_keys *keys, const char *message, size_t len,
-				     size_t flip)
+static enum result feed_server_final(const struct scram_keys *keys, const char *message, size_t len, size_t flip)
 {
 	struct scram s;
 	struct writer out = { 0 };
@@ -554,18 +546,17 @@ START_TEST(a_message_cut_anywhere_is_refused)
 	rfc_secret(&secret, &keys);
 	for (size_t n = 0; n < strlen("n,,n=user,r=x"); n++) /* from there on a cut leaves a nonce */
 		ck_assert_msg(feed_client_first(RFC_CLIENT_FIRST, n, NO_FLIP) == RES_PROTOCOL,
-			      "client-first, %zu bytes", n);
+			"client-first, %zu bytes", n);
 	for (size_t n = 0; n < strlen(RFC_CLIENT_FINAL); n++)
 		ck_assert_msg(feed_client_final(&secret, RFC_CLIENT_FINAL, n, NO_FLIP) == RES_PROTOCOL,
-			      "client-final, %zu bytes", n);
+			"client-final, %zu bytes", n);
 	for (size_t n = 0; n < strlen(RFC_SERVER_FIRST); n++) {
 		res = feed_challenge(RFC_SERVER_FIRST, n, NO_FLIP);
-		ck_assert_msg((res == RES_OK) == (n > strlen(RFC_SERVER_FIRST) - 4),
-			      "server-first, %zu bytes", n);
+		ck_assert_msg((res == RES_OK) == (n > strlen(RFC_SERVER_FIRST) - 4), "server-first, %zu bytes", n);
 	}
 	for (size_t n = 0; n < strlen(RFC_SERVER_FINAL); n++)
 		ck_assert_msg(feed_server_final(&keys, RFC_SERVER_FINAL, n, NO_FLIP) == RES_PROTOCOL,
-			      "server-final, %zu bytes", n);
+			"server-final, %zu bytes", n);
 }
 END_TEST
 
@@ -578,16 +569,14 @@ START_TEST(a_flipped_bit_never_gets_in)
 	ck_assert(feed_client_final(&secret, RFC_CLIENT_FINAL, strlen(RFC_CLIENT_FINAL), NO_FLIP) == RES_OK);
 	ck_assert(feed_server_final(&keys, RFC_SERVER_FINAL, strlen(RFC_SERVER_FINAL), NO_FLIP) == RES_OK);
 	for (size_t i = 0; i < strlen(RFC_CLIENT_FINAL) * 8; i++)
-		ck_assert_msg(feed_client_final(&secret, RFC_CLIENT_FINAL, strlen(RFC_CLIENT_FINAL), i) !=
-				      RES_OK,
-			      "client-final, bit %zu", i);
+		ck_assert_msg(feed_client_final(&secret, RFC_CLIENT_FINAL, strlen(RFC_CLIENT_FINAL), i) != RES_OK,
+			"client-final, bit %zu", i);
 	for (size_t i = 0; i < strlen(RFC_SERVER_FINAL) * 8; i++)
-		ck_assert_msg(feed_server_final(&keys, RFC_SERVER_FINAL, strlen(RFC_SERVER_FINAL), i) !=
-				      RES_OK,
-			      "server-final, bit %zu", i);
+		ck_assert_msg(feed_server_final(&keys, RFC_SERVER_FINAL, strlen(RFC_SERVER_FINAL), i) != RES_OK,
+			"server-final, bit %zu", i);
 	for (size_t i = 0; i < strlen("r=" RFC_NONCE) * 8; i++)
 		ck_assert_msg(feed_challenge(RFC_SERVER_FIRST, strlen(RFC_SERVER_FIRST), i) == RES_PROTOCOL,
-			      "server-first, bit %zu", i);
+			"server-first, bit %zu", i);
 }
 END_TEST
 
@@ -599,11 +588,9 @@ START_TEST(a_zero_byte_is_refused_anywhere)
 	rfc_secret(&secret, &keys);
 	ck_assert(feed_client_first(RFC_CLIENT_FIRST, sizeof(RFC_CLIENT_FIRST), NO_FLIP) == RES_PROTOCOL);
 	ck_assert(feed_client_first("n,,n=\0,r=x", 10, NO_FLIP) == RES_PROTOCOL);
-	ck_assert(feed_client_final(&secret, RFC_CLIENT_FINAL, sizeof(RFC_CLIENT_FINAL), NO_FLIP) ==
-		  RES_PROTOCOL);
+	ck_assert(feed_client_final(&secret, RFC_CLIENT_FINAL, sizeof(RFC_CLIENT_FINAL), NO_FLIP) == RES_PROTOCOL);
 	ck_assert(feed_challenge(RFC_SERVER_FIRST, sizeof(RFC_SERVER_FIRST), NO_FLIP) == RES_PROTOCOL);
-	ck_assert(feed_server_final(&keys, RFC_SERVER_FINAL, sizeof(RFC_SERVER_FINAL), NO_FLIP) ==
-		  RES_PROTOCOL);
+	ck_assert(feed_server_final(&keys, RFC_SERVER_FINAL, sizeof(RFC_SERVER_FINAL), NO_FLIP) == RES_PROTOCOL);
 }
 END_TEST
 
@@ -712,34 +699,34 @@ static const struct {
 	{ "a roman nine is IX", "\xe2\x85\xa8", "IX", true },
 	{ "a feminine ordinal is an a", "\xc2\xaa", "a", true },
 	{ "a non-breaking space is a space",
-	  "a\xc2\xa0"
-	  "b",
-	  "a b", true },
+		"a\xc2\xa0"
+		"b",
+		"a b", true },
 	{ "composed and decomposed", "\xc3\xa9", "e\xcc\x81", true },
 	{ "a control character stays",
-	  "foo\x07"
-	  "bar",
-	  "foobar", false },
+		"foo\x07"
+		"bar",
+		"foobar", false },
 	{ "with a control character the rest is raw, too", "I\xc2\xadX\x07", "IX\x07", false },
 	{ "mixed directions are raw",
-	  "\xd8\xa7"
-	  "1\xc2\xad",
-	  "\xd8\xa7"
-	  "1",
-	  false },
+		"\xd8\xa7"
+		"1\xc2\xad",
+		"\xd8\xa7"
+		"1",
+		false },
 	{ "one direction",
-	  "\xd8\xa7"
-	  "1\xc2\xad\xd8\xa8",
-	  "\xd8\xa7"
-	  "1\xd8\xa8",
-	  true },
+		"\xd8\xa7"
+		"1\xc2\xad\xd8\xa8",
+		"\xd8\xa7"
+		"1\xd8\xa8",
+		true },
 	{ "an unassigned code point is raw", "\xc8\xa1\xc2\xad", "\xc8\xa1", false },
 	{ "directions are judged before normalization",
-	  "\xe2\x84\xb5"
-	  "a",
-	  "\xd7\x90"
-	  "a",
-	  true },
+		"\xe2\x84\xb5"
+		"a",
+		"\xd7\x90"
+		"a",
+		true },
 	{ "so are prohibited marks", "a\xcd\x80", "a\xcc\x80", false },
 	{ "not UTF-8 is raw", "\xff\xc2\xad", "\xff", false },
 	{ "UTF-8 that is cut is raw", "a\xc2\xad\xc2", "a\xc2", false },
@@ -782,8 +769,7 @@ START_TEST(mock_secrets_are_stable_and_differ_by_user)
 	ck_assert(a.salt_len == 16 && again.salt_len == 16 && a.iterations == 4096);
 	ck_assert(!memcmp(a.salt, again.salt, 16) && !memcmp(a.stored_key, again.stored_key, SCRAM_KEY_SIZE));
 	ck_assert(memcmp(a.salt, b.salt, 16) != 0 && memcmp(a.stored_key, b.stored_key, SCRAM_KEY_SIZE) != 0);
-	ck_assert(memcmp(a.salt, a.stored_key, 16) != 0 &&
-		  memcmp(a.stored_key, a.server_key, SCRAM_KEY_SIZE) != 0);
+	ck_assert(memcmp(a.salt, a.stored_key, 16) != 0 && memcmp(a.stored_key, a.server_key, SCRAM_KEY_SIZE) != 0);
 }
 END_TEST
 
@@ -811,7 +797,7 @@ START_TEST(hmac_is_openssls)
 		data[i] = (uint8_t)(i * 31), key[i % SHA256_SIZE] = (uint8_t)(200 - i);
 	for (size_t len = 0; len <= sizeof(data); len++) {
 		ck_assert(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, sizeof(key), data, len, want,
-				    sizeof(want), &n));
+			sizeof(want), &n));
 		hmac_start(&h, key);
 		hmac_add(&h, data, len / 3);
 		hmac_add(&h, data + len / 3, len - len / 3);
@@ -826,13 +812,27 @@ static const struct {
 	int len; /* -1: malformed */
 	const char *bytes;
 } base64s[] = {
-	{ "", 0, "" },	      { "Zg==", 1, "f" },	 { "Zm8=", 2, "fo" },
-	{ "Zm9v", 3, "foo" }, { "Zm9vYg==", 4, "foob" }, { "++//", 3, "\xfb\xef\xff" },
-	{ "Z", -1, "" },      { "Zg", -1, "" },		 { "Zg=", -1, "" },
-	{ "Zg===", -1, "" },  { "Zg==Zg==", -1, "" },	 { "Z===", -1, "" },
-	{ "====", -1, "" },   { "Zh==", -1, "" },	 { "Zm9=", -1, "" },
-	{ " Zm9", -1, "" },   { "Zm9v\n", -1, "" },	 { "Zm9v\nZm9", -1, "" },
-	{ "Zm-_", -1, "" },   { "Zm\xc3\xa9", -1, "" },	 { "=m9v", -1, "" },
+	{ "", 0, "" },
+	{ "Zg==", 1, "f" },
+	{ "Zm8=", 2, "fo" },
+	{ "Zm9v", 3, "foo" },
+	{ "Zm9vYg==", 4, "foob" },
+	{ "++//", 3, "\xfb\xef\xff" },
+	{ "Z", -1, "" },
+	{ "Zg", -1, "" },
+	{ "Zg=", -1, "" },
+	{ "Zg===", -1, "" },
+	{ "Zg==Zg==", -1, "" },
+	{ "Z===", -1, "" },
+	{ "====", -1, "" },
+	{ "Zh==", -1, "" },
+	{ "Zm9=", -1, "" },
+	{ " Zm9", -1, "" },
+	{ "Zm9v\n", -1, "" },
+	{ "Zm9v\nZm9", -1, "" },
+	{ "Zm-_", -1, "" },
+	{ "Zm\xc3\xa9", -1, "" },
+	{ "=m9v", -1, "" },
 };
 
 START_TEST(base64_has_one_spelling)
@@ -843,12 +843,11 @@ START_TEST(base64_has_one_spelling)
 	char back[16];
 
 	if (base64s[_i].len < 0) {
-		ck_assert_msg(!base64_decode((const uint8_t *)text, strlen(text), out, sizeof(out), &n), "%s",
-			      text);
+		ck_assert_msg(!base64_decode((const uint8_t *)text, strlen(text), out, sizeof(out), &n), "%s", text);
 		return;
 	}
 	ck_assert_msg(base64_decode((const uint8_t *)text, strlen(text), out, (size_t)base64s[_i].len, &n),
-		      "%s", text);
+		"%s", text);
 	ck_assert(n == (size_t)base64s[_i].len && !memcmp(out, base64s[_i].bytes, n));
 	ck_assert(n == 0 || !base64_decode((const uint8_t *)text, strlen(text), out, n - 1, &n));
 	base64_encode((const uint8_t *)base64s[_i].bytes, (size_t)base64s[_i].len, back);

@@ -208,8 +208,8 @@ END_TEST
 
 START_TEST(each_state_has_a_name)
 {
-	static const char *const names[SERVER_STATES] = { "new",  "idle", "tested", "active", "active", "active", "used", "being_canceled",
-							  "idle", "closing" };
+	static const char *const names[SERVER_STATES] = { "new", "idle", "tested", "active", "active",
+		"active", "used", "being_canceled", "idle", "closing" };
 
 	ck_assert_str_eq(server_state_name((enum server_state)_i), names[_i]);
 }

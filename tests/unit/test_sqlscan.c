@@ -280,7 +280,8 @@ START_TEST(upper_case_is_the_same)
 	size_t len = strlen(cases[_i].sql);
 
 	for (size_t i = 0; i <= len; i++)
-		text[i] = cases[_i].sql[i] >= 'a' && cases[_i].sql[i] <= 'z' ? (char)(cases[_i].sql[i] - 32) : cases[_i].sql[i];
+		text[i] = cases[_i].sql[i] >= 'a' && cases[_i].sql[i] <= 'z' ? (char)(cases[_i].sql[i] - 32)
+									     : cases[_i].sql[i];
 	ck_assert_msg(scan(text, len, &standard).flags == cases[_i].flags, "%s", text);
 }
 END_TEST
@@ -382,9 +383,33 @@ START_TEST(a_lone_deallocate_is_recognised_with_its_name)
 END_TEST
 
 static const char *const repeated[] = {
-	"set_config(", "set_config(1,2,true) ", "set_config('a',set_config('a','b',true),(", "/*", "lastval/*", "'", "''", "E'\\",
-	"$$", "$a$b", "$a", "\"", "\"\"", "--", "-", "/", "e'a'\n", "'a' --\n", ";", "set local ", "(", "pg_temp", "my_func /**/", "u&\"",
-	"set_config(1,", "set_config(1,2,true", "set_config(a[",
+	"set_config(",
+	"set_config(1,2,true) ",
+	"set_config('a',set_config('a','b',true),(",
+	"/*",
+	"lastval/*",
+	"'",
+	"''",
+	"E'\\",
+	"$$",
+	"$a$b",
+	"$a",
+	"\"",
+	"\"\"",
+	"--",
+	"-",
+	"/",
+	"e'a'\n",
+	"'a' --\n",
+	";",
+	"set local ",
+	"(",
+	"pg_temp",
+	"my_func /**/",
+	"u&\"",
+	"set_config(1,",
+	"set_config(1,2,true",
+	"set_config(a[",
 };
 
 START_TEST(a_megabyte_of_anything_takes_no_time) /* quadratic would be minutes: the test's time limit */
@@ -422,7 +447,8 @@ UNIT_MAIN("sqlscan", {
 	tcase_add_loop_test(tc, blanks_and_comments_in_front_change_nothing, 0, N_ELEMENTS(cases));
 	tcase_add_loop_test(tc, upper_case_is_the_same, 0, N_ELEMENTS(cases));
 	tcase_add_loop_test(tc, a_cut_text_is_marked_and_read_to_its_end_only, 0, N_ELEMENTS(cases));
-	tcase_add_loop_test(tc, without_standard_conforming_strings_a_backslash_escapes, 0, N_ELEMENTS(old_strings));
+	tcase_add_loop_test(
+		tc, without_standard_conforming_strings_a_backslash_escapes, 0, N_ELEMENTS(old_strings));
 	tcase_add_loop_test(tc, a_lone_deallocate_is_recognised_with_its_name, 0, N_ELEMENTS(deallocates));
 	tcase_add_loop_test(tc, a_megabyte_of_anything_takes_no_time, 0, N_ELEMENTS(repeated));
 	tcase_add_test(tc, nested_set_configs_that_are_local_take_no_time_either);

@@ -48,7 +48,8 @@ START_TEST(first_bytes_that_are_not_ours_are_refused_without_a_word)
 	uint8_t *exact = xmalloc(firsts[_i].len);
 
 	memcpy(exact, firsts[_i].bytes, firsts[_i].len); /* so that ASan sees a byte too many */
-	ck_assert_msg(startup_parse(exact, firsts[_i].len, &s, &used, &e) == firsts[_i].want, "%s", firsts[_i].name);
+	ck_assert_msg(startup_parse(exact, firsts[_i].len, &s, &used, &e) == firsts[_i].want, "%s",
+		firsts[_i].name);
 	if (firsts[_i].want == RES_PROTOCOL) {
 		ck_assert_ptr_null(e.sqlstate);
 		ck_assert_int_gt((int)strlen(e.message), 10);
@@ -78,8 +79,11 @@ START_TEST(cancel_and_encryption_requests_are_recognised)
 	struct startup_error e;
 	size_t used;
 
-	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x10\x04\xd2\x16\x2e\1\2\3\4\5\6\7\x08Q", 17, &s, &used, &e), RES_OK);
-	ck_assert(s.kind == STARTUP_CANCEL && s.cancel_pid == 0x01020304 && s.cancel_secret == 0x05060708 && used == 16);
+	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x10\x04\xd2\x16\x2e\1\2\3\4\5\6\7\x08Q", 17,
+				 &s, &used, &e),
+		RES_OK);
+	ck_assert(s.kind == STARTUP_CANCEL && s.cancel_pid == 0x01020304 && s.cancel_secret == 0x05060708 &&
+		used == 16);
 	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x08\x04\xd2\x16\x2f", 8, &s, &used, &e), RES_OK);
 	ck_assert(s.kind == STARTUP_SSL && used == 8);
 	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x08\x04\xd2\x16\x30", 8, &s, &used, &e), RES_OK);
@@ -108,11 +112,13 @@ static const struct {
 	{ "no user", PACKET(V3 "database\0db\0\0"), "28000", NO_USER },
 	{ "empty user", PACKET(V3 "user\0\0\0"), "28000", NO_USER },
 	{ "no parameters", PACKET(V3 "\0"), "28000", NO_USER },
-	{ "version 2.0", PACKET("\0\2\0\0"), "0A000", "unsupported frontend protocol 2.0: server supports 3.0 to 3.0" },
-	{ "version 4.0", PACKET("\0\4\0\0user\0bob\0\0"), "0A000", "unsupported frontend protocol 4.0: server supports 3.0 to 3.0" },
+	{ "version 2.0", PACKET("\0\2\0\0"), "0A000",
+		"unsupported frontend protocol 2.0: server supports 3.0 to 3.0" },
+	{ "version 4.0", PACKET("\0\4\0\0user\0bob\0\0"), "0A000",
+		"unsupported frontend protocol 4.0: server supports 3.0 to 3.0" },
 	{ "version 0", PACKET("\0\0\0\0"), "0A000", "unsupported frontend protocol 0.0: server supports 3.0 to 3.0" },
 	{ "an unknown request code", PACKET("\x04\xd2\x16\x31"), "0A000",
-	  "unsupported frontend protocol 1234.5681: server supports 3.0 to 3.0" },
+		"unsupported frontend protocol 1234.5681: server supports 3.0 to 3.0" },
 };
 
 START_TEST(errors_are_postgresqls)
@@ -143,8 +149,10 @@ END_TEST
 
 START_TEST(parameters_are_sorted_into_their_places)
 {
-	static const char body[] = "\0\3\0\2" "database\0app\0user\0bob\0DateStyle\0ISO\0application_name\0web\0"
-				   "options\0-c a=b\0_pq_.x\0y\0replication\0true\0datestyle\0German\0_pq_.X\0z\0user\0eve\0";
+	static const char body[] =
+		"\0\3\0\2"
+		"database\0app\0user\0bob\0DateStyle\0ISO\0application_name\0web\0"
+		"options\0-c a=b\0_pq_.x\0y\0replication\0true\0datestyle\0German\0_pq_.X\0z\0user\0eve\0";
 	uint8_t bytes[sizeof(body) + 4];
 	struct startup s;
 	struct startup_error e;
@@ -247,24 +255,31 @@ static const struct {
 	{ "\\", "", BAD("") },
 	{ "\t-e\t-f\ts", "datestyle=euro;enable_seqscan=false;", NULL },
 	{ "-d 3", "log_min_messages=debug3;log_statement=all;debug_print_parse=true;", NULL },
-	{ "-d5", "log_min_messages=debug5;log_statement=all;debug_print_parse=true;debug_print_plan=true;debug_print_rewritten=true;", NULL },
+	{ "-d5", "log_min_messages=debug5;log_statement=all;debug_print_parse=true;debug_print_plan=true;debug_print_rewritten=true;",
+		NULL },
 	{ "-d 1", "log_min_messages=debug1;", NULL },
 	{ "-d 0", "log_min_messages=notice;", NULL },
 	{ "-d xyz", "log_min_messages=notice;", NULL },
-	{ "-d 99999999999999999999", "log_min_messages=debug6;log_statement=all;debug_print_parse=true;debug_print_plan=true;debug_print_rewritten=true;", NULL },
+	{ "-d 99999999999999999999",
+		"log_min_messages=debug6;log_statement=all;debug_print_parse=true;debug_print_plan=true;debug_print_rewritten=true;",
+		NULL },
 	{ "-fn -f m -fh -ft -fb -fo -fi",
-	  "enable_nestloop=false;enable_mergejoin=false;enable_hashjoin=false;enable_tidscan=false;"
-	  "enable_bitmapscan=false;enable_indexonlyscan=false;enable_indexscan=false;", NULL },
+		"enable_nestloop=false;enable_mergejoin=false;enable_hashjoin=false;enable_tidscan=false;"
+		"enable_bitmapscan=false;enable_indexonlyscan=false;enable_indexscan=false;",
+		NULL },
 	{ "-f z", "", BAD("z") },
 	{ "-fz", "", BAD("-fz") },
 	{ "-efx foo", "datestyle=euro;", BAD("-efx") },
 	{ "-tpa -t pl -te", "log_parser_stats=true;log_planner_stats=true;log_executor_stats=true;", NULL },
 	{ "-tx", "", BAD("-tx") },
 	{ "-S 5000 -B 1000 -N5 -p 5 -h x -k y -W 1",
-	  "work_mem=5000;shared_buffers=1000;max_connections=5;port=5;listen_addresses=x;unix_socket_directories=y;"
-	  "post_auth_delay=1;", NULL },
-	{ "-OPsFil", "allow_system_table_mods=true;ignore_system_indexes=true;log_statement_stats=true;fsync=false;"
-		     "listen_addresses=*;ssl=true;", NULL },
+		"work_mem=5000;shared_buffers=1000;max_connections=5;port=5;listen_addresses=x;unix_socket_directories=y;"
+		"post_auth_delay=1;",
+		NULL },
+	{ "-OPsFil",
+		"allow_system_table_mods=true;ignore_system_indexes=true;log_statement_stats=true;fsync=false;"
+		"listen_addresses=*;ssl=true;",
+		NULL },
 	{ "-b -C x -D y -E -j -n -r /tmp/x -T -v 3", "", NULL },
 	{ "-T x", "", BAD("x") },
 	{ "-o x", "", BAD("-o") },

@@ -10,20 +10,20 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define UNIT_MAIN(name, add)                                                                                \
-	int main(void)                                                                                      \
-	{                                                                                                   \
-		Suite *suite = suite_create(name);                                                          \
-		TCase *tc = tcase_create(name);                                                             \
-		SRunner *runner;                                                                            \
-		int failed;                                                                                 \
-		tcase_set_timeout(tc, 60);                                                                  \
-		add suite_add_tcase(suite, tc);                                                             \
-		runner = srunner_create(suite);                                                             \
-		srunner_run_all(runner, CK_ENV);                                                            \
-		failed = srunner_ntests_failed(runner);                                                     \
-		srunner_free(runner);                                                                       \
-		return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                                \
+#define UNIT_MAIN(name, add)                                                                                 \
+	int main(void)                                                                                       \
+	{                                                                                                    \
+		Suite *suite = suite_create(name);                                                           \
+		TCase *tc = tcase_create(name);                                                              \
+		SRunner *runner;                                                                             \
+		int failed;                                                                                  \
+		tcase_set_timeout(tc, 60);                                                                   \
+		add suite_add_tcase(suite, tc);                                                              \
+		runner = srunner_create(suite);                                                              \
+		srunner_run_all(runner, CK_ENV);                                                             \
+		failed = srunner_ntests_failed(runner);                                                      \
+		srunner_free(runner);                                                                        \
+		return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                                 \
 	}
 
 #endif

@@ -390,7 +390,8 @@ static inline void world_check_pool_(struct world *w, struct pool *p)
 
 		n_login += s->state == SERVER_LOGIN;
 		ASSERT(s->pool == p && s->state != SERVER_IDLE && s->state != SERVER_CLOSING);
-		ASSERT((s->client != NULL) == (s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING || s->state == SERVER_PROBING));
+		ASSERT((s->client != NULL) ==
+			(s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING || s->state == SERVER_PROBING));
 		ASSERT(!s->client || ((struct client *)s->client)->server == s);
 	}
 	LIST_FOREACH(&p->idle, n, next) {
