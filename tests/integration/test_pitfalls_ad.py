@@ -111,7 +111,7 @@ def test_AD_pools_count_what_happens(console):
 
 
 def test_AD_05_counters(new_pooler):
-    """Counters count, never go back, and no time is since 1970."""
+    """AD-05: Counters count, never go back, and no time is since 1970."""
     p = new_pooler({"stats_period": 1})
     c = p.connect()
 
@@ -139,7 +139,7 @@ def test_AD_05_counters(new_pooler):
 
 
 def test_AD_01_extended_protocol(console):
-    """Parse, Bind, Describe, Execute on the console answer like a simple Query does."""
+    """AD-01: Parse, Bind, Describe, Execute on the console answer like a simple Query does."""
     c = raw_console(console)
     c.send(wire.parse("", "SHOW POOLS") + wire.describe("S") + wire.bind() + wire.describe("P") + wire.execute() + wire.SYNC)
     got = c.recv_until("Z")
@@ -163,7 +163,7 @@ def test_AD_01_extended_protocol(console):
 
 @pytest.mark.parametrize("name", ["client_encoding", "default_transaction_isolation", "standard_conforming_strings", "datestyle", "timezone"])
 def test_AD_01_driver_start_up_queries(console, name):
-    """What drivers ask for first is answered."""
+    """AD-01: What drivers ask for first is answered."""
     c = raw_console(console)
     assert len(c.query("SHOW " + name)) == 1
     c.query("SET %s = 'x'" % name) if name not in ("timezone",) else None
@@ -171,7 +171,7 @@ def test_AD_01_driver_start_up_queries(console, name):
 
 
 def test_AD_01_psycopg2_and_startup_parameters(console):
-    """Drivers' startup parameters and encryption requests don't keep them out."""
+    """AD-01: Drivers' startup parameters and encryption requests don't keep them out."""
     c = console.raw()
     c.send(wire.special(wire.GSSENC_CODE))
     assert c.read_bytes(1) == b"N"
@@ -202,7 +202,7 @@ def test_AD_empty_and_wrong_commands(console):
 
 
 def test_AD_03_who_may_what(console):
-    """stats_users look and don't touch; others are refused, without a hang."""
+    """AD-03: stats_users look and don't touch; others are refused, without a hang."""
     s = raw_console(console, "stats")
     assert s.query("SHOW POOLS") is not None and s.query("SHOW STATS")
     for command in ("PAUSE", "RESUME", "RELOAD", "KILL test", "SHUTDOWN", "SUSPEND", "SET verbose = 1", "DISABLE test", "RECONNECT", "KILL_CLIENT 1"):
@@ -216,7 +216,7 @@ def test_AD_03_who_may_what(console):
 
 
 def test_AD_03_the_check_does_not_depend_on_the_login_method(new_pooler):
-    """With passwords, too: an admin needs his password, a user is no admin."""
+    """AD-03: With passwords, too: an admin needs his password, a user is no admin."""
     p = new_pooler({"auth_type": "scram-sha-256"}, userlist={"admin": "admin secret", "app": "app secret"})
     assert raw_console(p, password="admin secret").query("SHOW VERSION")
     for user, password in (("admin", "wrong"), ("app", "app secret")):
@@ -225,7 +225,7 @@ def test_AD_03_the_check_does_not_depend_on_the_login_method(new_pooler):
 
 
 def test_AD_04_at_the_client_limit(new_pooler):
-    """The console works when no client gets in any more."""
+    """AD-04: The console works when no client gets in any more."""
     p = new_pooler({"max_client_conn": 2})
     clients = [p.connect() for _ in range(2)]
     with pytest.raises(LoginFailed):
@@ -264,7 +264,7 @@ def test_AD_set_and_config(new_pooler):
 
 
 def test_AD_02_show_in_a_storm(new_pooler):
-    """SHOW of everything while clients come and go and the configuration changes: consistent rows, no crash."""
+    """AD-02: SHOW of everything while clients come and go and the configuration changes: consistent rows, no crash."""
     p = new_pooler({"worker_threads": 4, "default_pool_size": 3, "max_client_conn": 200})
     stop, errors = threading.Event(), []
 

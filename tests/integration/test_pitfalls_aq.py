@@ -29,7 +29,7 @@ def in_threads(n, fn):
 
 @pytest.mark.pooler_only
 def test_AQ_01_first_come_first_served(via):
-    """The queue's order is the order of arrival, and who just released goes behind those who wait."""
+    """AQ-01: The queue's order is the order of arrival, and who just released goes behind those who wait."""
     t = via.table("id serial, who int")
     holder = via.connect()
     holder.query("begin")
@@ -52,7 +52,7 @@ def test_AQ_01_first_come_first_served(via):
 @pytest.mark.pooler_only
 @pytest.mark.two_workers
 def test_AQ_03_grant_races_with_leaving(via):
-    """A waiter that leaves while its server comes free: the next is served, and nothing is lost after hundreds of it."""
+    """AQ-03: A waiter that leaves while its server comes free: the next is served, and nothing is lost after hundreds of it."""
     holder = via.connect()
     for turn in range(100):
         holder.query("begin")
@@ -69,7 +69,7 @@ def test_AQ_03_grant_races_with_leaving(via):
 
 @WORKERS
 def test_AQ_04_wait_exceeds_its_limit(new_pooler, workers):
-    """53300 as PostgreSQL would refuse: ERROR, Z, and the client lives; extended messages are skipped to Sync."""
+    """AQ-04: 53300 as PostgreSQL would refuse: ERROR, Z, and the client lives; extended messages are skipped to Sync."""
     p = new_pooler({"query_wait_timeout": 0.3, "query_wait_timeout_action": "error", "worker_threads": workers})
     holder, c = p.connect(), p.connect()
     holder.query("begin")
@@ -98,7 +98,7 @@ def test_AQ_04_wait_exceeds_its_limit(new_pooler, workers):
 
 
 def test_AQ_04_disconnect_as_pgbouncer(new_pooler):
-    """query_wait_timeout_action = disconnect: FATAL, and the end."""
+    """AQ-04: query_wait_timeout_action = disconnect: FATAL, and the end."""
     p = new_pooler({"query_wait_timeout": 0.3, "query_wait_timeout_action": "disconnect"})
     holder, c = p.connect(), p.connect()
     holder.query("begin")
@@ -132,7 +132,7 @@ def test_max_waiting_clients(new_pooler, workers):
 
 @WORKERS
 def test_TH_01_the_pool_size_is_exact(new_pooler, postgres, workers):
-    """Many clients over all workers: never more servers than the pool's size, and all of them are used."""
+    """TH-01: Many clients over all workers: never more servers than the pool's size, and all of them are used."""
     p = new_pooler({"default_pool_size": 5, "worker_threads": workers})
     stop, most = threading.Event(), [0]
 
@@ -158,7 +158,7 @@ def test_TH_01_the_pool_size_is_exact(new_pooler, postgres, workers):
 
 
 def test_TH_01_an_idle_server_serves_another_worker(new_pooler, postgres):
-    """With one server and many workers no client waits while the server is idle, wherever it lies."""
+    """TH-01: With one server and many workers no client waits while the server is idle, wherever it lies."""
     p = new_pooler({"worker_threads": 8})
     clients = [p.connect() for _ in range(16)]
     pids = {c.value("select pg_backend_pid()") for c in clients for _ in range(3)}
@@ -166,7 +166,7 @@ def test_TH_01_an_idle_server_serves_another_worker(new_pooler, postgres):
 
 
 def test_AQ_06_cold_pool_and_a_herd(new_pooler, postgres):
-    """200 clients at once on a cold pool of 20: all served, never more than 20 servers, and all 20 come."""
+    """AQ-06: 200 clients at once on a cold pool of 20: all served, never more than 20 servers, and all 20 come."""
     p = new_pooler({"default_pool_size": 20, "worker_threads": 2})
 
     def work(n):
@@ -189,7 +189,7 @@ def test_AQ_06_cold_pool_and_a_herd(new_pooler, postgres):
 
 
 def test_AQ_07_connects_do_not_hurt_those_at_work(new_pooler):
-    """Hundreds of connects in a moment; an established client's queries go on and are all right."""
+    """AQ-07: Hundreds of connects in a moment; an established client's queries go on and are all right."""
     p = new_pooler({"default_pool_size": 5, "auth_type": "scram-sha-256", "worker_threads": 2})
     worker = p.connect("scram_user", password="scram secret")
     done = threading.Event()
@@ -218,7 +218,7 @@ def test_AQ_07_connects_do_not_hurt_those_at_work(new_pooler):
 
 @WORKERS
 def test_AQ_08_client_limit(new_pooler, postgres, workers):
-    """Over max_client_conn: FATAL 53300 after the startup message; cancels and the console still get in."""
+    """AQ-08: Over max_client_conn: FATAL 53300 after the startup message; cancels and the console still get in."""
     p = new_pooler({"max_client_conn": 5, "worker_threads": workers, "default_pool_size": 5})
     clients = [p.connect() for _ in range(5)]
     for _ in range(3):
@@ -250,7 +250,7 @@ def _connect(p, *args, **kw):
 
 
 def test_AQ_08_client_limits_of_database_and_user(new_pooler):
-    """max_db_client_connections and max_user_client_connections."""
+    """AQ-08: max_db_client_connections and max_user_client_connections."""
     p = new_pooler({"max_db_client_connections": 3, "max_user_client_connections": 2, "default_pool_size": 5})
     a = [p.connect(), p.connect()]
     with pytest.raises(LoginFailed) as failed:
@@ -268,7 +268,7 @@ def test_AQ_08_client_limits_of_database_and_user(new_pooler):
 @WORKERS
 @pytest.mark.parametrize("limit,users,database", [("max_db_connections", ("app", "other"), "test"), ("max_user_connections", ("app", "app"), "test2")])
 def test_AQ_09_pools_under_one_limit(new_pooler, postgres, workers, limit, users, database):
-    """Two pools under one limit of 1: an idle server of one is closed for a waiter of the other."""
+    """AQ-09: Two pools under one limit of 1: an idle server of one is closed for a waiter of the other."""
     p = new_pooler({limit: 1, "default_pool_size": 5, "worker_threads": workers})
     a, b = p.connect(users[0]), p.connect(users[1], database)
     for _ in range(5):
@@ -357,7 +357,7 @@ def test_pool_mode_statement(new_pooler):
 
 
 def test_TH_03_console_reaches_all_workers(new_pooler, postgres):
-    """SHOW, PAUSE, RELOAD and the end, with clients on each of eight workers and load on all."""
+    """TH-03: SHOW, PAUSE, RELOAD and the end, with clients on each of eight workers and load on all."""
     p = new_pooler({"worker_threads": 8, "default_pool_size": 8})
     clients = [p.connect() for _ in range(32)]
     assert len(p.ask("SHOW CLIENTS")) >= 32
@@ -388,7 +388,7 @@ def test_TH_03_console_reaches_all_workers(new_pooler, postgres):
 
 @pytest.mark.parametrize("how", [2, 3, 15])
 def test_TH_06_the_end_under_load(new_pooler, how):
-    """SIGINT, SIGQUIT and SIGTERM under load: it ends, with status 0, and every client reads a clean end."""
+    """TH-06: SIGINT, SIGQUIT and SIGTERM under load: it ends, with status 0, and every client reads a clean end."""
     for turn in range(3):
         p = new_pooler({"worker_threads": 4, "default_pool_size": 4})
         clients = [p.connect() for _ in range(20)]
@@ -429,3 +429,83 @@ def test_query_wait_notify(new_pooler):
     assert not c.readable(1.2)
     holder.query("commit")
     assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["served"]]
+
+
+@WORKERS
+def test_AQ_02_no_lost_wake_up(new_pooler, workers):
+    """AQ-02: A server that comes free while somebody is just about to wait is found: hundreds of hand-overs, none gets stuck."""
+    p = new_pooler({"default_pool_size": 1, "worker_threads": workers})
+    clients = [p.connect() for _ in range(9)]
+    for _ in range(60):
+        for c in clients:
+            c.send(wire.query("select 1"))
+        for c in clients:
+            assert c.recv_until("Z")[-1].body == b"I"
+
+
+@pytest.mark.parametrize("leave", ["fin", "rst", "close"])
+def test_AQ_05_client_leaves_the_queue(new_pooler, postgres, leave):
+    """AQ-05: Its query never reaches PostgreSQL, and the place in the queue is free."""
+    postgres.sql("drop table if exists aq05", "create table aq05 (i int)", database="test")
+    p = new_pooler()
+    holder, c, after = p.connect(), p.connect(), p.connect()
+    holder.query("begin")
+    c.send(wire.query("insert into aq05 values (1)"))
+    wait_until(lambda: p.column("cl_waiting") == 1, what="it waits")
+    getattr(c, leave)()
+    wait_until(lambda: p.column("cl_waiting") == 0, what="its leaving was noticed")
+    holder.query("commit")
+    assert after.value("select count(*) from aq05") == "0"
+
+
+def test_CA_12_TH_02_cancels_and_workers(new_pooler, postgres):
+    """CA-12, TH-02: A cancel reaches the worker that owns the client, or nobody; one for a client that has gone hits no other."""
+    p = new_pooler({"default_pool_size": 6, "worker_threads": 3})
+    clients = [p.connect() for _ in range(6)]
+    gone = [p.connect() for _ in range(3)]
+    for c in gone:
+        c.close()
+    for c in clients:
+        c.send(wire.query("select pg_sleep(60)"))
+    wait_until(lambda: len(postgres.sessions("state = 'active'")) == 6, what="all six run")
+    for c in gone:
+        c.cancel()
+    assert len(postgres.sessions("state = 'active'")) == 6
+    for i, c in enumerate(clients):
+        c.cancel()
+        assert [m.sqlstate for m in c.recv_until("Z") if m.kind == "E"] == ["57014"]
+        assert len(postgres.sessions("state = 'active'")) == 5 - i
+
+
+def test_TH_04_a_name_that_does_not_resolve(new_pooler, postgres):
+    """TH-04: While one database's host is looked up, others are served."""
+    p = new_pooler(databases={"bad": "host=no-such-host.invalid dbname=test", "test": "host=127.0.0.1 port=%d" % postgres.port})
+    lost = p.raw()
+    lost.send(wire.startup({"user": "app", "database": "bad"}))
+    assert p.connect().query("select 1") == [["1"]]
+
+
+def test_TH_05_bytes_that_come_while_nobody_reads(new_pooler):
+    """TH-05: What a waiting client goes on sending is answered after the grant, in order."""
+    p = new_pooler()
+    holder, c = p.connect(), p.connect()
+    holder.query("begin")
+    for i in range(5):
+        c.send(wire.query("select %d" % i))
+        wait_until(lambda: p.column("cl_waiting") == 1, what="it waits")
+    holder.query("commit")
+    rows = []
+    for _ in range(5):
+        rows += [m.row for m in c.recv_until("Z") if m.kind == "D"]
+    assert rows == [[str(i)] for i in range(5)]
+
+
+def test_ML_03_unused_pools_are_collected(new_pooler):
+    """ML-03: A pool that nobody uses goes, and comes back with the next client."""
+    p = new_pooler({"autodb_idle_timeout": 0.2, "server_idle_timeout": 0.2})
+    for _ in range(2):
+        c = p.connect("other")
+        assert c.query("select 1") == [["1"]]
+        assert p.pool("test", "other")
+        c.close()
+        wait_until(lambda: not p.pool("test", "other"), what="its pool is gone")

@@ -16,7 +16,7 @@ def running(via, what):
 
 @pytest.mark.two_workers
 def test_CA_00_cancel_ends_the_query(via):
-    """A cancel ends the query of the client whose key it carries."""
+    """CA-00: A cancel ends the query of the client whose key it carries."""
     for _ in range(3):
         c1 = via.connect()
         c1.send(wire.query("select pg_sleep(100), 'ca00'"))
@@ -30,7 +30,7 @@ def test_CA_00_cancel_ends_the_query(via):
 
 @pytest.mark.two_workers
 def test_CA_01_late_cancel_hits_nobody(via):
-    """c1's query has ended and c2 has the server: c1's cancel is dropped."""
+    """CA-01: c1's query has ended and c2 has the server: c1's cancel is dropped."""
     c1, c2 = via.connect(), via.connect()
     for turn in range(5):
         c1.query("select 1")
@@ -43,7 +43,7 @@ def test_CA_01_late_cancel_hits_nobody(via):
 
 @pytest.mark.two_workers
 def test_CA_01_cancels_racing_with_short_queries(via):
-    """Cancels of c1 at any moment: c2 on the same server never gets one, c1's replies stay in step."""
+    """CA-01: Cancels of c1 at any moment: c2 on the same server never gets one, c1's replies stay in step."""
     c1, c2 = via.connect(), via.connect()
     stop, errors = threading.Event(), []
 
@@ -83,7 +83,7 @@ def test_CA_01_cancels_racing_with_short_queries(via):
 
 @pytest.mark.two_workers
 def test_CA_03_cancel_of_an_idle_client(via):
-    """Nothing happens to an idle client, outside a block or inside one."""
+    """CA-03: Nothing happens to an idle client, outside a block or inside one."""
     sessions = via.run('c1: Q("select 1") → T D(1) C Z(I)')
     sessions["c1"].connection.cancel()
     via.run('''
@@ -102,7 +102,7 @@ def test_CA_03_cancel_of_an_idle_client(via):
 @pytest.mark.pooler_only
 @pytest.mark.two_workers
 def test_CA_04_cancel_in_the_queue(via):
-    """Who waits for a server and cancels gets 57014; the query never reaches PostgreSQL, the client lives."""
+    """CA-04: Who waits for a server and cancels gets 57014; the query never reaches PostgreSQL, the client lives."""
     t = via.table()
     c1, c2 = via.connect(), via.connect()
     c1.query("begin")
@@ -126,7 +126,7 @@ def test_CA_04_cancel_in_the_queue(via):
 
 @pytest.mark.two_workers
 def test_CA_05_cancel_of_the_first_of_two_batches(via):
-    """The first batch is cancelled, the second, already sent, runs."""
+    """CA-05: The first batch is cancelled, the second, already sent, runs."""
     c = via.connect()
     c.send(wire.parse("", "select pg_sleep(100), 'ca05'") + wire.bind() + wire.execute() + wire.SYNC +
            wire.parse("", "select 'second'") + wire.bind() + wire.execute() + wire.SYNC)
@@ -138,7 +138,7 @@ def test_CA_05_cancel_of_the_first_of_two_batches(via):
 
 
 def test_CA_06_full_pool_cancelled(new_pooler, postgres):
-    """Cancels take no pool slot: a full pool of long queries, all cancelled many times over."""
+    """CA-06: Cancels take no pool slot: a full pool of long queries, all cancelled many times over."""
     p = new_pooler({"default_pool_size": 5, "worker_threads": 2})
     clients = [p.connect() for _ in range(10)]
     for c in clients:
@@ -161,7 +161,7 @@ def test_CA_06_full_pool_cancelled(new_pooler, postgres):
 
 @pytest.mark.two_workers
 def test_CA_07_wrong_keys(via):
-    """A wrong pid, secret or length: closed without a byte, and the query goes on."""
+    """CA-07: A wrong pid, secret or length: closed without a byte, and the query goes on."""
     c = via.connect()
     c.send(wire.query("select pg_sleep(0.5), 'ca07'"))
     running(via, "ca07")
@@ -179,7 +179,7 @@ def test_CA_07_wrong_keys(via):
 
 @pytest.mark.two_workers
 def test_CA_09_odd_cancellers(via):
-    """Bytes after the request, byte by byte, gone at once: no crash, and it still works."""
+    """CA-09: Bytes after the request, byte by byte, gone at once: no crash, and it still works."""
     for style in ("bytes", "slow", "gone", "reset", "twice"):
         c = via.connect()
         c.send(wire.query("select pg_sleep(100), 'ca09 %s'" % style))
@@ -204,7 +204,7 @@ def test_CA_09_odd_cancellers(via):
 @pytest.mark.pooler_only
 @pytest.mark.two_workers
 def test_CA_13_keys_of_clients_that_left(via):
-    """The key of a client that left hits nobody, and keys don't come again soon."""
+    """CA-13: The key of a client that left hits nobody, and keys don't come again soon."""
     keys = []
     for _ in range(100):
         c = via.connect()
@@ -224,7 +224,7 @@ def test_CA_13_keys_of_clients_that_left(via):
 
 @pytest.mark.two_workers
 def test_CA_14_cancel_during_login_and_clean_up(via):
-    """Cancels before, between and after transactions with parameters of their own: no baffling error."""
+    """CA-14: Cancels before, between and after transactions with parameters of their own: no baffling error."""
     a = via.connect(params={"application_name": "ca14 a", "work_mem": "5MB"})
     b = via.connect(params={"application_name": "ca14 b", "search_path": "public"})
     stop = threading.Event()

@@ -7,7 +7,7 @@ from wire import wait_until
 
 @pytest.mark.two_workers
 def test_CP_01_copy_in_keeps_its_server(via):
-    """After CopyInResponse the server stays, however long until the first CopyData."""
+    """CP-01: After CopyInResponse the server stays, however long until the first CopyData."""
     t = via.table()
     via.run('''
         c1: Q("copy {t} from stdin")   → G quiet
@@ -25,7 +25,7 @@ def test_CP_01_copy_in_keeps_its_server(via):
 
 @pytest.mark.two_workers
 def test_CP_02_extended_copy_swallows_the_first_sync(via):
-    """The Sync behind Execute is swallowed by COPY: one Z."""
+    """CP-02: The Sync behind Execute is swallowed by COPY: one Z."""
     t = via.table()
     via.run('''
         c1: P("copy {t} from stdin") B E S → 1 2 G quiet
@@ -45,7 +45,7 @@ def test_CP_02_extended_copy_swallows_the_first_sync(via):
 
 @pytest.mark.two_workers
 def test_CP_02_extended_copy_with_a_bad_row(via):
-    """After the error everything up to the last Sync is skipped: one Z."""
+    """CP-02: After the error everything up to the last Sync is skipped: one Z."""
     t = via.table()
     via.run('''
         c1: P("copy {t} from stdin") B E S d("bad\\n") d("2\\n") c S → 1 2 G E[22P02] Z(I)
@@ -63,7 +63,7 @@ def test_CP_02_extended_copy_with_a_bad_row(via):
 
 @pytest.mark.two_workers
 def test_CP_03_late_copy_data(via):
-    """CopyData that comes after the COPY has failed, or with no COPY at all, means nothing to anybody."""
+    """CP-03: CopyData that comes after the COPY has failed, or with no COPY at all, means nothing to anybody."""
     t = via.table()
     via.run('''
         c1: Q("copy {t} from stdin") d("bad\\n") → G E[22P02] Z(I)
@@ -79,7 +79,7 @@ def test_CP_03_late_copy_data(via):
 
 
 def test_CP_03_late_copy_data_in_a_block(via):
-    """The same inside a transaction."""
+    """CP-03: The same inside a transaction."""
     t = via.table()
     via.run('''
         c1: Q("begin")                 → C(BEGIN) Z(T)
@@ -92,7 +92,7 @@ def test_CP_03_late_copy_data_in_a_block(via):
 
 
 def test_CP_04_copy_fail(via):
-    """CopyFail ends it with 57014, and the server is reused."""
+    """CP-04: CopyFail ends it with 57014, and the server is reused."""
     t = via.table()
     via.run('''
         c1: Q("copy {t} from stdin") d("1\\n") f("changed my mind") → G E[57014] Z(I)
@@ -110,7 +110,7 @@ def test_CP_04_copy_fail(via):
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 @pytest.mark.parametrize("half", [False, True])
 def test_CP_05_gone_in_copy_in(via, leave, half):
-    """Who leaves in COPY IN has stored nothing, and the server is free."""
+    """CP-05: Who leaves in COPY IN has stored nothing, and the server is free."""
     t = via.table()
     c = via.connect()
     c.send(wire.query("copy %s from stdin" % t) + wire.copy_data("1\n"))
@@ -127,7 +127,7 @@ def test_CP_05_gone_in_copy_in(via, leave, half):
 
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 def test_CP_05_gone_in_copy_out(via, leave):
-    """Who leaves in a huge COPY OUT frees the server within seconds."""
+    """CP-05: Who leaves in a huge COPY OUT frees the server within seconds."""
     c = via.connect()
     c.send(wire.query("copy (select repeat('x', 1000) from generate_series(1, 20000000)) to stdout"))
     assert c.recv().kind == "H"
@@ -140,7 +140,7 @@ def test_CP_05_gone_in_copy_out(via, leave):
 
 
 def test_CP_06_client_goes_on_sending(via):
-    """The server fails early, the client sends on: it gets its error, and nobody's buffers deadlock."""
+    """CP-06: The server fails early, the client sends on: it gets its error, and nobody's buffers deadlock."""
     t = via.table()
     c = via.connect()
     c.send(wire.query("copy %s from stdin" % t) + wire.copy_data("bad\n"))
@@ -155,7 +155,7 @@ def test_CP_06_client_goes_on_sending(via):
 
 @pytest.mark.parametrize("message", ['Q("select 1")', 'P("select 1")', 'B'])
 def test_CP_07_other_messages_in_copy_in(via, message):
-    """Query or Parse during COPY IN: 08P01, the server is gone and nobody else gets it. Through pgweir the client goes on."""
+    """CP-07: Query or Parse during COPY IN: 08P01, the server is gone and nobody else gets it. Through pgweir the client goes on."""
     t = via.table()
     sessions = via.run('''
         c1: Q("copy {t} from stdin") d("1\\n") → G
@@ -173,7 +173,7 @@ def test_CP_07_other_messages_in_copy_in(via, message):
 
 
 def test_CP_08_copy_between_statements(via):
-    """Two COPYs and a SELECT in one Query."""
+    """CP-08: Two COPYs and a SELECT in one Query."""
     t = via.table()
     via.run('''
         c1: Q("copy {t} from stdin; select 7; copy {t} from stdin") → G
@@ -187,7 +187,7 @@ def test_CP_08_copy_between_statements(via):
 
 
 def test_CP_09_copy_data_cut_anywhere(via):
-    """CopyData of one byte, and messages cut between any two bytes."""
+    """CP-09: CopyData of one byte, and messages cut between any two bytes."""
     t = via.table()
     c = via.connect()
     c.send(wire.query("copy %s from stdin" % t))
@@ -202,7 +202,7 @@ def test_CP_09_copy_data_cut_anywhere(via):
 
 @pytest.mark.parametrize("size", [4096, 8192, 16384, 32768, 65536, 64 << 20])
 def test_CP_09_large_copy_data(via, size):
-    """CopyData of a buffer's size, a byte around it, and of 64 MB, in and out."""
+    """CP-09: CopyData of a buffer's size, a byte around it, and of 64 MB, in and out."""
     t = via.table("s text")
     c = via.connect()
     for n in (size,) if size > 1 << 20 else (size - 6, size - 5, size - 4, size):
@@ -216,7 +216,7 @@ def test_CP_09_large_copy_data(via, size):
 
 
 def test_CP_10_cancel_while_the_server_waits_for_data(via):
-    """PostgreSQL answers a cancel in COPY IN only at the next CopyData; that's no stuck server."""
+    """CP-10: PostgreSQL answers a cancel in COPY IN only at the next CopyData; that's no stuck server."""
     t = via.table()
     sessions = via.run('''
         c1: Q("copy {t} from stdin")   → G

@@ -47,7 +47,7 @@ POINTS = {  # name: what is sent after login
 @pytest.mark.parametrize("how", ["X", "FIN", "RST"])
 @pytest.mark.parametrize("point", POINTS)
 def test_ER_01_client_vanishes(via, point, how):
-    """Wherever a client vanishes, the next one gets exactly its own replies."""
+    """ER-01: Wherever a client vanishes, the next one gets exactly its own replies."""
     c = via.connect()
     c.send(POINTS[point])
     waiting = via.connect()
@@ -61,7 +61,7 @@ def test_ER_01_client_vanishes(via, point, how):
 @pytest.mark.pooler_only
 @pytest.mark.parametrize("how", ["X", "FIN", "RST"])
 def test_ER_01_client_vanishes_in_the_queue(via, how):
-    """Who leaves the queue is out of it, and its query never runs."""
+    """ER-01: Who leaves the queue is out of it, and its query never runs."""
     t = via.table()
     holder, c = via.connect(), via.connect()
     holder.query("begin")
@@ -79,7 +79,7 @@ def test_ER_01_client_vanishes_in_the_queue(via, how):
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 @pytest.mark.parametrize("size", [5, 20, 8192, 8200, 70000])
 def test_ER_02_half_a_message_was_forwarded(via, how, size):
-    """A server that holds half a message is closed: the next client's bytes would complete it."""
+    """ER-02: A server that holds half a message is closed: the next client's bytes would complete it."""
     c = via.connect()
     c.query("begin")
     c.send(wire.query("select '%s'" % ("x" * 100000))[:size])
@@ -92,7 +92,7 @@ def test_ER_02_half_a_message_was_forwarded(via, how, size):
 @pytest.mark.two_workers
 @pytest.mark.parametrize("how", ["X", "FIN", "RST"])
 def test_ER_03_client_leaves_a_huge_result(via, how):
-    """c1 leaves after the first of a million rows: the server is soon free, no reply of it unread."""
+    """ER-03: c1 leaves after the first of a million rows: the server is soon free, no reply of it unread."""
     c = via.connect(rcvbuf=16384)
     c.send(wire.query("select repeat('x', 1000) from generate_series(1, 20000000)"))
     assert c.recv().kind == "T" and c.recv().kind == "D"
@@ -106,7 +106,7 @@ def test_ER_03_client_leaves_a_huge_result(via, how):
 @pytest.mark.pooler_only
 @pytest.mark.parametrize("how", ["X", "FIN", "RST"])
 def test_ER_04_idle_client_leaves(via, how):
-    """A client that leaves while idle costs no server connection."""
+    """ER-04: A client that leaves while idle costs no server connection."""
     pids = set()
     for _ in range(5):
         c = via.connect()
@@ -120,7 +120,7 @@ def test_ER_04_idle_client_leaves(via, how):
 @pytest.mark.parametrize("how", ["X", "FIN", "RST"])
 @pytest.mark.parametrize("point", ["all of a Query", "batch, replies unread", "in a block", "in a failed block"])
 def test_ER_04_leaving_at_a_message_boundary_keeps_the_server(via, point, how):
-    """At a message boundary a ROLLBACK cleans the server: leaving is no reason for a new connection."""
+    """ER-04: At a message boundary a ROLLBACK cleans the server: leaving is no reason for a new connection."""
     before = via.connect().value("select pg_backend_pid()")
     c = via.connect()
     c.send(POINTS[point])
@@ -133,7 +133,7 @@ def test_ER_04_leaving_at_a_message_boundary_keeps_the_server(via, point, how):
 @pytest.mark.parametrize("extended", [False, True])
 @pytest.mark.parametrize("block", [False, True])
 def test_ER_05_server_killed_in_mid_query(via, extended, block):
-    """The server's own FATAL comes once; through pgweir as an ERROR, and the client goes on."""
+    """ER-05: The server's own FATAL comes once; through pgweir as an ERROR, and the client goes on."""
     c = via.connect()
     if block:
         c.query("begin")
@@ -162,7 +162,7 @@ def test_ER_05_server_killed_in_mid_query(via, extended, block):
 
 @pytest.mark.pooler_only
 def test_ER_05_pipeline_behind_a_dead_server(via):
-    """Batches behind the one that died: each gets an answer to its Sync, in order, and none twice."""
+    """ER-05: Batches behind the one that died: each gets an answer to its Sync, in order, and none twice."""
     c = via.connect()
     c.send(wire.query("select pg_sleep(100), 'er05p'") + BATCH + wire.SYNC + wire.query("select 'last'"))
     pid = wait_until(lambda: via.postgres.sessions("state = 'active' and query like '%er05p%'"), what="it runs")[0]["pid"]
@@ -178,7 +178,7 @@ def test_ER_05_pipeline_behind_a_dead_server(via):
 @pytest.mark.pooler_only
 @pytest.mark.parametrize("junk", [0, 100, 100000, 3000000])
 def test_ER_07_our_errors_arrive(via, junk):
-    """A FATAL of ours arrives although the client's input is unread: no RST takes it away."""
+    """ER-07: A FATAL of ours arrives although the client's input is unread: no RST takes it away."""
     for _ in range(5):
         c = via.connect()
         c.send(wire.message("!"))
@@ -202,7 +202,7 @@ def test_ER_07_our_errors_arrive(via, junk):
 
 
 def test_ER_08_error_in_a_batch_skips_to_sync(via):
-    """Never an error and a Z at once in the extended protocol."""
+    """ER-08: Never an error and a Z at once in the extended protocol."""
     via.run('''
         c1: B(zz) E H              → E[26000] quiet
         c1: P("select 1") H        → quiet
@@ -214,7 +214,7 @@ def test_ER_08_error_in_a_batch_skips_to_sync(via):
 
 @pytest.mark.two_workers
 def test_ER_10_idle_server_killed(via):
-    """An idle server that dies is replaced; nobody notices."""
+    """ER-10: An idle server that dies is replaced; nobody notices."""
     c = via.connect()
     for _ in range(3):
         pid = int(c.value("select pg_backend_pid()"))
@@ -227,7 +227,7 @@ def test_ER_10_idle_server_killed(via):
 
 @pytest.mark.parametrize("body", [struct.pack("!i", 0x7fffffff), struct.pack("!i", 5)])
 def test_ER_01_unfinished_messages_of_any_declared_length(via, body):
-    """A length that never comes true holds nobody up once its client has left."""
+    """ER-01: A length that never comes true holds nobody up once its client has left."""
     for kind in b"QPBDECFdHSX":
         c = via.connect()
         c.send(bytes([kind]) + body)

@@ -16,7 +16,7 @@ def trace(text, **names):
 
 @pytest.mark.two_workers
 def test_EX_01_batches_in_one_segment(via):
-    """Every reply and every Z of many batches, from one server until the last."""
+    """EX-01: Every reply and every Z of many batches, from one server until the last."""
     batch = ['P("select %d") B E S' % i for i in range(10)]
     reply = ["1 2 D(%d) C(SELECT 1) Z(I)" % i for i in range(10)]
     via.run("c1: %s → %s" % (" ".join(batch), " ".join(reply)))
@@ -28,7 +28,7 @@ def test_EX_01_batches_in_one_segment(via):
 
 @pytest.mark.two_workers
 def test_EX_02_next_batch_has_begun(via):
-    """A server whose next batch has begun stays with its client although a Z came."""
+    """EX-02: A server whose next batch has begun stays with its client although a Z came."""
     via.run('''
         c1: P("select 1") B E S P("select 2") H
         c2: Q("select 'c2'")
@@ -40,7 +40,7 @@ def test_EX_02_next_batch_has_begun(via):
 
 @pytest.mark.two_workers
 def test_EX_03_error_then_delayed_sync(via):
-    """After an error nothing more until Sync, then one Z, and the next batch works."""
+    """EX-03: After an error nothing more until Sync, then one Z, and the next batch works."""
     via.run(trace('''
         c1: P("{bad}") B E P("select 2") B E H → 1 2 E[22012] quiet
         c2: Q("select 'c2'")
@@ -52,7 +52,7 @@ def test_EX_03_error_then_delayed_sync(via):
 
 
 def test_EX_04_query_in_the_skip_state(via):
-    """A Query in the skip state is skipped like anything else: one Z."""
+    """EX-04: A Query in the skip state is skipped like anything else: one Z."""
     via.run(trace('''
         c1: P("{bad}") B E Q("select 2") S → 1 2 E[22012] Z(I) quiet
         c1: P("{bad}") B E F(177,"1","2") Q("select 2") S Q("select 3") → 1 2 E[22012] Z(I) T D(3) C(SELECT 1) Z(I)
@@ -60,7 +60,7 @@ def test_EX_04_query_in_the_skip_state(via):
 
 
 def test_EX_05_query_ends_a_batch(via):
-    """A Query behind Execute acts as its Sync: committed together, one Z; a Sync behind it gets its own."""
+    """EX-05: A Query behind Execute acts as its Sync: committed together, one Z; a Sync behind it gets its own."""
     t = via.table()
     via.run('''
         c1: P("insert into {t} values (1)") B E Q("select 7") → 1 2 C(INSERT 0 1) T D(7) C(SELECT 1) Z(I)
@@ -72,7 +72,7 @@ def test_EX_05_query_ends_a_batch(via):
 
 
 def test_EX_06_error_drops_only_to_the_first_sync(via):
-    """An error skips to the first Sync; the next batch, already on its way, is answered."""
+    """EX-06: An error skips to the first Sync; the next batch, already on its way, is answered."""
     via.run(trace('''
         c1: P("{bad}") B E S P(ex06,"select 6") D(S,ex06) H → 1 2 E[22012] Z(I) 1 t T quiet
         c2: Q("select 'c2'")
@@ -83,7 +83,7 @@ def test_EX_06_error_drops_only_to_the_first_sync(via):
 
 @pytest.mark.two_workers
 def test_EX_07_flush(via):
-    """Flush brings the replies at once, without Z, and the client keeps its server."""
+    """EX-07: Flush brings the replies at once, without Z, and the client keeps its server."""
     via.run('''
         c1: P("select 1") B E H    → 1 2 D(1) C(SELECT 1) quiet
         c2: Q("select 'c2'")
@@ -97,7 +97,7 @@ def test_EX_07_flush(via):
 
 @pytest.mark.two_workers
 def test_EX_08_describe_flush_then_bind(via):
-    """asyncpg, postgres.js: Parse, Describe, Flush, then the rest: the same server throughout."""
+    """EX-08: asyncpg, postgres.js: Parse, Describe, Flush, then the rest: the same server throughout."""
     via.run('''
         c1: P(a,"select $1::int + 1 as r") D(S,a) H → 1 t T(r) quiet
         c2: Q("select 'c2'")
@@ -109,7 +109,7 @@ def test_EX_08_describe_flush_then_bind(via):
 
 
 def test_EX_09_cursor_by_portal(via):
-    """A portal fetched in pieces with Flush stays on its server until Z."""
+    """EX-09: A portal fetched in pieces with Flush stays on its server until Z."""
     via.run('''
         c1: P("select generate_series(1,5) as n") B(p←) D(P,p) H → 1 2 T(n)
         c2: Q("select 'c2'")
@@ -122,7 +122,7 @@ def test_EX_09_cursor_by_portal(via):
 
 
 def test_EX_10_portal_and_sync(via):
-    """Outside a block a portal is gone after Sync, inside it survives."""
+    """EX-10: Outside a block a portal is gone after Sync, inside it survives."""
     via.run('''
         c1: P("select generate_series(1,3)") B(p←) E(p)/1 S → 1 2 D(1) s Z(I)
         c1: E(p) S                 → E[34000] Z(I)
@@ -138,7 +138,7 @@ def test_EX_10_portal_and_sync(via):
 
 
 def test_EX_11_interleaved_portals(via):
-    """Named portals side by side, a duplicate, and the Close of an unknown one."""
+    """EX-11: Named portals side by side, a duplicate, and the Close of an unknown one."""
     via.run('''
         c1: Q("begin")             → C(BEGIN) Z(T)
         c1: P(ex11,"select generate_series($1::int, $1 + 3)") B(pa←ex11,"1") B(pb←ex11,"11") E(pa)/2 E(pb)/2 E(pa)/2 S
@@ -153,7 +153,7 @@ def test_EX_11_interleaved_portals(via):
 
 
 def test_EX_12_flush_in_skip_state_and_many_syncs(via):
-    """Flush in the skip state brings nothing, three Syncs bring three Z."""
+    """EX-12: Flush in the skip state brings nothing, three Syncs bring three Z."""
     via.run(trace('''
         c1: S S S                  → Z(I) Z(I) Z(I) quiet
         c1: H H S H                → Z(I) quiet
@@ -166,7 +166,7 @@ def test_EX_12_flush_in_skip_state_and_many_syncs(via):
 
 
 def test_EX_12_sync_waits_for_what_runs(via):
-    """A Sync is never answered before what was sent ahead of it."""
+    """EX-12: A Sync is never answered before what was sent ahead of it."""
     t = via.table()
     via.run('''
         c1: P("insert into {t} select 1 from pg_sleep(0.1)") B E S S → 1 2 C(INSERT 0 1) Z(I) Z(I)
@@ -176,7 +176,7 @@ def test_EX_12_sync_waits_for_what_runs(via):
 
 @pytest.mark.two_workers
 def test_EX_13_batch_without_sync(via):
-    """P B E and nothing more: no reply is due, and the server is held."""
+    """EX-13: P B E and nothing more: no reply is due, and the server is held."""
     t = via.table()
     via.run('''
         c1: P("insert into {t} values (1)") B E
@@ -189,7 +189,7 @@ def test_EX_13_batch_without_sync(via):
 @pytest.mark.pooler_only
 @pytest.mark.settings(idle_transaction_timeout="0.3")
 def test_EX_13_batch_without_sync_counts_as_idle_in_transaction(via):
-    """idle_transaction_timeout ends it, and nothing was committed."""
+    """EX-13: idle_transaction_timeout ends it, and nothing was committed."""
     t = via.table()
     c = via.connect()
     c.send(wire.parse("", "insert into %s values (1)" % t) + wire.bind() + wire.execute())
@@ -203,7 +203,7 @@ def test_EX_13_batch_without_sync_counts_as_idle_in_transaction(via):
 @pytest.mark.two_workers
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 def test_EX_14_leaving_without_sync_commits_nothing(via, leave):
-    """An implicit transaction without its Sync is rolled back."""
+    """EX-14: An implicit transaction without its Sync is rolled back."""
     t = via.table()
     via.run('''
         c2: Q("select 1")          → T D(1) C(SELECT 1) Z(I)
@@ -218,7 +218,7 @@ def test_EX_14_leaving_without_sync_commits_nothing(via, leave):
 
 @pytest.mark.parametrize("leave", ["X", "FIN"])
 def test_EX_14_leaving_without_flush(via, leave):
-    """The same when all of it comes in one segment."""
+    """EX-14: The same when all of it comes in one segment."""
     t = via.table()
     via.run('c1: P("insert into %s values (1)") B E %s' % (t, leave))
     wait_until(via.sessions_idle)
@@ -228,7 +228,7 @@ def test_EX_14_leaving_without_flush(via, leave):
 
 
 def test_EX_15_made_up_replies_in_their_place(via):
-    """ParseComplete and CloseComplete come where the server's would, and none after an error."""
+    """EX-15: ParseComplete and CloseComplete come where the server's would, and none after an error."""
     sql = "select 'ex15', repeat('x', 10)"
     big = "select repeat('y', 300000)"
     via.run(trace('''
@@ -248,7 +248,7 @@ def test_EX_15_made_up_replies_in_their_place(via):
 
 
 def test_EX_16_describe_of_known_statements(via):
-    """Describe is answered in full whoever answers Parse."""
+    """EX-16: Describe is answered in full whoever answers Parse."""
     t = via.table()
     via.run('''
         c1: P(a,"select $1::int as x, $2::text as y") S → 1 Z(I)
@@ -261,7 +261,7 @@ def test_EX_16_describe_of_known_statements(via):
 
 
 def test_EX_17_pipeline_larger_than_all_buffers(via):
-    """500 queries before the first Sync with 32 MB of replies: no deadlock."""
+    """EX-17: 500 queries before the first Sync with 32 MB of replies: no deadlock."""
     c = via.connect()
     pad = "x" * 20000
     one = wire.parse("", "select repeat('y', 65536) /* %s */" % pad) + wire.bind() + wire.execute()
@@ -278,7 +278,7 @@ def test_EX_17_pipeline_larger_than_all_buffers(via):
 
 
 def test_EX_17_slow_reader(via):
-    """A client that writes everything first and reads later: what it wrote is answered."""
+    """EX-17: A client that writes everything first and reads later: what it wrote is answered."""
     c = via.connect(rcvbuf=8192)
     c.send((wire.parse("", "select repeat('y', 1000)") + wire.bind() + wire.execute()) * 200 + wire.SYNC)
     kinds = [m.kind for m in c.recv_until("Z")]
@@ -286,7 +286,7 @@ def test_EX_17_slow_reader(via):
 
 
 def test_EX_18_vacuum_as_first_batch(via):
-    """Our own SETs are complete before the client's first message: VACUUM isn't in their transaction."""
+    """EX-18: Our own SETs are complete before the client's first message: VACUUM isn't in their transaction."""
     t = via.table()
     via.run('c1: P("vacuum {t}") B E S → 1 2 C(VACUUM) Z(I)'.replace("{t}", t),
             login={"params": {"application_name": "ex18", "search_path": "public", "statement_timeout": "50s"}})
@@ -295,7 +295,7 @@ def test_EX_18_vacuum_as_first_batch(via):
 
 
 def test_EX_19_bind_is_passed_on_whole(via):
-    """NULL, empty, binary, many and large parameters: only names are rewritten."""
+    """EX-19: NULL, empty, binary, many and large parameters: only names are rewritten."""
     c = via.connect()
     c.send(wire.parse("ex19", "select $1::text is null, $2::text, $3::int, $4::bytea", [25, 25, 23, 17]) + wire.SYNC)
     assert [m.kind for m in c.recv_until("Z")] == ["1", "Z"]
@@ -306,7 +306,7 @@ def test_EX_19_bind_is_passed_on_whole(via):
 
 
 def test_EX_19_bind_with_65535_parameters(via):
-    """As many parameters as the protocol has room for."""
+    """EX-19: As many parameters as the protocol has room for."""
     c = via.connect()
     c.send(wire.parse("many", "select $65535", [25] * 65535) + wire.bind("many", "", [str(i) for i in range(65535)]) +
            wire.execute() + wire.SYNC)
@@ -315,7 +315,7 @@ def test_EX_19_bind_with_65535_parameters(via):
 
 @pytest.mark.parametrize("size", [4096, 8192, 16384, 32768, 65536, 1 << 20])
 def test_EX_19_bind_of_buffer_size(via, size):
-    """A Bind that is exactly as large as somebody's buffer, and a byte to either side."""
+    """EX-19: A Bind that is exactly as large as somebody's buffer, and a byte to either side."""
     c = via.connect()
     c.send(wire.parse("len", "select length($1)", [25]) + wire.SYNC)
     c.recv_until("Z")

@@ -14,7 +14,7 @@ measured = pytest.mark.skipif(SLOW > 1, reason="sanitizers keep memory")
 
 @pytest.mark.parametrize("how", ["FIN", "RST"])
 def test_LB_01_reset_in_a_huge_row(via, how):
-    """One DataRow of 300 MB, and the client is gone in the middle of it: the slot is soon back."""
+    """LB-01: One DataRow of 300 MB, and the client is gone in the middle of it: the slot is soon back."""
     c = via.connect(rcvbuf=65536)
     c.send(wire.query("select repeat('x', 300000000)"))
     assert c.recv().kind == "T"
@@ -27,7 +27,7 @@ def test_LB_01_reset_in_a_huge_row(via, how):
 
 @measured
 def test_LB_01_a_gigabyte_through_bounded_memory(new_pooler):
-    """A row of 500 MB and a parameter of 300 MB pass, and the daemon hardly grows."""
+    """LB-01: A row of 500 MB and a parameter of 300 MB pass, and the daemon hardly grows."""
     p = new_pooler()
     c = p.connect()
     c.query("select 1")
@@ -54,7 +54,7 @@ def test_LB_01_a_gigabyte_through_bounded_memory(new_pooler):
 
 @pytest.mark.parametrize("size", [4096, 8192, 16384, 32768, 65536])
 def test_LB_03_messages_of_buffer_size(via, size):
-    """Messages of n times a buffer, a byte more and less, in both directions."""
+    """LB-03: Messages of n times a buffer, a byte more and less, in both directions."""
     c = via.connect()
     for n in range(size - 7, size + 3):
         text = "select length('%s')" % ("x" * (n - len(wire.query("select length('')"))))
@@ -67,7 +67,7 @@ def test_LB_03_messages_of_buffer_size(via, size):
 
 @pytest.mark.two_workers
 def test_LB_03_requests_cut_anywhere(via):
-    """A batch cut at any single byte."""
+    """LB-03: A batch cut at any single byte."""
     c = via.connect()
     batch = wire.parse("cut", "select $1::text") + wire.bind("cut", "", ["v"]) + wire.describe("P") + wire.execute() + wire.close("S", "cut") + wire.SYNC
     for cut in range(1, len(batch), 1 if SLOW == 1 else 5):
@@ -79,7 +79,7 @@ def test_LB_03_requests_cut_anywhere(via):
 
 @measured
 def test_LB_04_buffers_shrink(new_pooler):
-    """After fifty inserts of 8 MB at once and a thousand idle clients, memory is back near the start."""
+    """LB-04: After fifty inserts of 8 MB at once and a thousand idle clients, memory is back near the start."""
     p = new_pooler({"default_pool_size": 10, "max_client_conn": 2000})
     p.connect().query("select 1")
     before = p.rss()
@@ -105,7 +105,7 @@ def test_LB_04_buffers_shrink(new_pooler):
 
 @measured
 def test_LB_05_no_allocation_on_trust(new_pooler):
-    """A length of 1 GiB with ten bytes behind it, from hundreds of clients, before login and after."""
+    """LB-05: A length of 1 GiB with ten bytes behind it, from hundreds of clients, before login and after."""
     p = new_pooler({"max_client_conn": 1000, "default_pool_size": 5})
     p.connect().query("select 1")
     before = p.rss()
@@ -123,7 +123,7 @@ def test_LB_05_no_allocation_on_trust(new_pooler):
 
 
 def test_LB_05_max_packet_size(new_pooler):
-    """A message above max_packet_size is refused with 54000 before its body is read."""
+    """LB-05: A message above max_packet_size is refused with 54000 before its body is read."""
     p = new_pooler({"max_packet_size": 1000000})
     c = p.connect()
     assert c.value("select length('%s')" % ("x" * 900000)) == "900000"
@@ -135,7 +135,7 @@ def test_LB_05_max_packet_size(new_pooler):
 @pytest.mark.two_workers
 @pytest.mark.parametrize("what,reply", [(wire.SYNC, b"Z\0\0\0\5I"), (wire.query(""), b"I\0\0\0\4Z\0\0\0\5I")])
 def test_LB_06_a_flood_without_reading(via, what, reply):
-    """A client that sends a million requests and doesn't read is not read any more: bounded; and then all are answered."""
+    """LB-06: A client that sends a million requests and doesn't read is not read any more: bounded; and then all are answered."""
     c = via.connect(rcvbuf=16384)
     before = via.pooler.rss() if via.is_pooler else 0
     sent = [0]
@@ -163,7 +163,7 @@ def test_LB_06_a_flood_without_reading(via, what, reply):
 
 
 def test_LB_07_one_stream_does_not_starve_others(new_pooler):
-    """One client streams a large result, another on the same worker goes on with its queries."""
+    """LB-07: One client streams a large result, another on the same worker goes on with its queries."""
     p = new_pooler({"default_pool_size": 2, "worker_threads": 1})
     big, small = p.connect(), p.connect()
     big.send(wire.query("select repeat('x', 10000) from generate_series(1, 30000)"))
@@ -184,7 +184,7 @@ def test_LB_07_one_stream_does_not_starve_others(new_pooler):
 
 @measured
 def test_ML_01_memory_and_descriptors_stay(new_pooler):
-    """Connections that end at each phase, and reloads: RSS and descriptors are flat."""
+    """ML-01: Connections that end at each phase, and reloads: RSS and descriptors are flat."""
     p = new_pooler({"default_pool_size": 3, "max_client_conn": 500})
 
     def round_(n):
@@ -218,7 +218,7 @@ def test_ML_01_memory_and_descriptors_stay(new_pooler):
 
 
 def test_ML_02_out_of_descriptors(new_pooler):
-    """accept() gets EMFILE: no busy loop, those at work go on, and it recovers."""
+    """ML-02: accept() gets EMFILE: no busy loop, those at work go on, and it recovers."""
     try:
         p = new_pooler({"default_pool_size": 2, "max_client_conn": 30, "worker_threads": 1, "min_pool_size": 0}, max_files=80)
     except AssertionError as e:
@@ -260,7 +260,7 @@ def _works(p):
 
 @pytest.mark.parametrize("block", ["begin", "begin; select 1/0"])
 def test_TO_01_idle_transaction_timeout(new_pooler, postgres, block):
-    """Only while the client owes the next message: 25P03 to it, its server rolled back and free."""
+    """TO-01: Only while the client owes the next message: 25P03 to it, its server rolled back and free."""
     p = new_pooler({"idle_transaction_timeout": 0.5})
     c, other = p.connect(), p.connect()
     c.query("begin; select pg_sleep(1); commit")  # work isn't idleness
@@ -277,7 +277,7 @@ def test_TO_01_idle_transaction_timeout(new_pooler, postgres, block):
 
 
 def test_TO_01_idle_transaction_timeout_of_a_user(new_pooler):
-    """A user's own value comes first."""
+    """TO-01: A user's own value comes first."""
     p = new_pooler({"idle_transaction_timeout": 60}, users={"other": "idle_transaction_timeout=0.3"})
     c = p.connect("other")
     c.query("begin")
@@ -285,7 +285,7 @@ def test_TO_01_idle_transaction_timeout_of_a_user(new_pooler):
 
 
 def test_TO_02_query_timeout(new_pooler, postgres):
-    """Ends a query that runs too long, and doesn't fire with nothing in flight."""
+    """TO-02: Ends a query that runs too long, and doesn't fire with nothing in flight."""
     p = new_pooler({"query_timeout": 0.5})
     c = p.connect()
     c.query("begin")
@@ -299,7 +299,7 @@ def test_TO_02_query_timeout(new_pooler, postgres):
 
 
 def test_TO_02_transaction_timeout(new_pooler, postgres):
-    """Ends a transaction that lasts too long."""
+    """TO-02: Ends a transaction that lasts too long."""
     p = new_pooler({"transaction_timeout": 0.5})
     c = p.connect()
     c.query("begin")
@@ -315,7 +315,7 @@ def test_TO_02_transaction_timeout(new_pooler, postgres):
 
 
 def test_TO_03_client_idle_timeout(new_pooler):
-    """Fires after a query, too, and not for one that is active or waits."""
+    """TO-03: Fires after a query, too, and not for one that is active or waits."""
     p = new_pooler({"client_idle_timeout": 0.7})
     c, waiting = p.connect(), p.connect()
     c.query("begin; select pg_sleep(0.1)")
@@ -329,7 +329,7 @@ def test_TO_03_client_idle_timeout(new_pooler):
 
 
 def test_TO_04_zero_is_off(new_pooler):
-    """0 means off, for each of them."""
+    """TO-04: 0 means off, for each of them."""
     names = ("query_timeout", "query_wait_timeout", "client_idle_timeout", "idle_transaction_timeout", "transaction_timeout", "server_idle_timeout",
              "cancel_wait_timeout", "client_write_timeout", "reserve_pool_timeout")
     p = new_pooler({n: 0 for n in names})
@@ -342,7 +342,7 @@ def test_TO_04_zero_is_off(new_pooler):
 
 
 def test_TO_06_server_lifetime_and_idle_timeout(new_pooler, postgres):
-    """A server past its lifetime is replaced at a boundary, one idle too long is closed."""
+    """TO-06: A server past its lifetime is replaced at a boundary, one idle too long is closed."""
     p = new_pooler({"server_lifetime": 0.5, "default_pool_size": 1})
     c = p.connect()
     pid = c.value("select pg_backend_pid()")

@@ -23,7 +23,7 @@ def prepared(c, like="%"):
 
 @pytest.mark.two_workers
 def test_PS_01_bind_in_a_later_transaction(via):
-    """A statement works in every later transaction: 2 D C Z, no 1."""
+    """PS-01: A statement works in every later transaction: 2 D C Z, no 1."""
     via.run('''
         c1: P(a,"select 'ps01', $1::int") S → 1 Z(I)
         c1: B(a,"1") E S           → 2 D(ps01,1) C(SELECT 1) Z(I)
@@ -34,7 +34,7 @@ def test_PS_01_bind_in_a_later_transaction(via):
 
 @pytest.mark.pooler_only
 def test_PS_01_on_a_new_server(via):
-    """The same on a server that has never seen the statement."""
+    """PS-01: The same on a server that has never seen the statement."""
     sessions = via.run('''c1: P(a,"select 'ps01', $1::int") S → 1 Z(I)''')
     kill_servers(via)
     via.run('''c1: B(a,"1") E S B(a,"2") E S → 2 D(ps01,1) C(SELECT 1) Z(I) 2 D(ps01,2) C(SELECT 1) Z(I)''', clients=sessions)
@@ -42,7 +42,7 @@ def test_PS_01_on_a_new_server(via):
 
 @pytest.mark.two_workers
 def test_PS_02_same_name_different_statements(via):
-    """Two clients' statements of one name, in turn on one server."""
+    """PS-02: Two clients' statements of one name, in turn on one server."""
     via.run('''
         c1: P(a,"select 'one', $1::text") S → 1 Z(I)
         c2: P(a,"select 'two', $1::text") S → 1 Z(I)
@@ -55,7 +55,7 @@ def test_PS_02_same_name_different_statements(via):
 
 
 def test_PS_03_same_text_under_two_names(via):
-    """Equal text under two names, and with different types."""
+    """PS-03: Equal text under two names, and with different types."""
     via.run('''
         c1: P(a,"select $1 as ps03") P(b,"select $1 as ps03") P(i,"select $1 as ps03",23) S → 1 1 1 Z(I)
         c1: B(a,"x") E B(b,"y") E B(i,"3") E S → 2 D(x) C 2 D(y) C 2 D(3) C Z(I)
@@ -67,7 +67,7 @@ def test_PS_03_same_text_under_two_names(via):
 
 @pytest.mark.pooler_only
 def test_PS_03_equal_statements_share_one(via):
-    """On the server equal statements of all clients are one; other types make another."""
+    """PS-03: On the server equal statements of all clients are one; other types make another."""
     via.run('''
         c1: P(a,"select $1 as ps03s") P(b,"select $1 as ps03s") S → 1 1 Z(I)
         c2: P(c,"select $1 as ps03s") S → 1 Z(I)
@@ -80,7 +80,7 @@ def test_PS_03_equal_statements_share_one(via):
 
 
 def test_PS_04_same_text_other_search_path(via):
-    """Equal text means each client's own tables."""
+    """PS-04: Equal text means each client's own tables."""
     via.postgres.sql("drop schema if exists ps04a, ps04b cascade", "create schema ps04a", "create schema ps04b",
                      "create table ps04a.ps04 as select 'from a' as x", "create table ps04b.ps04 as select 7 as x",
                      database="test")
@@ -95,7 +95,7 @@ def test_PS_04_same_text_other_search_path(via):
 
 
 def test_PS_04_same_text_other_role(via):
-    """Equal text means each client's own role."""
+    """PS-04: Equal text means each client's own role."""
     a = via.connect(params={"options": "-c role=trust_user"})
     b = via.connect()
     for c, want in ((a, "trust_user"), (b, "app"), (a, "trust_user"), (b, "app")):
@@ -104,7 +104,7 @@ def test_PS_04_same_text_other_role(via):
 
 
 def test_PS_05_name_exists(via):
-    """Parse of a name in use is an ERROR; the old statement stays."""
+    """PS-05: Parse of a name in use is an ERROR; the old statement stays."""
     via.run('''
         c1: P(a,"select 1") S      → 1 Z(I)
         c1: P(a,"select 2") B(a) E S → E[42P05] Z(I)
@@ -118,7 +118,7 @@ def test_PS_05_name_exists(via):
 
 
 def test_PS_06_failed_parse_leaves_nothing(via):
-    """A Parse that failed is in nobody's table."""
+    """PS-06: A Parse that failed is in nobody's table."""
     via.run('''
         c1: P(a,"selekt 1") S      → E[42601] Z(I)
         c1: B(a) E S               → E[26000] Z(I)
@@ -130,7 +130,7 @@ def test_PS_06_failed_parse_leaves_nothing(via):
 
 
 def test_PS_06_failed_parse_that_works_later(via):
-    """The table appears: the same Parse works, and on a shared server for both."""
+    """PS-06: The table appears: the same Parse works, and on a shared server for both."""
     via.postgres.sql("drop table if exists ps06_later", database="test")
     sessions = via.run('''
         c1: P(a,"select * from ps06_later") S → E[42P01] Z(I)
@@ -144,7 +144,7 @@ def test_PS_06_failed_parse_that_works_later(via):
 
 
 def test_PS_07_failure_inside_a_batch(via):
-    """What was parsed before the error exists, what came after it was skipped."""
+    """PS-07: What was parsed before the error exists, what came after it was skipped."""
     via.run('''
         c1: P(a,"select 1") P(b,"selekt") S → 1 E[42601] Z(I)
         c1: B(a) E S               → 2 D(1) C(SELECT 1) Z(I)
@@ -158,7 +158,7 @@ def test_PS_07_failure_inside_a_batch(via):
 
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 def test_PS_08_parse_then_gone(via, leave):
-    """A client parses and is gone; another's same statement works."""
+    """PS-08: A client parses and is gone; another's same statement works."""
     via.run('''
         c1: P(a,"select 'ps08 {leave}'") {leave}
         c2: P(a,"select 'ps08 {leave}'") B(a) E S → 1 2 D(ps08 {leave}) C(SELECT 1) Z(I)
@@ -168,7 +168,7 @@ def test_PS_08_parse_then_gone(via, leave):
 
 @pytest.mark.settings(max_prepared_statements=2)
 def test_PS_09_eviction_inside_a_batch(via):
-    """With room for two on the server, a batch of three gets all its replies."""
+    """PS-09: With room for two on the server, a batch of three gets all its replies."""
     via.run('''
         c1: P(a,"select 'ps09 a'") B(a) E P(b,"select 'ps09 b'") P(c,"select 'ps09 c'") S → 1 2 D(ps09 a) C 1 1 Z(I)
         c1: B(a) E B(b) E B(c) E S → 2 D(ps09 a) C 2 D(ps09 b) C 2 D(ps09 c) C Z(I)
@@ -181,7 +181,7 @@ def test_PS_09_eviction_inside_a_batch(via):
 
 @pytest.mark.settings(max_prepared_statements=2)
 def test_PS_10_eviction_while_only_flushing(via):
-    """Our eviction's CloseComplete reaches nobody, also without Sync."""
+    """PS-10: Our eviction's CloseComplete reaches nobody, also without Sync."""
     via.run('''
         c1: P(a,"select 'ps10 a'") H → 1 quiet
         c1: P(b,"select 'ps10 b'") H → 1 quiet
@@ -195,7 +195,7 @@ def test_PS_10_eviction_while_only_flushing(via):
 
 @pytest.mark.settings(max_prepared_statements=2)
 def test_PS_11_eviction_in_a_batch_that_fails(via):
-    """The Close of an eviction was skipped with the rest of a failed batch: nothing is out of step."""
+    """PS-11: The Close of an eviction was skipped with the rest of a failed batch: nothing is out of step."""
     via.run('''
         c1: P(a,"select 'ps11 a'") P(b,"select 'ps11 b'") S → 1 1 Z(I)
         c1: P("selekt") P(c,"select 'ps11 c'") P(d,"select 'ps11 d'") S → E[42601] Z(I)
@@ -212,7 +212,7 @@ def test_PS_11_eviction_in_a_batch_that_fails(via):
 @pytest.mark.pooler_only
 @pytest.mark.settings(max_prepared_statements=20)
 def test_PS_12_the_limit_holds(via):
-    """Thousands of unique statements, some at once: a server never holds more than the limit."""
+    """PS-12: Thousands of unique statements, some at once: a server never holds more than the limit."""
     errors, most = [], []
 
     def work(n):
@@ -239,7 +239,7 @@ def test_PS_12_the_limit_holds(via):
 
 @pytest.mark.pooler_only
 def test_PS_12_a_new_server_starts_empty(via):
-    """After a server died its successor's table is empty."""
+    """PS-12: After a server died its successor's table is empty."""
     sessions = via.run('''c1: P(a,"select 'ps12'") P(b,"select 'ps12 b'") S → 1 1 Z(I)''')
     kill_servers(via)
     assert prepared(via.connect()) == 0
@@ -247,7 +247,7 @@ def test_PS_12_a_new_server_starts_empty(via):
 
 
 def test_PS_13_describe_alone(via):
-    """Describe of a statement alone, first thing on a server."""
+    """PS-13: Describe of a statement alone, first thing on a server."""
     sessions = via.run('''c1: P(a,"select $1::int as ps13") S → 1 Z(I)''')
     if via.is_pooler:
         kill_servers(via)
@@ -255,7 +255,7 @@ def test_PS_13_describe_alone(via):
 
 
 def test_PS_14_unknown_statement(via):
-    """A name never prepared is 26000, and the connection lives."""
+    """PS-14: A name never prepared is 26000, and the connection lives."""
     via.run('''
         c1: B(zz) E S              → E[26000] Z(I)
         c1: D(S,zz) S              → E[26000] Z(I)
@@ -272,7 +272,7 @@ def test_PS_14_unknown_statement(via):
 
 
 def test_PS_14_unknown_statement_as_first_message(via):
-    """The same with no server linked; the error names the statement as the client did."""
+    """PS-14: The same with no server linked; the error names the statement as the client did."""
     c = via.connect()
     c.send(wire.bind("my name") + wire.SYNC)
     e, z = c.recv_until("Z")
@@ -280,7 +280,7 @@ def test_PS_14_unknown_statement_as_first_message(via):
 
 
 def test_PS_15_close_and_parse_again(via):
-    """Close frees the name at once; Close of a portal leaves the statement alone."""
+    """PS-15: Close frees the name at once; Close of a portal leaves the statement alone."""
     via.run('''
         c1: P(a,"select 1") C(S,a) P(a,"select 2") B(a) E S → 1 3 1 2 D(2) C(SELECT 1) Z(I)
         c1: C(P,a) B(a) E S        → 3 2 D(2) C(SELECT 1) Z(I)
@@ -296,7 +296,7 @@ def test_PS_15_close_and_parse_again(via):
 
 @pytest.mark.two_workers
 def test_PS_16_unnamed_statement(via):
-    """The unnamed statement is each client's own, until its next Query or Parse."""
+    """PS-16: The unnamed statement is each client's own, until its next Query or Parse."""
     via.run('''
         c1: P("select 'c1', $1::text") S → 1 Z(I)
         c2: P("select 'c2', $1::text") S → 1 Z(I)
@@ -316,7 +316,7 @@ def test_PS_16_unnamed_statement(via):
 
 
 def test_PS_16_unnamed_never_parsed(via):
-    """A client that parsed nothing doesn't get somebody's unnamed statement."""
+    """PS-16: A client that parsed nothing doesn't get somebody's unnamed statement."""
     via.run('''
         c2: P("select 'secret of c2'") S → 1 Z(I)
         c1: B("") E S              → E[26000] Z(I)
@@ -326,7 +326,7 @@ def test_PS_16_unnamed_never_parsed(via):
 
 @pytest.mark.parametrize("reset", ["DEALLOCATE ALL", "discard all", "/* c */ deallocate  all ;", "-- x\\nDISCARD ALL", "discard plans; deallocate all"])
 def test_PS_17_deallocate_all(via, reset):
-    """It takes c1's names; c2's statements still work."""
+    """PS-17: It takes c1's names; c2's statements still work."""
     tags = {"deallocate all": "C(DEALLOCATE ALL)", "discard all": "C(DISCARD ALL)"}
     tag = tags["deallocate all" if "allocate" in reset.lower() else "discard all"]
     if "plans" in reset:
@@ -344,7 +344,7 @@ def test_PS_17_deallocate_all(via, reset):
 
 
 def test_PS_17_deallocate_all_that_fails(via):
-    """One that failed takes nothing."""
+    """PS-17: One that failed takes nothing."""
     via.run('''
         c1: P(a,"select 1") S      → 1 Z(I)
         c1: Q("begin; select 1/0") → C(BEGIN) E[22012] Z(E)
@@ -359,7 +359,7 @@ def test_PS_17_deallocate_all_that_fails(via):
 
 
 def test_PS_18_deallocate_all_inside_a_batch(via):
-    """It covers only what was prepared before it."""
+    """PS-18: It covers only what was prepared before it."""
     via.run('''
         c1: P(a,"select 1") S      → 1 Z(I)
         c1: P("deallocate all") B E P(b,"select 2") S → 1 2 C(DEALLOCATE ALL) 1 Z(I)
@@ -371,7 +371,7 @@ def test_PS_18_deallocate_all_inside_a_batch(via):
 
 
 def test_PS_19_deallocate_one(via):
-    """DEALLOCATE of a protocol-level statement."""
+    """PS-19: DEALLOCATE of a protocol-level statement."""
     via.run('''
         c1: P(a,"select 1") P(b,"select 2") P(\"Mixed\",\"select 3\") S → 1 1 1 Z(I)
         c2: P(a,"select 1") S      → 1 Z(I)
@@ -392,7 +392,7 @@ def test_PS_19_deallocate_one(via):
 
 
 def test_PS_21_schema_changed(via):
-    """"cached plan must not change result type" comes through, and the driver's own new Parse helps."""
+    """PS-21: "cached plan must not change result type" comes through, and the driver's own new Parse helps."""
     t = via.table("i int")
     via.postgres.sql("insert into %s values (1)" % t, database="test")
     sql = "select * from " + t
@@ -412,7 +412,7 @@ def test_PS_21_schema_changed(via):
 @pytest.mark.pooler_only
 @pytest.mark.settings(max_prepared_statements=3)
 def test_PS_22_server_names_are_not_reused(via):
-    """Whatever resets and evicts, an old name on a server never means a new statement."""
+    """PS-22: Whatever resets and evicts, an old name on a server never means a new statement."""
     c1, c2 = via.connect(), via.connect()
     for turn in range(30):
         for c in (c1, c2):
@@ -427,7 +427,7 @@ def test_PS_22_server_names_are_not_reused(via):
 
 @pytest.mark.parametrize("size", [64, 1000, 4096, 9900, 16384])
 def test_PS_23_long_name(via, size):
-    """A statement's name of 16 kB (PostgreSQL limits Describe and Close to 10,000 bytes)."""
+    """PS-23: A statement's name of 16 kB (PostgreSQL limits Describe and Close to 10,000 bytes)."""
     name = "n" * size
     sessions = via.run('''
         c1: P({name},"select $1::text") S → 1 Z(I)
@@ -443,7 +443,7 @@ def test_PS_23_long_name(via, size):
 
 @pytest.mark.parametrize("size", [2048, 4096, 8192, 16384, 65536, 1 << 20])
 def test_PS_23_parse_of_buffer_size(via, size):
-    """A Parse of exactly one buffer, a byte more and less, and two of half a buffer."""
+    """PS-23: A Parse of exactly one buffer, a byte more and less, and two of half a buffer."""
     c = via.connect()
 
     def text(n, name):
@@ -461,7 +461,7 @@ def test_PS_23_parse_of_buffer_size(via, size):
 
 
 def test_PS_24_preparing_without_end(via):
-    """Old statements stay intact; beyond a limit of pgweir's new ones are refused with 54000."""
+    """PS-24: Old statements stay intact; beyond a limit of pgweir's new ones are refused with 54000."""
     c = via.connect()
     c.send(wire.parse("first", "select 'first'") + wire.SYNC)
     c.recv_until("Z")
@@ -477,7 +477,7 @@ def test_PS_24_preparing_without_end(via):
 
 
 def test_PS_25_nothing_before_set_transaction(via):
-    """No Parse of ours comes between BEGIN and SET TRANSACTION."""
+    """PS-25: No Parse of ours comes between BEGIN and SET TRANSACTION."""
     sessions = via.run('''
         c1: P(a,"select 'ps25'") P(iso,"set transaction isolation level serializable") S → 1 1 Z(I)
     ''')

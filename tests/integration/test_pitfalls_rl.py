@@ -28,7 +28,7 @@ def reload_error(p):
 
 @pytest.mark.parametrize("spoil", ["no_such_key = 1", "default_pool_size = many", "[databases]\nx = no_such_key=1", "[nowhere]\na = b", "%include /nowhere/at/all"])
 def test_RL_01_broken_file(new_pooler, spoil):
-    """A broken file: RELOAD tells, the old configuration stays whole."""
+    """RL-01: A broken file: RELOAD tells, the old configuration stays whole."""
     p = new_pooler({"default_pool_size": 1})
     c = p.connect()
     c.query("select 1")
@@ -47,7 +47,7 @@ def test_RL_01_broken_file(new_pooler, spoil):
 
 
 def test_RL_01_broken_auth_file(new_pooler):
-    """A broken or missing auth_file at RELOAD: the old users stay."""
+    """RL-01: A broken or missing auth_file at RELOAD: the old users stay."""
     p = new_pooler({"auth_type": "scram-sha-256"}, userlist={"admin": "a", "app": "a"})
 
     def reload_by_signal():
@@ -62,7 +62,7 @@ def test_RL_01_broken_auth_file(new_pooler):
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_RL_02_there_and_back(new_pooler, workers):
-    """A→B→A applies three times; A→A recycles nothing; nothing changes inside a transaction."""
+    """RL-02: A→B→A applies three times; A→A recycles nothing; nothing changes inside a transaction."""
     p = new_pooler({"default_pool_size": 1, "worker_threads": workers})
     c = p.connect()
     pid = c.value("select pg_backend_pid()")
@@ -86,7 +86,7 @@ def test_RL_02_there_and_back(new_pooler, workers):
 
 
 def test_RL_02_inside_a_transaction(new_pooler):
-    """A reload that changes the database takes effect at the next transaction."""
+    """RL-02: A reload that changes the database takes effect at the next transaction."""
     p = new_pooler()
     c = p.connect()
     c.query("begin")
@@ -99,7 +99,7 @@ def test_RL_02_inside_a_transaction(new_pooler):
 
 
 def test_RL_03_host_changed(new_pooler, own_postgres, postgres):
-    """Old servers finish their transaction and close; none is reused."""
+    """RL-03: Old servers finish their transaction and close; none is reused."""
     p = new_pooler({"default_pool_size": 3})
     clients = [p.connect() for _ in range(3)]
     for c in clients:
@@ -122,7 +122,7 @@ def test_RL_03_host_changed(new_pooler, own_postgres, postgres):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_RL_03_pool_size_changed(new_pooler, postgres, workers):
-    """A larger pool wakes those who wait at once, a smaller one closes servers."""
+    """RL-03: A larger pool wakes those who wait at once, a smaller one closes servers."""
     p = new_pooler({"default_pool_size": 1, "worker_threads": workers})
     a, b = p.connect(), p.connect()
     a.query("begin")
@@ -140,7 +140,7 @@ def test_RL_03_pool_size_changed(new_pooler, postgres, workers):
 
 
 def test_RL_04_database_removed_and_back(new_pooler):
-    """Clients of a database that a reload removes get a FATAL at the next boundary, others go on; it comes back."""
+    """RL-04: Clients of a database that a reload removes get a FATAL at the next boundary, others go on; it comes back."""
     p = new_pooler(databases={})
     p.databases = {"kept": p.server_address() + " dbname=test", "gone": p.server_address() + " dbname=test"}
     p.reload()
@@ -170,7 +170,7 @@ def test_RL_04_database_removed_and_back(new_pooler):
 
 
 def test_RL_04_reload_while_clients_log_in(new_pooler):
-    """Reloads that remove and add a database while clients log in to it: each is served or refused, nothing breaks."""
+    """RL-04: Reloads that remove and add a database while clients log in to it: each is served or refused, nothing breaks."""
     p = new_pooler({"worker_threads": 2, "default_pool_size": 3})
     p.databases = {"flips": p.server_address() + " dbname=test", "*": p.server_address()}
     p.reload()
@@ -229,7 +229,7 @@ def _try(p, **kw):
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_RL_05_pause_and_resume(new_pooler, postgres, workers):
-    """PAUSE waits for open blocks and unfinished batches; new work queues; RESUME wakes everybody."""
+    """RL-05: PAUSE waits for open blocks and unfinished batches; new work queues; RESUME wakes everybody."""
     p = new_pooler({"default_pool_size": 4, "worker_threads": workers})
     block, batch, fresh = p.connect(), p.connect(), [p.connect() for _ in range(6)]
     block.query("begin")
@@ -264,7 +264,7 @@ def test_RL_05_pause_and_resume(new_pooler, postgres, workers):
 
 
 def test_RL_05_pause_all_signals_and_errors(new_pooler):
-    """PAUSE of everything, by command and by signal; an unknown name is an error."""
+    """RL-05: PAUSE of everything, by command and by signal; an unknown name is an error."""
     p = new_pooler()
     c = p.connect()
     c.query("select 1")
@@ -292,7 +292,7 @@ def _is_paused(p):
 
 
 def test_RL_05_pause_ends_with_its_console(new_pooler):
-    """A console that leaves while its PAUSE waits takes nothing down with it. AD-04."""
+    """RL-05: A console that leaves while its PAUSE waits takes nothing down with it. AD-04."""
     p = new_pooler({"default_pool_size": 2})
     block = p.connect()
     block.query("begin")
@@ -311,7 +311,7 @@ def test_RL_05_pause_ends_with_its_console(new_pooler):
 
 
 def test_RL_06_sigterm(new_pooler, postgres):
-    """No new clients; open blocks may finish; who waits or comes afterwards is served or told 57P01; it ends when all have left."""
+    """RL-06: No new clients; open blocks may finish; who waits or comes afterwards is served or told 57P01; it ends when all have left."""
     p = new_pooler({"default_pool_size": 1})
     idle, block, waiting = p.connect(), p.connect(), p.connect()
     idle.query("select 1")
@@ -344,7 +344,7 @@ def _refused(p):
 
 
 def test_RL_06_second_signal_ends_it_now(new_pooler, postgres):
-    """With a block open SIGTERM waits; a second one ends it, and PostgreSQL isn't left working alone."""
+    """RL-06: With a block open SIGTERM waits; a second one ends it, and PostgreSQL isn't left working alone."""
     p = new_pooler()
     c = p.connect()
     c.send(wire.query("begin; select pg_sleep(100), 'rl06'"))
@@ -359,7 +359,7 @@ def test_RL_06_second_signal_ends_it_now(new_pooler, postgres):
 
 @pytest.mark.parametrize("how", ["SHUTDOWN", "SIGINT", "SIGQUIT"])
 def test_RL_06_other_ways_to_end(new_pooler, how):
-    """SHUTDOWN, SIGINT and SIGQUIT with idle clients: it ends, status 0."""
+    """RL-06: SHUTDOWN, SIGINT and SIGQUIT with idle clients: it ends, status 0."""
     p = new_pooler()
     clients = [p.connect() for _ in range(3)]
     clients[0].query("select 1")
@@ -377,7 +377,7 @@ def test_RL_06_other_ways_to_end(new_pooler, how):
 
 
 def test_RL_07_pid_file_and_socket(new_pooler):
-    """The pid file holds its pid; a second one on the same files refuses and harms nothing; both are gone afterwards."""
+    """RL-07: The pid file holds its pid; a second one on the same files refuses and harms nothing; both are gone afterwards."""
     p = new_pooler()
     p.end()
     p.settings["pidfile"] = p.dir + "/pid"
@@ -429,7 +429,7 @@ def test_SF_server_that_was_never_there(new_pooler, postgres):
 
 
 def test_SF_01_all_servers_killed(new_pooler, postgres):
-    """All idle servers die at once: nobody notices."""
+    """SF-01: All idle servers die at once: nobody notices."""
     p = new_pooler({"default_pool_size": 5, "worker_threads": 2})
     clients = [p.connect() for _ in range(5)]
     for _ in range(3):
@@ -445,7 +445,7 @@ def test_SF_01_all_servers_killed(new_pooler, postgres):
 
 
 def test_SF_05_password_changed(new_pooler, postgres):
-    """A wrong server password is an error, not a hang; after a reload with the right one it works."""
+    """SF-05: A wrong server password is an error, not a hang; after a reload with the right one it works."""
     p = new_pooler(userlist={"scram_user": "outdated"})
     with pytest.raises((LoginFailed, QueryFailed)) as failed:
         p.connect("scram_user").query("select 1")

@@ -6,7 +6,7 @@ import wire
 
 
 def test_SQ_01_empty_query(via):
-    """An empty query is PostgreSQL's to answer."""
+    """SQ-01: An empty query is PostgreSQL's to answer."""
     via.run('''
         c1: Q("")                → I Z(I)
         c1: Q(";")               → I Z(I)
@@ -18,7 +18,7 @@ def test_SQ_01_empty_query(via):
 
 @pytest.mark.two_workers
 def test_SQ_02_several_statements_one_ready(via):
-    """The server is released at Z(I), never at a CommandComplete."""
+    """SQ-02: The server is released at Z(I), never at a CommandComplete."""
     t = via.table()
     via.run('''
         c1: Q("select 1; begin; select 2") → T D(1) C(SELECT 1) C(BEGIN) T D(2) C(SELECT 1) Z(T)
@@ -33,7 +33,7 @@ def test_SQ_02_several_statements_one_ready(via):
 
 @pytest.mark.two_workers
 def test_SQ_03_queries_in_one_segment(via):
-    """Three queries in one segment get three answers, from one server."""
+    """SQ-03: Three queries in one segment get three answers, from one server."""
     via.run('''
         c1: Q("select 1") Q("select 2") Q("select 3") → T D(1) C(SELECT 1) Z(I) T D(2) C(SELECT 1) Z(I) T D(3) C(SELECT 1) Z(I)
         c1: Q("begin") Q("select 1/0") Q("rollback") Q("select 5")
@@ -43,7 +43,7 @@ def test_SQ_03_queries_in_one_segment(via):
 
 
 def test_SQ_03_all_from_one_server(via):
-    """Queries of one segment are not spread over servers."""
+    """SQ-03: Queries of one segment are not spread over servers."""
     c = via.connect()
     c.send(wire.query("select pg_backend_pid()") * 20)
     pids = {m.row[0] for _ in range(20) for m in c.recv_until("Z") if m.kind == "D"}
@@ -51,7 +51,7 @@ def test_SQ_03_all_from_one_server(via):
 
 
 def test_SQ_04_function_call(via):
-    """FunctionCall needs a server like Query, in every state."""
+    """SQ-04: FunctionCall needs a server like Query, in every state."""
     via.run('''
         c1: F(177,"3","4")       → V(7) Z(I)
         c1: Q("begin")           → C(BEGIN) Z(T)
@@ -67,7 +67,7 @@ def test_SQ_04_function_call(via):
 
 
 def test_SQ_04_large_function_result(via):
-    """A large FunctionCallResponse is streamed."""
+    """SQ-04: A large FunctionCallResponse is streamed."""
     c = via.connect()
     c.send(wire.function_call(1622, ["x", "20000000"]))
     m = c.recv()
@@ -77,7 +77,7 @@ def test_SQ_04_large_function_result(via):
 
 @pytest.mark.parametrize("kind", ["!", "T", "p", "R", "\0", "z"])
 def test_SQ_05_invalid_message_type(via, kind):
-    """A type that a client may not send ends in FATAL 08P01 and never reaches a server."""
+    """SQ-05: A type that a client may not send ends in FATAL 08P01 and never reaches a server."""
     c = via.connect()
     c.query("select 1")
     c.send(wire.message(kind, b"x\0"))
@@ -88,7 +88,7 @@ def test_SQ_05_invalid_message_type(via, kind):
 
 @pytest.mark.parametrize("kind", ["!", "T"])
 def test_SQ_05_invalid_message_type_in_a_block(via, kind):
-    """The same inside a transaction: rolled back."""
+    """SQ-05: The same inside a transaction: rolled back."""
     t = via.table()
     c = via.connect()
     c.query("begin; insert into %s values (1)" % t)
@@ -101,7 +101,7 @@ def test_SQ_05_invalid_message_type_in_a_block(via, kind):
 @pytest.mark.parametrize("size", [0, 1, 3, -1, -2147483648])
 @pytest.mark.parametrize("kind", [b"Q", b"d", b"X"])
 def test_SQ_06_impossible_length(via, kind, size):
-    """A length below four closes the connection."""
+    """SQ-06: A length below four closes the connection."""
     c = via.connect()
     c.query("select 1")
     c.send(kind + struct.pack("!i", size))
@@ -110,7 +110,7 @@ def test_SQ_06_impossible_length(via, kind, size):
 
 
 def test_SQ_06_query_without_terminator(via):
-    """A malformed Query is an ERROR and the connection lives."""
+    """SQ-06: A malformed Query is an ERROR and the connection lives."""
     c = via.connect()
     for body in (b"select 1", b"", b"select 1\0x"):
         c.send(wire.message("Q", body))
@@ -121,7 +121,7 @@ def test_SQ_06_query_without_terminator(via):
 
 
 def test_SQ_06_malformed_extended_messages(via):
-    """A malformed extended message is an ERROR, the rest is skipped to Sync and the connection lives."""
+    """SQ-06: A malformed extended message is an ERROR, the rest is skipped to Sync and the connection lives."""
     bad = {"P": [b"a", b"a\0select 1", b"a\0select 1\0", b"a\0select 1\0\0\2\0\0\0\0"], "B": [b"", b"p\0", b"p\0a\0\0\1"],
            "D": [b"", b"S", b"Sa", b"Xa\0"], "E": [b"", b"p\0\0"], "C": [b"", b"Sa", b"Xa\0"]}
     c = via.connect()
@@ -135,7 +135,7 @@ def test_SQ_06_malformed_extended_messages(via):
 
 
 def test_SQ_07_notices_and_status_in_order(via):
-    """N, PS and long errors reach the client that caused them, where they came."""
+    """SQ-07: N, PS and long errors reach the client that caused them, where they came."""
     via.run('''
         c1: Q("do $$begin raise notice 'n1'; raise warning 'n2'; end$$; select 1") → N[00000] N[01000] C(DO) T D(1) C(SELECT 1) Z(I)
         c1: Q("begin; set local application_name = 'sq07'") → C(BEGIN) C(SET) PS(application_name=sq07) Z(T)
@@ -147,7 +147,7 @@ def test_SQ_07_notices_and_status_in_order(via):
 
 
 def test_SQ_07_long_error_text(via):
-    """An error of 20 kB in many lines arrives whole."""
+    """SQ-07: An error of 20 kB in many lines arrives whole."""
     c = via.connect()
     text = "\n".join("line %d %s" % (i, "x" * 90) for i in range(200))
     c.send(wire.query("do $$begin raise exception using message = '%s', detail = 'd', hint = 'h', errcode = 'P0042'; end$$" % text))

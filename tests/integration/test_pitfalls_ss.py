@@ -32,7 +32,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("statement,look,value", SETTINGS, ids=lambda v: None if not isinstance(v, str) else v[:20])
 def test_SS_01_SS_02_settings_follow_their_client(pool_of_two, statement, look, value):
-    """One client sets it; it keeps it on every server, and the others keep theirs."""
+    """SS-01, SS-02: One client sets it; it keeps it on every server, and the others keep theirs."""
     p = pool_of_two
     clients = [p.connect() for _ in range(5)]
     plain = clients[1].value(look) or ""
@@ -46,7 +46,7 @@ def test_SS_01_SS_02_settings_follow_their_client(pool_of_two, statement, look, 
 
 
 def test_SS_02_on_several_workers(pool_of_workers):
-    """The same where servers move between workers."""
+    """SS-02: The same where servers move between workers."""
     p = pool_of_workers
     clients = [p.connect(params={"options": "-c statement_timeout=%d" % (1000 + i)}) for i in range(9)]
     for i, c in enumerate(clients):
@@ -58,7 +58,7 @@ def test_SS_02_on_several_workers(pool_of_workers):
 
 
 def test_SS_03_role(pool_of_two, postgres):
-    """SET ROLE: nobody else runs a statement as that role, and RESET ROLE leads back."""
+    """SS-03: SET ROLE: nobody else runs a statement as that role, and RESET ROLE leads back."""
     p = pool_of_two
     postgres.sql("drop role if exists ss03")
     postgres.sql("create role ss03")
@@ -77,7 +77,7 @@ def test_SS_03_role(pool_of_two, postgres):
 
 @pytest.mark.parametrize("reset", ["reset all", "discard all", "reset statement_timeout"])
 def test_SS_05_reset_leads_back_to_startup(pool_of_two, reset):
-    """To what the client sent at startup, not to the server's own value."""
+    """SS-05: To what the client sent at startup, not to the server's own value."""
     p = pool_of_two
     c, other = p.connect(params={"options": "-c statement_timeout=4321"}), p.connect()
     c.query("set statement_timeout = 1000")
@@ -88,7 +88,7 @@ def test_SS_05_reset_leads_back_to_startup(pool_of_two, reset):
 
 
 def test_SS_06_refused_setting(pool_of_two):
-    """A wrong value in options is an error of that client's, and of nobody else's."""
+    """SS-06: A wrong value in options is an error of that client's, and of nobody else's."""
     p = pool_of_two
     c = p.connect(params={"options": "-c work_mem=nonsense"})
     for _ in range(2):
@@ -99,7 +99,7 @@ def test_SS_06_refused_setting(pool_of_two):
 
 
 def test_SS_07_local_and_rolled_back(pool_of_two):
-    """SET LOCAL, and a SET that was rolled back, are gone at the transaction's end."""
+    """SS-07: SET LOCAL, and a SET that was rolled back, are gone at the transaction's end."""
     p = pool_of_two
     c = p.connect()
     c.query("begin; set local work_mem = '9MB'; set lock_timeout = '9s'")
@@ -127,7 +127,7 @@ def both_servers(clients):
 
 @pytest.mark.parametrize("make,use,value,end", PINS, ids=["temp", "advisory", "prepare", "cursor", "listen"])
 def test_SS_09_SS_10_SS_11_pins(pool_of_two, make, use, value, end):
-    """What lives in one server only keeps it for its client, until it is gone; others never see it."""
+    """SS-09, SS-10, SS-11: What lives in one server only keeps it for its client, until it is gone; others never see it."""
     p = pool_of_two
     c, others = p.connect(), [p.connect() for _ in range(3)]
     c.query(make)
@@ -141,7 +141,7 @@ def test_SS_09_SS_10_SS_11_pins(pool_of_two, make, use, value, end):
 
 @pytest.mark.parametrize("make,use,value,end", PINS, ids=["temp", "advisory", "prepare", "cursor", "listen"])
 def test_SS_10_client_leaves_its_pin(pool_of_two, make, use, value, end):
-    """It leaves without cleaning up: its server comes back clean."""
+    """SS-10: It leaves without cleaning up: its server comes back clean."""
     p = pool_of_two
     c, d = p.connect(), p.connect()
     c.query(make)
@@ -157,7 +157,7 @@ def test_SS_10_client_leaves_its_pin(pool_of_two, make, use, value, end):
 
 
 def test_SS_11_failed_try_lock_pins_nothing(pool_of_two):
-    """Nothing was taken, so there's nothing to keep."""
+    """SS-11: Nothing was taken, so there's nothing to keep."""
     p = pool_of_two
     c, d, e = p.connect(), p.connect(), p.connect()
     c.query("select pg_advisory_lock(4713)")
@@ -167,7 +167,7 @@ def test_SS_11_failed_try_lock_pins_nothing(pool_of_two):
 
 
 def test_SS_04_state_that_cannot_be_found_out(pool_of_two):
-    """A timeout that ends our own question, too: the client is told, and isn't left with a setting that silently isn't there."""
+    """SS-04: A timeout that ends our own question, too: the client is told, and isn't left with a setting that silently isn't there."""
     p = pool_of_two
     c = p.connect()
     c.send(query("set statement_timeout = '1ms'"))

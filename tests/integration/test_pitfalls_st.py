@@ -32,7 +32,7 @@ def both_paths(fn):
 @both_paths
 @pytest.mark.parametrize("user", AUTH)
 def test_ST_01_login_byte_by_byte(auth_path, path, user):
-    """Every message of a login in segments of one byte."""
+    """ST-01: Every message of a login in segments of one byte."""
     c = wire.Client(*auth_path(path, user))
     whole = c.send
     c.send = lambda data: c.send_cut(data, *range(1, len(data)))
@@ -44,7 +44,7 @@ def test_ST_01_login_byte_by_byte(auth_path, path, user):
 
 @pytest.mark.parametrize("size", [0, 1, 4, 7, 10005, 65536, 1 << 30, 0x7fffffff, -1, -2147483648])
 def test_ST_02_impossible_first_length(via, size):
-    """Closed at once; nothing of that size is allocated; others are unharmed."""
+    """ST-02: Closed at once; nothing of that size is allocated; others are unharmed."""
     other = via.connect()
     c = via.raw()
     c.send(struct.pack("!i", size) + b"\0\3\0\0user\0app\0\0")
@@ -55,7 +55,7 @@ def test_ST_02_impossible_first_length(via, size):
 
 @pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"SSH-2.0-x\r\n"])
 def test_ST_02_other_protocols(via, noise):
-    """Whoever speaks something else is sent away."""
+    """ST-02: Whoever speaks something else is sent away."""
     c = via.raw()
     c.send(noise)
     try:
@@ -65,7 +65,7 @@ def test_ST_02_other_protocols(via, noise):
 
 
 def test_ST_03_startup_layout(via):
-    """No terminator, no user; no database means one named like the user."""
+    """ST-03: No terminator, no user; no database means one named like the user."""
     c = via.raw()
     body = struct.pack("!I", wire.PROTOCOL_3_0) + b"user\0app\0database\0test\0"
     c.send(struct.pack("!i", len(body) + 4) + body)
@@ -91,7 +91,7 @@ def test_ST_03_startup_layout(via):
 
 
 def test_ST_04_encryption_requests(via):
-    """GSSENCRequest and SSLRequest are each answered N, then login goes on; the second of a kind is refused."""
+    """ST-04: GSSENCRequest and SSLRequest are each answered N, then login goes on; the second of a kind is refused."""
     for requests in ([wire.GSSENC_CODE], [wire.SSL_CODE], [wire.GSSENC_CODE, wire.SSL_CODE], [wire.SSL_CODE, wire.GSSENC_CODE]):
         if not via.is_pooler and wire.GSSENC_CODE in requests:
             continue  # Debian's PostgreSQL can GSSAPI; pgweir answers N
@@ -115,7 +115,7 @@ def test_ST_04_encryption_requests(via):
     (0x000303e7, {}, True, []), (0x00030000, {}, False, []),
 ])
 def test_ST_05_protocol_version(via, version, params, minor_told, unknown):
-    """Newer minor versions and unknown options: one NegotiateProtocolVersion, and login goes on."""
+    """ST-05: Newer minor versions and unknown options: one NegotiateProtocolVersion, and login goes on."""
     c = via.raw()
     c.login("app", "test", params=params, version=version)
     told = [m for m in c.login_messages if m.kind == "v"]
@@ -128,7 +128,7 @@ def test_ST_05_protocol_version(via, version, params, minor_told, unknown):
 
 @pytest.mark.parametrize("version", ["4.0", "3000.0", "2.0", "1.0"])
 def test_ST_05_protocol_refused(via, version):
-    """Other major versions are refused clearly."""
+    """ST-05: Other major versions are refused clearly."""
     major, minor = map(int, version.split("."))
     c = via.raw()
     c.send(wire.startup({"user": "app", "database": "test"}, major << 16 | minor))
@@ -150,7 +150,7 @@ SETTINGS = [  # name, value, as SHOW gives it
 @pytest.mark.two_workers
 @pytest.mark.parametrize("name,value,shown", SETTINGS)
 def test_ST_06_startup_parameters_hold(via, name, value, shown):
-    """A startup parameter holds in each of its client's transactions and in nobody else's."""
+    """ST-06: A startup parameter holds in each of its client's transactions and in nobody else's."""
     c1, c2 = via.connect(params={name: value}), via.connect()
     default = c2.query("select current_setting('%s', true)" % name)
     assert default != [[shown]]
@@ -170,7 +170,7 @@ def test_ST_06_startup_parameters_hold(via, name, value, shown):
     ({"client_encoding": "nonsense"}, "22023"), ({"options": "-c role=no_such_role"}, "22023"),
 ])
 def test_ST_06_bad_startup_parameters(via, params, sqlstate):
-    """Refused with PostgreSQL's own code: at login, or at the first use; never ignored, and the pool is unharmed."""
+    """ST-06: Refused with PostgreSQL's own code: at login, or at the first use; never ignored, and the pool is unharmed."""
     try:
         c = via.connect(params=params)
     except LoginFailed as e:
@@ -192,7 +192,7 @@ def test_ST_06_bad_startup_parameters(via, params, sqlstate):
     ("-c search_path=x\\ -c\\ role=other", "search_path", "x -c role=other"), ("-S 128 -d 1", "work_mem", "128kB"), ("-e", "datestyle", "ISO, DMY"),
 ])
 def test_ST_07_options(via, options, name, shown):
-    """The options parameter in all the forms that PostgreSQL takes."""
+    """ST-07: The options parameter in all the forms that PostgreSQL takes."""
     try:
         c = via.connect(params={"options": options})
     except LoginFailed as e:  # search_path=x -c role=other isn't a list
@@ -208,7 +208,7 @@ def test_ST_07_options(via, options, name, shown):
 
 @pytest.mark.parametrize("options,sqlstate", [("-c", "42601"), ("-c work_mem", "42601"), ("--work_mem", "42601"), ("-Z", "42601"), ("junk", "42601")])
 def test_ST_07_malformed_options(via, options, sqlstate):
-    """What PostgreSQL can't parse is refused with its code."""
+    """ST-07: What PostgreSQL can't parse is refused with its code."""
     with pytest.raises(LoginFailed) as failed:
         via.connect(params={"options": options})
     assert failed.value.sqlstate == sqlstate and failed.value.error.severity == "FATAL"
@@ -217,7 +217,7 @@ def test_ST_07_malformed_options(via, options, sqlstate):
 @pytest.mark.pooler_only
 @pytest.mark.parametrize("value", ["true", "database", "on", "1"])
 def test_ST_08_replication(via, value):
-    """A walsender connection never reaches a pool."""
+    """ST-08: A walsender connection never reaches a pool."""
     with pytest.raises(LoginFailed) as failed:
         via.connect(params={"replication": value})
     assert failed.value.sqlstate == "0A000" and failed.value.error.severity == "FATAL"
@@ -226,7 +226,7 @@ def test_ST_08_replication(via, value):
 @both_paths
 @pytest.mark.parametrize("user", ["trust_user", "plain_user"])
 def test_ST_09_everything_in_one_segment(auth_path, path, user):
-    """Startup, password and first Query in one segment: bytes read early aren't lost."""
+    """ST-09: Startup, password and first Query in one segment: bytes read early aren't lost."""
     c = wire.Client(*auth_path(path, user))
     password = wire.message("p", PASSWORDS[user].encode() + b"\0") if user in PASSWORDS else b""
     c.send(wire.startup({"user": user, "database": "test"}) + password + wire.query("select 'first'") + wire.query("select 'second'"))
@@ -238,7 +238,7 @@ def test_ST_09_everything_in_one_segment(auth_path, path, user):
 
 @pytest.mark.pooler_only
 def test_ST_10_parameter_status_at_login(via):
-    """The real server's set with the client's own values on top, not those of the server's previous user."""
+    """ST-10: The real server's set with the client's own values on top, not those of the server's previous user."""
     for params in ({}, {"application_name": "st10"}, {"TimeZone": "Asia/Tokyo", "DateStyle": "SQL, DMY"}, {"client_encoding": "LATIN1"}, {},
                    {"options": "-c IntervalStyle=sql_standard"}):
         direct = via.postgres.client(params=params)
@@ -251,7 +251,7 @@ def test_ST_10_parameter_status_at_login(via):
 
 @pytest.mark.parametrize("name", ["it's", "back\\slash", "new\nline", "n" * 100, "naïve", "", 'dou"ble', "$$", "; drop table x", "a\tb\x7f"])
 def test_ST_11_application_name(via, name):
-    """Any application_name is told and set as PostgreSQL would have it."""
+    """ST-11: Any application_name is told and set as PostgreSQL would have it."""
     direct = via.postgres.client(params={"application_name": name})
     c = via.connect(params={"application_name": name})
     want = direct.value("show application_name")
@@ -264,7 +264,7 @@ def test_ST_11_application_name(via, name):
 
 @pytest.mark.parametrize("stop", ["nothing", "half", "ssl", "startup"])
 def test_ST_12_client_stops_in_login(new_pooler, stop):
-    """Closed at client_login_timeout wherever it stops."""
+    """ST-12: Closed at client_login_timeout wherever it stops."""
     p = new_pooler({"client_login_timeout": 1, "auth_type": "scram-sha-256", "tcp_defer_accept": 0})
     c = p.raw()
     if stop == "half":
@@ -286,7 +286,7 @@ def test_ST_12_client_stops_in_login(new_pooler, stop):
 @both_paths
 @pytest.mark.parametrize("size", [1023, 1024, 2048, 4096, 8000])
 def test_ST_13_long_password(postgres, new_pooler, path, size):
-    """A long password or token works, a wrong one of that length is 28P01."""
+    """ST-13: A long password or token works, a wrong one of that length is 28P01."""
     password = ("p" * size)[:-1] + "!"
     postgres.sql("drop role if exists long_user", "create role long_user login password '%s'" % password)
     if path == "direct":
@@ -320,7 +320,7 @@ def _asks_for_password(host, port):
 
 @pytest.mark.parametrize("size", [63, 64, 200, 5000])
 def test_ST_13_long_user(via, size):
-    """A long user name is refused cleanly."""
+    """ST-13: A long user name is refused cleanly."""
     with pytest.raises(LoginFailed) as failed:
         via.raw().login("u" * size, "test", "x")
     assert failed.value.sqlstate in ("28000", "28P01"), str(failed.value)
@@ -329,7 +329,7 @@ def test_ST_13_long_user(via, size):
 @both_paths
 @pytest.mark.parametrize("flag,works", [(b"n,,", True), (b"y,,", True), (b"p=tls-server-end-point,,", False), (b"n,a=someone,", False), (b"", False)])
 def test_ST_14_channel_binding_flag(auth_path, path, flag, works):
-    """Without -PLUS on offer n and y are accepted, p is refused."""
+    """ST-14: Without -PLUS on offer n and y are accepted, p is refused."""
     c = wire.Client(*auth_path(path, "scram_user"))
     c.send(wire.startup({"user": "scram_user", "database": "test"}))
     m = c.recv()
@@ -350,7 +350,7 @@ def test_ST_14_channel_binding_flag(auth_path, path, flag, works):
 @both_paths
 @pytest.mark.parametrize("data", [b"", b"n", b"n,,", b"n,,n=", b"n,,n=,r=", b"n,,n=,r=\xff\0", b"n,,n=,r=" + b"x" * 3000, b"x,,n=,r=abc", b"n,,r=abc,n="])
 def test_ST_14_broken_scram(auth_path, path, data):
-    """A broken SCRAM message ends in FATAL."""
+    """ST-14: A broken SCRAM message ends in FATAL."""
     c = wire.Client(*auth_path(path, "scram_user"))
     c.send(wire.startup({"user": "scram_user", "database": "test"}))
     assert c.recv().kind == "R"
@@ -366,7 +366,7 @@ def test_ST_14_broken_scram(auth_path, path, data):
 
 @both_paths
 def test_ST_14_unknown_mechanism(auth_path, path):
-    """A mechanism that wasn't offered is refused; so is a password message of impossible length."""
+    """ST-14: A mechanism that wasn't offered is refused; so is a password message of impossible length."""
     for body in (b"SCRAM-SHA-256-PLUS\0" + struct.pack("!i", 3) + b"n,,", b"PLAIN\0" + struct.pack("!i", -1), b"SCRAM-SHA-256\0" + struct.pack("!i", 1 << 30) + b"n,,"):
         c = wire.Client(*auth_path(path, "scram_user"))
         c.send(wire.startup({"user": "scram_user", "database": "test"}))
@@ -381,7 +381,7 @@ def test_ST_14_unknown_mechanism(auth_path, path):
 @pytest.mark.parametrize("message", [wire.query("select 1"), wire.SYNC, wire.TERMINATE, wire.message("p"), wire.message("p", b"x" * 70000), b"p\0\0\0\1", b"p\x7f\xff\xff\xff",
                                      wire.message("!")])
 def test_SE_05_any_message_instead_of_the_password(auth_path, path, user, message):
-    """Any other message before login ends it without a crash."""
+    """SE-05: Any other message before login ends it without a crash."""
     c = wire.Client(*auth_path(path, user))
     c.send(wire.startup({"user": user, "database": "test"}))
     assert c.recv().kind == "R"
@@ -393,7 +393,7 @@ def test_SE_05_any_message_instead_of_the_password(auth_path, path, user, messag
 @both_paths
 @pytest.mark.parametrize("user", ["plain_user", "md5_user", "scram_user"])
 def test_ST_16_wrong_password(auth_path, path, user):
-    """28P01 for a wrong password, and an empty one."""
+    """ST-16: 28P01 for a wrong password, and an empty one."""
     for password in ("wrong", "", PASSWORDS[user] + "x", PASSWORDS[user][:-1]):
         with pytest.raises(LoginFailed) as failed:
             wire.Client(*auth_path(path, user)).login(user, "test", password)
@@ -402,7 +402,7 @@ def test_ST_16_wrong_password(auth_path, path, user):
 
 @pytest.mark.parametrize("user", ["plain_user", "md5_user", "scram_user"])
 def test_ST_16_unknown_users_and_databases_look_alike(auth_path, user):
-    """Unknown user, unknown database and wrong password: the same exchange, 28P01; 3D000 only after a correct password."""
+    """ST-16: Unknown user, unknown database and wrong password: the same exchange, 28P01; 3D000 only after a correct password."""
     address = auth_path("pgweir", user)
     seen = []
     for name, database in ((user, "test"), ("nobody_knows", "test"), (user, "no_such_database"), ("nobody_knows", "no_such_database")):

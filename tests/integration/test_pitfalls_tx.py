@@ -6,7 +6,7 @@ from wire import wait_until
 
 @pytest.mark.two_workers
 def test_TX_01_status_comes_from_ready_for_query(via):
-    """Savepoints, chains and batches: only the byte in Z says where a client stands."""
+    """TX-01: Savepoints, chains and batches: only the byte in Z says where a client stands."""
     via.run('''
         c1: Q("begin")                 → C(BEGIN) Z(T)
         c1: Q("savepoint s")           → C(SAVEPOINT) Z(T)
@@ -39,7 +39,7 @@ def test_TX_01_status_comes_from_ready_for_query(via):
 
 
 def test_TX_01_prepare_transaction(via):
-    """PREPARE TRANSACTION leaves Z(I), and another transaction may finish it."""
+    """TX-01: PREPARE TRANSACTION leaves Z(I), and another transaction may finish it."""
     t = via.table()
     via.run('''
         c1: Q("begin; insert into {t} values (1); prepare transaction '{t}'") → C(BEGIN) C(INSERT 0 1) C(PREPARE TRANSACTION) Z(I)
@@ -52,7 +52,7 @@ def test_TX_01_prepare_transaction(via):
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 @pytest.mark.parametrize("block", ["T", "E"])
 def test_TX_02_leaving_inside_a_block(via, block, leave):
-    """Rolled back, and the next client on that server has a clean one."""
+    """TX-02: Rolled back, and the next client on that server has a clean one."""
     t = via.table()
     via.run('''
         c1: Q("begin; insert into {t} values (1)") → C(BEGIN) C(INSERT 0 1) Z(T)
@@ -71,7 +71,7 @@ def test_TX_02_leaving_inside_a_block(via, block, leave):
 @pytest.mark.pooler_only
 @pytest.mark.two_workers
 def test_TX_03_nobody_gets_a_server_that_is_being_cleaned(via):
-    """Many leave blocks while others wait: nobody ever starts inside a transaction, nobody gets our clean-up's answers."""
+    """TX-03: Many leave blocks while others wait: nobody ever starts inside a transaction, nobody gets our clean-up's answers."""
     t = via.table()
     for turn in range(20):
         a, b = via.connect(), via.connect(params={"application_name": "tx03 %d" % turn})
@@ -99,20 +99,20 @@ def test_TX_03_nobody_gets_a_server_that_is_being_cleaned(via):
     'c1: Q("begin") → C(BEGIN) Z(T)\nc1: S → Z(T)\nc1: Q("") → I Z(T)\nc1: Q("commit") → C(COMMIT) Z(I)',
 ])
 def test_TX_04_begin_is_the_servers(via, line):
-    """BEGIN, and whatever follows it, looks as on a direct connection."""
+    """TX-04: BEGIN, and whatever follows it, looks as on a direct connection."""
     via.run(line)
 
 
 @pytest.mark.two_workers
 def test_TX_05_query_then_terminate(via):
-    """Query and Terminate in one segment: executed."""
+    """TX-05: Query and Terminate in one segment: executed."""
     t = via.table()
     via.run('c1: Q("insert into {t} values (1)") X'.replace("{t}", t))
     wait_until(lambda: via.rows(t) == [1], what="the insert")
 
 
 def test_TX_05_half_close(via):
-    """After the client has shut down writing it still gets its replies."""
+    """TX-05: After the client has shut down writing it still gets its replies."""
     t = via.table()
     via.run('c1: Q("insert into {t} values (2)") SHUT → C(INSERT 0 1) Z(I) close'.replace("{t}", t))
     via.run('c4: P("select 1") B E S SHUT → 1 2 D(1) C(SELECT 1) Z(I) close')
@@ -122,7 +122,7 @@ def test_TX_05_half_close(via):
 
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 def test_TX_06_complete_requests_then_gone(via, leave):
-    """What was sent completes in order or not at all, and the server's replies are consumed before its reuse."""
+    """TX-06: What was sent completes in order or not at all, and the server's replies are consumed before its reuse."""
     t = via.table()
     via.run('''
         c1: Q("insert into {t} values (1)") Q("insert into {t} values (2)") {leave}
@@ -139,7 +139,7 @@ def test_TX_06_complete_requests_then_gone(via, leave):
 
 @pytest.mark.two_workers
 def test_TX_07_server_dies_in_an_idle_block(via):
-    """The client is told now, not at its next query, as on a direct connection; the slot is free at once."""
+    """TX-07: The client is told now, not at its next query, as on a direct connection; the slot is free at once."""
     c1 = via.connect()
     c1.query("begin")
     pid = int(c1.value("select pg_backend_pid()"))
@@ -164,7 +164,7 @@ def lose_a_transaction(via):
 @pytest.mark.pooler_only
 @pytest.mark.two_workers
 def test_TX_07_the_virtual_failed_transaction(via):
-    """It looks like a failed transaction of PostgreSQL, holds no server, and ends with ROLLBACK."""
+    """TX-07: It looks like a failed transaction of PostgreSQL, holds no server, and ends with ROLLBACK."""
     via.run('''
         c1: Q("select 1")              → E[25P02|25P03] Z(E)
         c2: Q("select 'c2'")           → T D(c2) C Z(I)
@@ -184,7 +184,7 @@ def test_TX_07_the_virtual_failed_transaction(via):
 @pytest.mark.parametrize("end", ['Q("rollback")', 'Q("COMMIT")', 'Q(" /* c */ rollback work; -- c")', 'Q("abort")', 'Q("end transaction")', 'Q("commit /*k=v*/")',
                                  'P("rollback") B E S', 'P("commit") B D(P,"") E S', 'P(n,"rollback") B(n) E S'])
 def test_TX_07_ways_out_of_a_lost_transaction(via, end):
-    """Each spelling of ROLLBACK and COMMIT ends the virtual failed transaction."""
+    """TX-07: Each spelling of ROLLBACK and COMMIT ends the virtual failed transaction."""
     want = "C(ROLLBACK) Z(I)" if end.startswith("Q") else "1 2 n C(ROLLBACK) Z(I)" if "D(" in end else "1 2 C(ROLLBACK) Z(I)"
     via.run('''
         c1: {end}                      → {want}
@@ -195,5 +195,5 @@ def test_TX_07_ways_out_of_a_lost_transaction(via, end):
 @pytest.mark.pooler_only
 @pytest.mark.parametrize("leave", ["X", "FIN", "RST"])
 def test_TX_07_leaving_a_lost_transaction(via, leave):
-    """Nothing is left of it."""
+    """TX-07: Nothing is left of it."""
     via.run("c1: " + leave, clients=lose_a_transaction(via))

@@ -46,7 +46,7 @@ def test_a_polite_server_is_enough(behind):
 @pytest.mark.parametrize("block", [False, True])
 @pytest.mark.parametrize("kinds,sent", [("", b""), ("T", row_description("a")), ("TD", row_description("a") + data_row("1")), ("N", notice("n"))])
 def test_ER_06_server_vanishes_at_a_message_boundary(behind, how, block, kinds, sent):
-    """08006 and Z: I outside a block, E inside one; the client goes on."""
+    """ER-06: 08006 and Z: I outside a block, E inside one; the client goes on."""
     def script(c):
         c.login()
         if c.polite(has("boom")) is not None:
@@ -74,7 +74,7 @@ def test_ER_06_server_vanishes_at_a_message_boundary(behind, how, block, kinds, 
 
 @pytest.mark.parametrize("how", CLOSE_WAYS)
 def test_ER_06_end_seen_together_with_the_data(behind, how):
-    """pgweir was busy elsewhere when data and end arrived: the kernel tells of both at once, and only once."""
+    """ER-06: pgweir was busy elsewhere when data and end arrived: the kernel tells of both at once, and only once."""
     arrived, stopped = threading.Event(), threading.Event()
 
     def script(c):
@@ -99,7 +99,7 @@ def test_ER_06_end_seen_together_with_the_data(behind, how):
 @pytest.mark.parametrize("how", CLOSE_WAYS)
 @pytest.mark.parametrize("cut", [1, 4, 5, 6, 500])
 def test_ER_06_server_vanishes_inside_a_message(behind, how, cut):
-    """In the middle of a message the client is closed without a word: it would read an error's bytes as data."""
+    """ER-06: In the middle of a message the client is closed without a word: it would read an error's bytes as data."""
     row = data_row("x" * 1000)
 
     def script(c):
@@ -123,7 +123,7 @@ def test_ER_06_server_vanishes_inside_a_message(behind, how, cut):
 
 @pytest.mark.parametrize("extended", [False, True])
 def test_ER_05_fatal_from_the_server(behind, extended):
-    """A FATAL in mid query comes unchanged but for its severity, once."""
+    """ER-05: A FATAL in mid query comes unchanged but for its severity, once."""
     def script(c):
         c.login()
         if c.polite(has("boom")) is not None:
@@ -140,7 +140,7 @@ def test_ER_05_fatal_from_the_server(behind, extended):
 
 
 def test_ER_05_dead_server_in_an_unsynced_batch(behind):
-    """The error comes at once, Z only at the client's Sync."""
+    """ER-05: The error comes at once, Z only at the client's Sync."""
     def script(c):
         c.login()
         if c.polite(has("boom")) is not None:
@@ -159,7 +159,7 @@ def test_ER_05_dead_server_in_an_unsynced_batch(behind):
 
 
 def test_ER_10_idle_server_speaks(behind):
-    """A notice or a ParameterStatus from an idle server is taken in; nobody is told it as an answer."""
+    """ER-10: A notice or a ParameterStatus from an idle server is taken in; nobody is told it as an answer."""
     go = threading.Event()
 
     def script(c):
@@ -181,7 +181,7 @@ def test_ER_10_idle_server_speaks(behind):
 @pytest.mark.parametrize("what", [error("FATAL", "57P01", "bye"), error("ERROR", "XX000", "why"), ready(), data_row("1"), message("!"), complete("SELECT 1"),
                                   message("K", b"12345678"), b"Z\0\0\0\3", b"D\x7f\xff\xff\xff", b"E\0\0\0\4", b"\0" * 9])
 def test_ER_10_idle_server_gone_mad(behind, what):
-    """An error or anything unasked from an idle server: it is closed, and the next query runs on another."""
+    """ER-10: An error or anything unasked from an idle server: it is closed, and the next query runs on another."""
     go, done = threading.Event(), threading.Event()
 
     def script(c):
@@ -207,7 +207,7 @@ def test_ER_10_idle_server_gone_mad(behind, what):
 
 @pytest.mark.parametrize("what", [message("Z", "X"), message("Z", "II"), message("Z"), message("!"), message("p"), b"D\0\0\0\3", b"D\xff\xff\xff\xff", b"Z\x7f\xff\xff\xffI", b"\0" * 9])
 def test_TX_08_desync(behind, what):
-    """A reply that can't be: the server is closed, the client told 08P01, and nothing of it passed on as an answer."""
+    """TX-08: A reply that can't be: the server is closed, the client told 08P01, and nothing of it passed on as an answer."""
     def script(c):
         c.login()
         if c.polite(has("boom")) is not None:
@@ -222,7 +222,7 @@ def test_TX_08_desync(behind, what):
 
 
 def test_TX_08_one_ready_too_many(behind):
-    """A Z that nobody waits for, right behind the one that was due."""
+    """TX-08: A Z that nobody waits for, right behind the one that was due."""
     def script(c):
         c.login()
         if c.polite(has("boom")) is not None:
@@ -241,7 +241,7 @@ def test_TX_08_one_ready_too_many(behind):
 
 
 def test_TX_03_failed_clean_up_closes_the_server(behind):
-    """Our ROLLBACK fails: the server is closed, the next client gets another one and no error."""
+    """TX-03: Our ROLLBACK fails: the server is closed, the next client gets another one and no error."""
     def script(c):
         c.login()
         if c.polite(lambda m: m.kind == "Q" and b"rollback" in m.body.lower()) is not None:
@@ -255,7 +255,7 @@ def test_TX_03_failed_clean_up_closes_the_server(behind):
 
 
 def test_CA_02_server_is_held_back_while_a_cancel_is_under_way(behind):
-    """The query ends while PostgreSQL still works on the cancel: nobody gets that server before the cancel is over."""
+    """CA-02: The query ends while PostgreSQL still works on the cancel: nobody gets that server before the cancel is over."""
     cancelled, let_go = threading.Event(), threading.Event()
 
     def script(c):
@@ -283,7 +283,7 @@ def test_CA_02_server_is_held_back_while_a_cancel_is_under_way(behind):
 
 
 def test_CA_06_many_cancels_cost_few_connections(behind):
-    """A hundred cancels for one query cost one or two connections."""
+    """CA-06: A hundred cancels for one query cost one or two connections."""
     first, let_go = threading.Event(), threading.Event()
 
     def script(c):
@@ -311,7 +311,7 @@ def test_CA_06_many_cancels_cost_few_connections(behind):
 
 @pytest.mark.parametrize("reaction", ["error", "rst", "hang"])
 def test_CA_10_cancel_that_goes_wrong(behind, reaction):
-    """PostgreSQL refuses the cancel's connection, drops it or never answers: the server isn't blocked for ever."""
+    """CA-10: PostgreSQL refuses the cancel's connection, drops it or never answers: the server isn't blocked for ever."""
     def script(c):
         c.login()
         if c.polite(has("slow")) is not None:
@@ -336,7 +336,7 @@ def test_CA_10_cancel_that_goes_wrong(behind, reaction):
 
 
 def test_CA_11_server_without_a_key(behind):
-    """A server that gives no BackendKeyData works, and can't be cancelled."""
+    """CA-11: A server that gives no BackendKeyData works, and can't be cancelled."""
     def script(c):
         c.login(key=False)
         c.polite()
@@ -348,7 +348,7 @@ def test_CA_11_server_without_a_key(behind):
 
 
 def test_CA_14_cancel_while_we_clean_up(behind):
-    """A cancel that comes while our own ROLLBACK runs is kept from the server."""
+    """CA-14: A cancel that comes while our own ROLLBACK runs is kept from the server."""
     go = threading.Event()
 
     def script(c):
@@ -371,7 +371,7 @@ def test_CA_14_cancel_while_we_clean_up(behind):
 @pytest.mark.parametrize("auth", ["trust", "password", "md5", "scram"])
 @pytest.mark.parametrize("slowly", [False, True])
 def test_ST_15_server_login(behind, auth, slowly):
-    """Login at the server: every method; notices and statuses in between; byte by byte."""
+    """ST-15: Login at the server: every method; notices and statuses in between; byte by byte."""
     def script(c):
         send = c.send_slowly if slowly else c.send
         c.login(auth, "our secret", before=notice("welcome " + "x" * 20000 * (not slowly)) + parameter("x.y", "z"), send=send)
@@ -381,7 +381,7 @@ def test_ST_15_server_login(behind, auth, slowly):
 
 
 def test_ST_14_server_offers_plus_first(behind):
-    """SCRAM-SHA-256 is taken wherever it is in the list."""
+    """ST-14: SCRAM-SHA-256 is taken wherever it is in the list."""
     def script(c):
         c.login("scram", "our secret", mechanisms=("SCRAM-SHA-256-PLUS", "SOMETHING", "SCRAM-SHA-256"))
         c.polite()
@@ -407,7 +407,7 @@ SPOILED = {
 
 @pytest.mark.parametrize("spoil", SPOILED)
 def test_SE_06_hostile_server_in_scram(behind, spoil):
-    """A server that breaks the exchange is never believed, and hurts nobody."""
+    """SE-06: A server that breaks the exchange is never believed, and hurts nobody."""
     judged = threading.Event()
 
     def script(c):
@@ -431,7 +431,7 @@ def test_SE_06_hostile_server_in_scram(behind, spoil):
 @pytest.mark.parametrize("reply", [b"E\0\0\0\5\0", b"E\0\0\0\4", b"E\0\0\0\x0cMno code", b"R\0\0\0\4", b"R\0\0\0\x08\0\0\0\x63", b"R\x7f\xff\xff\xff\0\0\0\5", b"v\0\0\0\4", b"junk",
                                    message("R", struct.pack("!i", 10)), message("R", struct.pack("!i", 5)), message("K", b"\1"), message("S", b"x"), b"S" * 100000])
 def test_SE_06_hostile_server_in_login(behind, reply):
-    """Broken login messages from a server: a clean error to the client, no crash."""
+    """SE-06: Broken login messages from a server: a clean error to the client, no crash."""
     def script(c):
         c.send(reply)
         c.hang()
@@ -442,7 +442,7 @@ def test_SE_06_hostile_server_in_login(behind, reply):
 
 
 def test_SF_02_nothing_is_repeated(behind):
-    """A server that dies after it got the query: an error, and the query isn't sent again."""
+    """SF-02: A server that dies after it got the query: an error, and the query isn't sent again."""
     def script(c):
         c.login()
         if c.polite(has("insert")) is not None:
@@ -457,7 +457,7 @@ def test_SF_02_nothing_is_repeated(behind):
 
 
 def test_SF_03_server_is_starting_up(behind):
-    """57P03 at login is for now: the client waits and is served."""
+    """SF-03: 57P03 at login is for now: the client waits and is served."""
     def script(c):
         if c.number < 3:
             c.send(error("FATAL", "57P03", "the database system is starting up"))
@@ -470,7 +470,7 @@ def test_SF_03_server_is_starting_up(behind):
 
 
 def test_SF_03_server_refuses_for_good(behind):
-    """28P01 and 3D000 are told to all who wait, at once, with PostgreSQL's own text."""
+    """SF-03: 28P01 and 3D000 are told to all who wait, at once, with PostgreSQL's own text."""
     def script(c):
         c.send(error("FATAL", "3D000", 'database "test" does not exist'))
     server, p = behind(script, {"query_wait_timeout": 60})
@@ -481,7 +481,7 @@ def test_SF_03_server_refuses_for_good(behind):
 
 @pytest.mark.parametrize("stage", ["silent", "half"])
 def test_SF_06_server_never_answers_its_login(behind, stage):
-    """One deadline covers connect and login; then the next try, which works."""
+    """SF-06: One deadline covers connect and login; then the next try, which works."""
     def script(c):
         if c.number == 0:
             if stage == "half":
@@ -496,7 +496,7 @@ def test_SF_06_server_never_answers_its_login(behind, stage):
 
 
 def test_ST_12_client_waits_for_its_first_server(behind):
-    """client_login_timeout, also while it waits for a server that never comes."""
+    """ST-12: client_login_timeout, also while it waits for a server that never comes."""
     def script(c):
         c.hang()
     server, p = behind(script, {"client_login_timeout": 1, "server_connect_timeout": 30, "query_wait_timeout": 2})
@@ -505,7 +505,7 @@ def test_ST_12_client_waits_for_its_first_server(behind):
 
 
 def test_ST_11_equal_settings_cost_nothing(behind):
-    """Two clients with the same settings, in any spelling, on one server: no SET between their transactions."""
+    """ST-11: Two clients with the same settings, in any spelling, on one server: no SET between their transactions."""
     server, p = behind(serve)
     a, b = p.connect(params={"application_name": "same"}), p.connect(params={"application_name": "same"})
     for _ in range(5):
@@ -516,7 +516,7 @@ def test_ST_11_equal_settings_cost_nothing(behind):
 
 
 def test_AQ_06_parallel_logins_are_bounded(behind):
-    """A cold pool: never more logins at once than configured, never more servers than the pool's size."""
+    """AQ-06: A cold pool: never more logins at once than configured, never more servers than the pool's size."""
     lock, now, most = threading.Lock(), [0], [0]
     go = threading.Event()
 
@@ -546,7 +546,7 @@ def test_AQ_06_parallel_logins_are_bounded(behind):
 
 
 def test_LB_01_server_reset_in_a_huge_row(behind):
-    """A DataRow of 900 MB of which 1 MB came: the client is closed, and nobody reads the body as a header."""
+    """LB-01: A DataRow of 900 MB of which 1 MB came: the client is closed, and nobody reads the body as a header."""
     def script(c):
         c.login()
         if c.polite(has("boom")) is not None:
@@ -562,7 +562,7 @@ def test_LB_01_server_reset_in_a_huge_row(behind):
 
 
 def test_LB_02_client_that_never_reads(behind):
-    """A client that never reads is given up after client_write_timeout: its server is free for others, our memory flat."""
+    """LB-02: A client that never reads is given up after client_write_timeout: its server is free for others, our memory flat."""
     chunk = data_row("x" * 60000) * 16
 
     def script(c):
@@ -590,7 +590,7 @@ class _Forgiving(list):
 
 
 def test_ER_11_what_the_server_says_before_it_closes(behind):
-    """The server says why before it closes an idle block: the client reads that text, not 08006."""
+    """ER-11: The server says why before it closes an idle block: the client reads that text, not 08006."""
     said = threading.Event()
 
     def script(c):
