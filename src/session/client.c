@@ -689,6 +689,15 @@ static void end_query(struct client *c, const char *sqlstate, const char *messag
 	client_fatal(c, sqlstate, message);
 }
 
+/* It has a server and nothing to do: session pooling, or a pin. */
+static void tick_resting(struct client *c, const struct config_user *user, usec_t now)
+{
+	if (is_over(c->idle_since, config_client_idle_timeout(c->worker->config, user), now))
+		client_fatal(c, "57P05", "client_idle_timeout");
+	else if (reason_to_leave(c))
+		client_maybe_release(c);
+}
+
 static void tick_active(struct client *c, usec_t now)
 {
 	const struct config *conf = c->worker->config;
@@ -705,6 +714,8 @@ static void tick_active(struct client *c, usec_t now)
 		end_query(c, "25P03", "idle transaction timeout");
 	else if (!pending_is_idle(p) && is_over(c->server->xact_at, config_transaction_timeout(conf, user), now))
 		end_query(c, "25P04", "transaction timeout");
+	else if (pending_is_idle(p))
+		tick_resting(c, user, now);
 }
 
 /* A reset that came with the last bytes gave no event of its own (stream_recheck()), and a client that waits isn't read. */
@@ -753,7 +764,8 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
 		client_fatal(c, "57P05", "client_idle_timeout");
 	else if (reason_to_leave(c) &&
-		(c->state == CLIENT_IDLE || c->state == CLIENT_WAITING || c->state == CLIENT_NEW))
+		(c->state == CLIENT_IDLE || c->state == CLIENT_WAITING || c->state == CLIENT_NEW ||
+			c->state == CLIENT_TX_LOST))
 		client_fatal(c, "57P01", reason_to_leave(c));
 }
 

@@ -459,3 +459,24 @@ def test_SF_05_password_changed(new_pooler, postgres):
         except (LoginFailed, QueryFailed):
             return False
     wait_until(works, what="the new password")
+
+
+def test_RL_06_session_clients_are_told_too(new_pooler):
+    """RL-06: A client of session pooling that rests with its server doesn't keep the process alive."""
+    p = new_pooler({"pool_mode": "session"})
+    c = p.connect()
+    assert c.query("select 1") == [["1"]]
+    p.process.send_signal(signal.SIGINT)
+    e = c.recv()
+    assert (e.kind, e.severity, e.sqlstate) == ("E", "FATAL", "57P01")
+    assert p.process.wait(20) == 0
+    p.process = None
+
+
+def test_TO_03_client_idle_timeout_in_session_pooling(new_pooler):
+    """TO-03: The same where an idle client has a server."""
+    p = new_pooler({"pool_mode": "session", "client_idle_timeout": 0.5})
+    c = p.connect()
+    assert c.query("select 1") == [["1"]]
+    assert c.recv().sqlstate == "57P05"
+    assert p.connect().query("select 2") == [["2"]]
