@@ -91,7 +91,7 @@ void stream_kick(struct stream *s)
 
 void stream_recheck(struct stream *s)
 {
-	s->is_readable = true;
+	s->is_readable = s->is_rechecked = true;
 	stream_kick(s);
 }
 
@@ -248,7 +248,7 @@ static void take_read_error(struct stream *s, int e)
 	if (e == EINTR)
 		return;
 	if (e == EAGAIN || e == EWOULDBLOCK) {
-		s->is_readable = false;
+		s->is_readable = s->is_rechecked = false;
 		if (!s->is_write_failed)
 			return;
 		e = EPIPE;
@@ -268,7 +268,7 @@ static void read_some(struct stream *s)
 		}
 		n = recv(s->fd, s->loop->scratch, SCRATCH_SIZE, 0);
 		if (n > 0) {
-			if (n < SCRATCH_SIZE && !s->is_peer_shut && !s->is_write_failed)
+			if (n < SCRATCH_SIZE && !s->is_peer_shut && !s->is_write_failed && !s->is_rechecked)
 				s->is_readable = false; /* drained: the next byte is a new edge */
 			offer(s, s->loop->scratch, (size_t)n);
 		} else if (n == 0) {

@@ -48,6 +48,7 @@ struct stream {
 	bool is_first : 1;    /* served before others: servers */
 	bool is_readable : 1, is_paused : 1, is_retry : 1 /* held bytes are to be offered again */;
 	bool is_peer_shut : 1, is_write_failed : 1, is_ended : 1, is_connecting : 1;
+	bool is_rechecked : 1; /* no edge said what is there: a short read proves nothing */
 };
 
 void stream_init(struct stream *s, const struct stream_ops *ops, int fd, bool is_first);
