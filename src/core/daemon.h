@@ -12,7 +12,7 @@
 
 struct daemon_options {
 	const char *file; /* NULL: from a URI, no reload */
-	bool is_daemon; /* -d: in the background already when daemon_run() is called? No: it does that itself */
+	bool is_daemon; /* -d: daemon_run() goes into the background itself */
 	bool is_quiet;
 	int verbose;
 	const char *user; /* -u: before the configuration's */
