@@ -84,11 +84,13 @@ $(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 		$(filter %.o,$^) $(OBJ)/libpgweir.a $(CHECK_LIBS) $(LIBS_ALL)
 
 # The storm's modules are in no library: its own tests link them
-$(filter $(OBJ)/tests/unit/test_storm_%,$(UNIT_BIN)): $(filter-out %/main.o,$(STORM_OBJ))
+$(filter $(OBJ)/tests/unit/test_storm_%,$(UNIT_BIN)) $(filter $(OBJ)/tests/fuzz/fuzz_storm_%,$(FUZZ_BIN)): \
+	$(filter-out %/main.o,$(STORM_OBJ))
 
 $(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(OBJ)/libpgweir.a $(LIBS_ALL)
+	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
+		$(filter %.o,$^) $(OBJ)/libpgweir.a $(LIBS_ALL)
 
 # Rewritten only when compiler or flags changed, which rebuilds what was made with others
 $(OBJ)/flags: export FLAGS_NOW = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL)
