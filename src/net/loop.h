@@ -28,6 +28,7 @@ struct loop {
 	uint8_t *scratch; /* SCRATCH_SIZE bytes; whoever reads a socket owns them until it returns */
 	struct mailbox mailbox;
 	struct event mailbox_event, tick_event;
+	int tick_fd; /* a timerfd: with a timer of its own libevent reads the clock three times a round */
 	usec_t (*tick)(void *owner); /* returns when it wants to be called again: in that many microseconds */
 	void (*round_end)(void *owner); /* may be NULL */
 	void *owner;

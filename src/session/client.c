@@ -146,6 +146,19 @@ void client_set_settings(struct client *c, struct settings *s)
 	c->context = statement_context(c->settings, c->pool->shared->database, c->pool->shared->user);
 }
 
+void client_set_told(struct client *c, struct settings *s)
+{
+	struct settings *old = c->told;
+	const char *scs;
+
+	if (s == old)
+		return;
+	c->told = settings_ref(s);
+	settings_unref(&old);
+	scs = settings_get(s, "standard_conforming_strings");
+	c->strings_conform = !scs || strcmp(scs, "off") != 0;
+}
+
 /* ---- the end ---- */
 
 static void free_client(struct doomed *d)
@@ -284,8 +297,7 @@ static void tell_parameters(struct client *c, struct server *s)
 	if (w.len)
 		stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
+	client_set_told(c, s->reported);
 }
 
 static void become_active(struct client *c)
@@ -333,10 +345,12 @@ bool client_get_server(struct client *c)
 
 static void greet(struct client *c)
 {
-	struct settings *reported = shared_reported(c->pool->shared);
+	struct settings *reported = shared_reported(c->pool->shared), *told;
 	struct writer *w = &c->greeting;
 
-	c->told = settings_overlay(reported, c->settings);
+	told = settings_overlay(reported, c->settings);
+	client_set_told(c, told);
+	settings_unref(&told);
 	settings_unref(&reported);
 	settings_write_status(w, NULL, c->told);
 	msg_begin(w, MSG_BACKEND_KEY_DATA);
@@ -467,8 +481,7 @@ void client_probed(struct server *s, bool is_ok)
 	}
 	take_found_settings(c, s);
 	settings_unref(&c->custom_names);
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
+	client_set_told(c, s->reported);
 	c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
 	if (!c->is_pinned)
 		s->is_touched = false;

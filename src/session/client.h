@@ -63,6 +63,7 @@ struct client {
 	struct settings *startup;  /* what it came with; DISCARD ALL goes back to it */
 	struct settings *settings; /* what its session should be */
 	struct settings *told;	   /* by ParameterStatus */
+	bool strings_conform;	   /* .. of which the lexer wants to know */
 	struct hash128 context;	   /* of settings, for statements */
 
 	struct client_statements statements;
@@ -114,7 +115,8 @@ void client_maybe_release(struct client *c);
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
 uint8_t client_tx_status(const struct client *c);		  /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);
-void client_set_settings(struct client *c, struct settings *s); /* takes a reference of its own */
+void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */
+void client_set_told(struct client *c, struct settings *s);
 
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);

@@ -131,10 +131,8 @@ static void on_ready(struct client *c, struct server *s, const struct server_mes
 
 static bool on_async(struct client *c, struct server *s, const struct server_message *m)
 {
-	if (m->frame.type == MSG_PARAMETER_STATUS) {
-		settings_unref(&c->told);
-		c->told = settings_ref(s->reported);
-	}
+	if (m->frame.type == MSG_PARAMETER_STATUS)
+		client_set_told(c, s->reported);
 	/* Notifications go to whom asked for them, not to whoever happens to hold the server. */
 	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->mode == POOL_SESSION;
 }

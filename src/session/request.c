@@ -147,16 +147,9 @@ static enum step fail_and_discard(struct client *c, struct message_in *m, enum f
 
 /* ---- Query and FunctionCall ---- */
 
-static bool strings_conform(const struct client *c)
-{
-	const char *scs = settings_get(c->told, "standard_conforming_strings");
-
-	return !scs || strcmp(scs, "off") != 0;
-}
-
 static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
 {
-	struct scan_options o = { .standard_conforming_strings = strings_conform(c), .is_truncated = !is_whole(m) };
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform, .is_truncated = !is_whole(m) };
 	struct reader r = body_of(m);
 	size_t len = reader_left(&r);
 
@@ -315,7 +308,7 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 static struct statement *intern(struct client *c, struct reader body)
 {
 	struct statement *st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), c->context);
-	struct scan_options o = { .standard_conforming_strings = strings_conform(c) };
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform };
 	struct scan_result r;
 
 	if (!st->is_scanned) {
