@@ -268,10 +268,30 @@ static void take_parameter(struct server *s, struct reader r)
 		s->close_reason = "too many parameters";
 }
 
+/* Also what may run anything inside. A function that a SELECT calls isn't seen: see prepared.h. */
+static bool changes_schema(const char *tag)
+{
+	static const char *const words[] = { "CREATE ", "ALTER ", "DROP ", "DO", "CALL", "IMPORT ", "SELECT INTO" };
+
+	for (size_t i = 0; strchr("CADIS", *tag) && i < N_ELEMENTS(words); i++)
+		if (strncmp(tag, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
+static void note_schema(struct server *s)
+{
+	atomic_fetch_add_explicit(&s->pool->shared->by_database->schema, 1, memory_order_relaxed);
+}
+
 static void take_tag(struct server *s, struct reader r)
 {
 	const char *tag = read_cstring(&r);
 
+	if (changes_schema(tag)) {
+		note_schema(s);
+		s->has_ddl = true;
+	}
 	if (tag[0] != 'D')
 		return;
 	if (strcmp(tag, "DISCARD ALL") == 0) {
@@ -292,7 +312,8 @@ static void take_error(struct server *s, const struct server_message *m)
 	if (!m->body)
 		return;
 	error_parse(reader_over(m->body, m->body_len), &e);
-	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 || m->verdict == PENDING_OURS) {
+	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 ||
+		(m->verdict == PENDING_OURS && s->state != SERVER_ACTIVE)) {
 		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
 		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
 		snprintf(s->our_detail, sizeof(s->our_detail), "%s", e.detail);
@@ -300,11 +321,12 @@ static void take_error(struct server *s, const struct server_message *m)
 		s->has_failed = true;
 	}
 	/*
-	 * A statement whose result type has changed fails for ever under its name, and so does one that a function has
-	 * deallocated: prepare them anew at the next use.
+	 * A statement whose result type has changed fails for ever, as on a direct connection; who prepares it after that gets a new
+	 * one. One that a function has deallocated is prepared anew at the next use.
 	 */
-	if ((strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) ||
-		(strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT))
+	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0)
+		note_schema(s);
+	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT)
 		server_statements_expire(&s->statements);
 }
 
@@ -339,6 +361,10 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		return false;
 	}
 	take_note(s, m);
+	if (tx_status == TX_IDLE && s->has_ddl && m->frame.type == MSG_READY_FOR_QUERY) {
+		s->has_ddl = false;
+		note_schema(s);
+	}
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref)
 		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)

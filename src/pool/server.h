@@ -83,6 +83,7 @@ struct server {
 	struct server_statements statements;
 	struct hash128 unnamed; /* the unnamed statement, or what it will be */
 	bool has_unnamed;
+	bool has_ddl; /* the schema may have changed: others see it when the transaction ends */
 
 	bool has_failed;   /* a query of ours got an error: kept in our_error */
 	bool is_error_due; /* a FATAL ended the extended batch in hand; the client hasn't been told yet */

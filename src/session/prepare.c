@@ -50,6 +50,7 @@ static void make_room(struct client *c, struct gather *g)
 
 void prepare_parse(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note)
 {
+	struct server_statement *ss;
 	bool is_ours = !note;
 	char name[STATEMENT_NAME_SIZE];
 
@@ -61,16 +62,18 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 	statement_server_name(st->id, name);
 	prepare_gather_parse(g, name, st);
 	server_statements_add(&c->server->statements, st->id);
-	server_statements_find(&c->server->statements, st->id)->batch = c->batch;
+	ss = server_statements_find(&c->server->statements, st->id);
+	ss->batch = c->batch;
+	ss->parsed_at = c->worker->loop.now;
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, is_ours, 0, note);
 }
 
-bool prepare_has(struct client *c, struct gather *g, const struct statement *st)
+bool prepare_has(struct client *c, struct gather *g, const struct statement *st, usec_t since)
 {
 	struct server_statement *ss = server_statements_find(&c->server->statements, st->id);
 
-	if (ss && ss->is_stale) {
+	if (ss && (ss->is_stale || ss->parsed_at < since)) {
 		close_on_server(c, g, st->id);
 		return false;
 	}

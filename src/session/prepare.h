@@ -10,8 +10,8 @@
 
 #include "session/request.h"
 
-/* Is it there, or on its way there? One whose plan went stale is closed first. */
-bool prepare_has(struct client *c, struct gather *g, const struct statement *st);
+/* Is it there, or on its way there, parsed at `since` or later? One that is older, or whose plan went stale, is closed first. */
+bool prepare_has(struct client *c, struct gather *g, const struct statement *st, usec_t since);
 /* Its Parse is in an earlier batch and still unanswered: if that batch fails before it, the server won't have it. */
 bool prepare_may_be_skipped(struct client *c, const struct statement *st);
 /* Sends a Parse under the server's name. Takes note, which is the client's own Parse's; NULL: this one is ours. */

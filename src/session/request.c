@@ -168,7 +168,8 @@ static struct client_statement *find_own_deallocated(struct client *c, const str
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping || !c->is_tracked || !r->is_deallocate || r->is_deallocate_all)
+	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked ||
+		!r->is_deallocate || r->is_deallocate_all)
 		return NULL;
 	return client_statements_find(&c->statements, r->name);
 }
@@ -265,10 +266,11 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	struct client_statement *cs = client_statement_new(name, st);
 
 	cs->batch = c->batch;
+	cs->parsed_at = c->worker->loop.now;
 	client_statements_add(&c->statements, cs);
 	note->adds_name = true;
 	note->name = cs;
-	if (prepare_has(c, m->g, st))
+	if (prepare_has(c, m->g, st, cs->parsed_at) && !pending_may_copy(&c->server->pending))
 		request_sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
 	else
 		prepare_parse(c, m->g, st, note);
@@ -289,6 +291,7 @@ static bool parse_without_server(struct client *c, const char *name, struct stat
 	cs = client_statement_new(name, st);
 	cs->is_confirmed = true;
 	cs->batch = c->batch;
+	cs->parsed_at = c->worker->loop.now;
 	client_statements_add(&c->statements, cs);
 	stream_send_bytes(&c->stream, "1\0\0\0\4", 5);
 	return true;
@@ -314,7 +317,9 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 
 static struct statement *intern(struct client *c, struct reader body)
 {
-	struct statement *st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), c->context);
+	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
+	struct statement *st = statement_intern(
+		&c->worker->statements, body.pos, reader_left(&body), statement_version(c->context, schema));
 	struct scan_options o = { .standard_conforming_strings = strings_conform(c) };
 	struct scan_result r;
 
@@ -330,9 +335,12 @@ static struct statement *intern(struct client *c, struct reader body)
 
 static enum step parse_linked(struct client *c, struct message_in *m, const char *name, struct statement *st)
 {
-	if (client_statements_find(&c->statements, name))
+	if (client_statements_find(&c->statements, name)) {
+		if (!prepare_has(c, m->g, st, c->worker->loop.now)) /* what is wrong with its text comes first */
+			prepare_parse(c, m->g, st, NULL);
 		return fail_and_discard(
 			c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+	}
 	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return fail_and_discard(c, m, FAIL_TOO_MANY,
 			xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
@@ -377,7 +385,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 
 	if (!cs)
 		return NULL;
-	if (!prepare_has(c, g, cs->statement))
+	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
 		prepare_parse(c, g, cs->statement, NULL);
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	statement_server_name(cs->statement->id, out);
@@ -429,6 +437,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	struct prepared_note *note = NULL;
 	struct statement *st;
 	size_t portal_size, at;
+	enum step step;
 
 	read_cstring(&r);
 	portal_size = (size_t)(r.pos - m->bytes) - FRAME_HEADER_SIZE;
@@ -449,14 +458,17 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
-	if (!prepare_deallocate(c, m->g, name, &note))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT,
-			no_statement_text(prepare_statement_of(c, name)->deallocates));
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+	statement_ref(st); /* it may deallocate itself */
+	if (!prepare_deallocate(c, m->g, name, &note)) {
+		step = fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(st->deallocates));
+		statement_unref(&st);
+		return step;
+	}
 	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos,
 			MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
@@ -464,6 +476,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
+	statement_unref(&st);
 	request_sent(c, PEND_BIND, false, 0, note);
 	if (!renamed)
 		return pass(c, m);
@@ -548,6 +561,10 @@ static enum step on_close(struct client *c, struct message_in *m)
 	}
 	note = xcalloc(1, sizeof(*note));
 	prepare_take_name(c, cs, note);
+	if (pending_may_copy(&c->server->pending)) { /* which ends the COPY */
+		request_sent(c, PEND_CLOSE, false, 0, note);
+		return pass(c, m);
+	}
 	request_sent(c, PEND_LOCAL, false, LOCAL_CLOSE_COMPLETE, note);
 	return discard(c, m);
 }
