@@ -14,6 +14,7 @@
 #define LINGER (1 * USEC_PER_SEC)
 #define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
 #define SLOT_BITS 24
+#define PROBE_TRIES 20
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
@@ -440,13 +441,13 @@ static void take_found_settings(struct client *c, struct server *s)
 	settings_unref(&wanted);
 }
 
-/* What it has set is unknown (its statement_timeout may be too short even for us): that can't follow it, and must not be lost in silence. */
+/* What it has set is unknown: that can't follow it, and must not be lost in silence. */
 static void fail_probe(struct client *c, struct server *s)
 {
 	struct error_info e = { .sqlstate = s->has_failed ? s->our_sqlstate : "XX000",
 		.message = "could not find out what the session has become, so it can't go on",
 		.detail = s->has_failed ? s->our_message : NULL,
-		.hint = "In transaction pooling, set a very short statement_timeout with SET LOCAL." };
+		.hint = "In transaction pooling, what holds for one transaction is better set with SET LOCAL." };
 
 	s->close_reason = "unknown session state";
 	client_end(c, &e);
@@ -455,12 +456,11 @@ static void fail_probe(struct client *c, struct server *s)
 void client_probed(struct server *s, bool is_ok)
 {
 	struct client *c = s->client;
-	if (!is_ok && !c->is_probed_again) { /* a cancel that came late may have hit it */
-		c->is_probed_again = true;
-		server_probe(s, c->custom_names);
+	if (!is_ok && ++c->probe_tries < PROBE_TRIES) { /* a cancel that came late may have hit it, or the session's statement_timeout */
+		server_probe(s, c->custom_names, c->probe_tries);
 		return;
 	}
-	c->is_probed_again = false;
+	c->probe_tries = 0;
 	if (!is_ok) {
 		fail_probe(c, s);
 		return;
@@ -494,7 +494,7 @@ void client_maybe_release(struct client *c)
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;
 		client_pause(c, PAUSE_PROBE);
-		server_probe(s, c->custom_names);
+		server_probe(s, c->custom_names, 0);
 		return;
 	}
 	reason = reason_to_leave(c);

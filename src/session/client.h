@@ -79,7 +79,7 @@ struct client {
 	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
-	bool is_probed_again;
+	uint8_t probe_tries; /* that failed */
 	bool is_pinned; /* the probe has found what only this server has */
 	bool listens;	/* it has sent LISTEN */
 	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */

@@ -100,7 +100,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
 	client_unpause(c, PAUSE_PROBE);
-	c->is_forgetting = c->is_probed_again = false;
+	c->is_forgetting = false;
+	c->probe_tries = 0;
 }
 
 void client_on_lost(struct server *s, const struct error_info *e)
