@@ -19,7 +19,7 @@
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
 	/* nothing leaves CLIENT_CLOSING */
-	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_SYNCING) | TO(CLIENT_CLOSING),
 	[CLIENT_IDLE] = TO(CLIENT_WAITING) | TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING),
 	[CLIENT_WAITING] = TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
 	[CLIENT_SYNCING] = TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
@@ -154,6 +154,8 @@ static void free_client(struct doomed *d)
 	struct client *c = CONTAINER_OF(d, struct client, doomed);
 
 	writer_free(&c->greeting);
+	free(c->deallocate_portal);
+	free(c->deallocates);
 	free(c->database);
 	free(c->user);
 	free(c);
@@ -332,13 +334,16 @@ bool client_get_server(struct client *c)
 	return true;
 }
 
-static void greet(struct client *c)
+void client_greet(struct client *c)
 {
-	struct settings *reported = shared_reported(c->pool->shared);
 	struct writer *w = &c->greeting;
 
-	c->told = settings_overlay(reported, c->settings);
-	settings_unref(&reported);
+	if (!c->told) {
+		struct settings *reported = shared_reported(c->pool->shared);
+
+		c->told = settings_overlay(reported, c->settings);
+		settings_unref(&reported);
+	}
 	settings_write_status(w, NULL, c->told);
 	msg_begin(w, MSG_BACKEND_KEY_DATA);
 	write_u32(w, cancel_pid(c));
@@ -353,6 +358,43 @@ static void greet(struct client *c)
 	client_unpause(c, PAUSE_STATE);
 }
 
+static void end_check(struct client *c, const struct error_info *e)
+{
+	struct server *s = c->server;
+
+	if (e) {
+		client_end(c, e);
+		return;
+	}
+	pool_know_settings(c->pool, c->settings);
+	c->told = settings_ref(s->reported); /* as PostgreSQL spells the values */
+	c->server = NULL;
+	server_unlink(s, false);
+	client_greet(c);
+}
+
+/*
+ * Wrong values in its startup packet are refused at login, as on a direct connection, if a server is at hand to ask. If none is they are
+ * refused at the first use: nobody waits for that.
+ */
+static void check_startup(struct client *c)
+{
+	struct server *s = NULL;
+
+	if (c->settings && !pool_knows_settings(c->pool, c->settings))
+		s = pool_take_idle(c->pool, c->settings);
+	if (!s) {
+		client_greet(c);
+		return;
+	}
+	c->server = s;
+	c->has_sent = false;
+	server_link(s, c, &client_link);
+	client_set_state(c, CLIENT_SYNCING);
+	if (server_sync(s, c->settings))
+		end_check(c, NULL);
+}
+
 static void on_granted(struct waiter *w, struct server **sp)
 {
 	struct client *c = CONTAINER_OF(w, struct client, waiter);
@@ -360,7 +402,7 @@ static void on_granted(struct waiter *w, struct server **sp)
 
 	*sp = NULL;
 	if (c->state == CLIENT_NEW)
-		greet(c);
+		check_startup(c);
 	else if (take_server(c, s))
 		client_unpause(c, PAUSE_STATE);
 }
@@ -382,11 +424,31 @@ static void on_refused(struct waiter *w, const struct error_info *e)
 	client_refuse(CONTAINER_OF(w, struct client, waiter), e);
 }
 
+/* RESET has led to the server's own values: those of the client's startup have been set again. */
+static void after_resync(struct client *c, const struct error_info *e)
+{
+	if (e) {
+		client_end(c, e);
+		return;
+	}
+	tell_parameters(c, c->server);
+	client_maybe_release(c);
+	client_unpause(c, PAUSE_PROBE);
+}
+
 /* The client's settings are set, or they were refused: then that is the answer to the request that waits. */
 void client_synced(struct server *s, const struct error_info *e)
 {
 	struct client *c = s->client;
 
+	if (!c->is_greeted) {
+		end_check(c, e);
+		return;
+	}
+	if (c->state == CLIENT_ACTIVE) {
+		after_resync(c, e);
+		return;
+	}
 	if (!e) {
 		become_active(c);
 		client_unpause(c, PAUSE_STATE);
@@ -472,6 +534,10 @@ void client_probed(struct server *s, bool is_ok)
 	c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
 	if (!c->is_pinned)
 		s->is_touched = false;
+	if (!settings_same(s->settings, c->settings)) {
+		server_sync(s, c->settings); /* also if it's given back: the client is to be told by ParameterStatus */
+		return;
+	}
 	client_maybe_release(c);
 	client_unpause(c, PAUSE_PROBE);
 }
@@ -622,7 +688,7 @@ void session_adopt(struct message *m, void *owner)
 	if (w->is_stopping)
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
 	else if (reported)
-		greet(c);
+		check_startup(c);
 	else
 		pool_request_greeting(c->pool, &c->waiter);
 	settings_unref(&reported);

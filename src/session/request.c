@@ -417,16 +417,19 @@ static char *no_unnamed_text(void)
 	return xstrdup("unnamed prepared statement does not exist");
 }
 
-static char *no_statement_text(const char *name)
+/*
+ * What a DEALLOCATE takes away is known when it is executed. One portal is remembered, the last that was bound to a DEALLOCATE.
+ */
+static void note_portal(struct client *c, const char *portal, const struct statement *st)
 {
-	return xasprintf("prepared statement \"%s\" does not exist", name);
-}
+	bool is_same = c->deallocate_portal && strcmp(c->deallocate_portal, portal) == 0;
 
-static bool deallocates_uncertain(const struct client *c, const char *name)
-{
-	struct statement *st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
-
-	return st && st->deallocates && is_uncertain(c, client_statements_find(&c->statements, st->deallocates));
+	if (!is_same && !(st && st->deallocates))
+		return;
+	free(c->deallocate_portal);
+	free(c->deallocates);
+	c->deallocate_portal = st && st->deallocates ? xstrdup(portal) : NULL;
+	c->deallocates = c->deallocate_portal ? xstrdup(st->deallocates) : NULL;
 }
 
 static enum step on_bind(struct client *c, struct message_in *m)
@@ -434,12 +437,10 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	struct reader r = body_of(m);
 	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
-	struct prepared_note *note = NULL;
+	const char *portal = read_cstring(&r);
 	struct statement *st;
 	size_t portal_size, at;
-	enum step step;
 
-	read_cstring(&r);
 	portal_size = (size_t)(r.pos - m->bytes) - FRAME_HEADER_SIZE;
 	name = read_cstring(&r);
 	at = (size_t)(r.pos - m->bytes);
@@ -449,8 +450,6 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return pass_malformed(c, m, PEND_BIND);
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	if (deallocates_uncertain(c, name))
-		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
 	if (c->is_tracked && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
@@ -463,12 +462,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	statement_ref(st); /* it may deallocate itself */
-	if (!prepare_deallocate(c, m->g, name, &note)) {
-		step = fail_and_discard(c, m, FAIL_NO_STATEMENT, no_statement_text(st->deallocates));
-		statement_unref(&st);
-		return step;
-	}
+	note_portal(c, portal, st);
 	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos,
 			MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
@@ -476,8 +470,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
-	statement_unref(&st);
-	request_sent(c, PEND_BIND, false, 0, note);
+	request_sent(c, PEND_BIND, false, 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
@@ -571,9 +564,21 @@ static enum step on_close(struct client *c, struct message_in *m)
 
 static enum step on_execute(struct client *c, struct message_in *m)
 {
+	struct prepared_note *note = NULL;
+	struct reader r = body_of(m);
+	const char *portal;
+
+	if (c->deallocate_portal && !is_whole(m) && m->avail < NAMES_MAX)
+		return STEP_MORE;
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	request_sent(c, PEND_EXECUTE, false, 0, NULL);
+	portal = read_cstring(&r);
+	if (c->deallocate_portal && !r.bad && strcmp(c->deallocate_portal, portal) == 0) {
+		if (is_uncertain(c, client_statements_find(&c->statements, c->deallocates)))
+			return barrier(c);
+		note = prepare_deallocate(c, m->g, c->deallocates);
+	}
+	request_sent(c, PEND_EXECUTE, false, 0, note);
 	return pass(c, m);
 }
 

@@ -53,6 +53,8 @@ struct statement *statement_intern(
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement **st);
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);
+/* The id whose name begins here, in text from a server; false: none. */
+bool statement_id_of_name(const char *name, struct hash128 *id);
 /* The context for a statement that is parsed at this number of schema changes. */
 static inline struct hash128 statement_version(struct hash128 context, uint64_t schema)
 {
@@ -79,6 +81,7 @@ struct client_statement *client_statements_find(const struct client_statements *
 size_t client_statements_count(const struct client_statements *t);
 struct client_statement *client_statement_new(const char *name, struct statement *st); /* takes a reference of its own */
 void client_statement_free(struct client_statement **cs); /* must not be in a table */
+const char *client_statements_name(const struct client_statements *t, struct hash128 id); /* any that means it; NULL: none */
 void client_statements_add(struct client_statements *t, struct client_statement *cs); /* its name must be free */
 void client_statements_remove(struct client_statements *t, struct client_statement *cs);
 void client_statements_clear(struct client_statements *t, bool only_confirmed);

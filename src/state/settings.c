@@ -229,6 +229,8 @@ void settings_write_sql(struct writer *w, const struct settings *from, const str
 
 		if ((had && strcmp(had, to->items[i].value) == 0) || is_outermost(to->items[i].name))
 			continue;
+		if (had && strcasecmp(to->items[i].name, "DateStyle") == 0)
+			write_reset(w, to->items[i].name); /* 'SQL' alone would keep the order of day and month that there was */
 		write_set(w, &to->items[i]);
 	}
 	for (size_t i = 1; i <= N_ELEMENTS(outermost); i++) {

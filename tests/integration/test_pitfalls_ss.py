@@ -4,7 +4,7 @@ Two servers and more clients than that, so that servers change hands all the tim
 """
 import pytest
 from test_review import own_section
-from wire import QueryFailed, query, wait_until
+from wire import LoginFailed, QueryFailed, query, wait_until
 
 
 @pytest.fixture
@@ -92,10 +92,30 @@ def test_SS_05_reset_leads_back_to_startup(pool_of_two, reset):
         assert (c.value("show statement_timeout"), other.value("show statement_timeout")) == ("4321ms", "0")
 
 
-def test_SS_06_refused_setting(pool_of_two):
-    """SS-06: A wrong value in options is an error of that client's, and of nobody else's."""
+WRONG = [("-c work_mem=nonsense", "22023"), ("-c no_such_thing=1", "42704"), ("-c role=nobody_there", "22023"), ("-c port=1", "55P02")]
+
+
+@pytest.mark.parametrize("options,sqlstate", WRONG)
+def test_SS_06_refused_at_login(pool_of_two, options, sqlstate):
+    """SS-06: A wrong value in options fails at login, as directly, where a server is at hand; nobody else is concerned."""
     p = pool_of_two
+    for _ in range(2):  # on a cold pool, too
+        with pytest.raises(LoginFailed) as e:
+            p.connect(params={"options": options})
+        assert e.value.sqlstate == sqlstate and e.value.error.severity == "FATAL"
+    assert p.connect(params={"options": "-c work_mem=5MB"}).value("show work_mem") == "5MB"
+    assert p.connect().query("select 1") == [["1"]]
+
+
+def test_SS_06_refused_at_first_use(pool_of_two):
+    """SS-06: With no server at hand nobody waits for it: it's an error at each use, of that client's alone."""
+    p = pool_of_two
+    holders = [p.connect(), p.connect()]
+    for h in holders:
+        h.query("begin")
     c = p.connect(params={"options": "-c work_mem=nonsense"})
+    for h in holders:
+        h.query("commit")
     for _ in range(2):
         with pytest.raises(QueryFailed) as e:
             c.query("select 1")
