@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
 #define UNUSED_POOL_TTL                                                                                      \
@@ -635,6 +636,44 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	return NULL;
 }
 
+struct server *pool_take_idle(struct pool *p, const struct settings *wants)
+{
+	return list_is_empty(&p->waiting) && !p->is_paused ? take_idle(p, wants) : NULL;
+}
+
+/* 0: any value of it is good. */
+static uint64_t hash_setting(const struct setting *item)
+{
+	uint64_t parts[2];
+
+	if (strcasecmp(item->name, "application_name") == 0)
+		return 0;
+	parts[0] = hash64(item->name, strlen(item->name));
+	parts[1] = hash64(item->value, strlen(item->value));
+	return hash64(parts, sizeof(parts)) | 1;
+}
+
+bool pool_knows_settings(const struct pool *p, const struct settings *s)
+{
+	for (size_t i = 0; s && i < s->n; i++) {
+		uint64_t hash = hash_setting(&s->items[i]);
+
+		if (hash && p->known[hash / 2 % POOL_KNOWN] != hash)
+			return false;
+	}
+	return true;
+}
+
+void pool_know_settings(struct pool *p, const struct settings *s)
+{
+	for (size_t i = 0; s && i < s->n; i++) {
+		uint64_t hash = hash_setting(&s->items[i]);
+
+		if (hash)
+			p->known[hash / 2 % POOL_KNOWN] = hash;
+	}
+}
+
 void pool_request_greeting(struct pool *p, struct waiter *w)
 {
 	w->since = p->worker->loop.now;
@@ -651,11 +690,11 @@ void pool_login_done(struct pool *p, struct server *s)
 {
 	shared_login_ok(p->shared, s->reported);
 	worker_look_again(p->worker);
-	if (p->greeting.count)
-		greet_all(p);
 	server_set_state(s, SERVER_IDLE);
 	list_remove(&p->servers, &s->node);
-	pool_put_server(p, &s);
+	pool_put_server(p, &s); /* first: it may be asked what newcomers have brought along */
+	if (p->greeting.count)
+		greet_all(p);
 }
 
 void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final)

@@ -35,6 +35,8 @@ struct waiter { /* embedded in the client */
 	bool is_greeting; /* doesn't want a server, only the pool's parameters */
 };
 
+#define POOL_KNOWN 64
+
 struct pool {
 	UT_hash_handle hh;
 	struct worker *worker;
@@ -57,6 +59,7 @@ struct pool {
 	char *fingerprint; /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since; /* 0: in use */
+	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
 	struct counters counters;
 };
@@ -66,6 +69,10 @@ void pool_free(struct pool *p);	     /* nothing may be left in it */
 void pool_configure(struct pool *p); /* after a new snapshot */
 void pool_set_credential(struct pool *p, struct credential *c);
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
+struct server *pool_take_idle(struct pool *p, const struct settings *wants); /* NULL: none is at hand; never waits */
+/* Has a server of this pool taken these values? A small memory: false may just mean forgotten. */
+bool pool_knows_settings(const struct pool *p, const struct settings *s);
+void pool_know_settings(struct pool *p, const struct settings *s);
 void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */

@@ -14,6 +14,8 @@
 #define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
 #define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
 
+#define SYNC_TRIES 20
+
 #define TO(s) (1u << (s))
 static const unsigned server_moves[SERVER_STATES] = {
 	/* nothing leaves SERVER_CLOSING */
@@ -268,15 +270,36 @@ static void take_parameter(struct server *s, struct reader r)
 		s->close_reason = "too many parameters";
 }
 
+/* Also what may run anything inside. A function that a SELECT calls isn't seen: see prepared.h. */
+static bool changes_schema(const char *tag)
+{
+	static const char *const words[] = { "CREATE ", "ALTER ", "DROP ", "DO", "CALL", "IMPORT ", "SELECT INTO" };
+
+	for (size_t i = 0; strchr("CADIS", *tag) && i < N_ELEMENTS(words); i++)
+		if (strncmp(tag, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
+static void note_schema(struct server *s)
+{
+	atomic_fetch_add_explicit(&s->pool->shared->by_database->schema, 1, memory_order_relaxed);
+}
+
 static void take_tag(struct server *s, struct reader r)
 {
 	const char *tag = read_cstring(&r);
 
+	if (changes_schema(tag)) {
+		note_schema(s);
+		s->has_ddl = true;
+	}
 	if (tag[0] != 'D')
 		return;
 	if (strcmp(tag, "DISCARD ALL") == 0) {
 		server_statements_clear(&s->statements, true);
 		settings_unref(&s->settings);
+		s->has_unknown_settings = false;
 		s->has_unnamed = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
 		server_statements_clear(&s->statements, true);
@@ -292,7 +315,8 @@ static void take_error(struct server *s, const struct server_message *m)
 	if (!m->body)
 		return;
 	error_parse(reader_over(m->body, m->body_len), &e);
-	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 || m->verdict == PENDING_OURS) {
+	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 ||
+		(m->verdict == PENDING_OURS && s->state != SERVER_ACTIVE)) {
 		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
 		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
 		snprintf(s->our_detail, sizeof(s->our_detail), "%s", e.detail);
@@ -300,11 +324,12 @@ static void take_error(struct server *s, const struct server_message *m)
 		s->has_failed = true;
 	}
 	/*
-	 * A statement whose result type has changed fails for ever under its name, and so does one that a function has
-	 * deallocated: prepare them anew at the next use.
+	 * A statement whose result type has changed fails for ever, as on a direct connection; who prepares it after that gets a new
+	 * one. One that a function has deallocated is prepared anew at the next use.
 	 */
-	if ((strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) ||
-		(strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT))
+	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0)
+		note_schema(s);
+	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT)
 		server_statements_expire(&s->statements);
 }
 
@@ -339,6 +364,10 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		return false;
 	}
 	take_note(s, m);
+	if (tx_status == TX_IDLE && s->has_ddl && m->frame.type == MSG_READY_FOR_QUERY) {
+		s->has_ddl = false;
+		note_schema(s);
+	}
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref)
 		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
@@ -504,6 +533,7 @@ static void clean(struct server *s)
 		server_close(s, "its client left something behind, and there is no server_reset_query");
 	} else if (wants_reset(s)) {
 		s->is_reset = true;
+		s->has_unknown_settings = true; /* unless it says DISCARD ALL */
 		server_query(s, worker_of(s)->config->server_reset_query);
 	} else {
 		s->is_touched = false;
@@ -511,14 +541,34 @@ static void clean(struct server *s)
 	}
 }
 
+static void send_settings(struct server *s)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, MSG_QUERY);
+	if (s->has_unknown_settings)
+		settings_write_all(&w, s->syncing);
+	else
+		settings_write_sql(&w, s->settings, s->syncing);
+	write_u8(&w, 0);
+	msg_end(&w);
+	send_own_query(s, &w);
+}
+
 static void finish_sync(struct server *s)
 {
 	struct error_info e = { .severity = "ERROR", .sqlstate = s->our_sqlstate, .message = s->our_message };
 
+	/* The statement_timeout of whoever had it before may be too short for us; a cancel may have come late. */
+	if (s->has_failed && strcmp(s->our_sqlstate, "57014") == 0 && ++s->sync_tries < SYNC_TRIES) {
+		send_settings(s);
+		return;
+	}
 	if (!s->has_failed) {
 		settings_unref(&s->settings);
 		s->settings = s->syncing;
 		s->syncing = NULL;
+		s->has_unknown_settings = false;
 		server_set_state(s, SERVER_ACTIVE);
 		s->link->synced(s, NULL);
 		return;
@@ -527,7 +577,7 @@ static void finish_sync(struct server *s)
 	s->link->synced(s, &e);
 }
 
-void server_probe(struct server *s, const struct settings *names)
+void server_probe(struct server *s, const struct settings *names, unsigned tries)
 {
 	struct writer w = { 0 };
 
@@ -535,7 +585,7 @@ void server_probe(struct server *s, const struct settings *names)
 	probe_clear(&s->probe);
 	s->is_touched = true;
 	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
-	probe_write_query(&w, names, s->settings);
+	probe_write_query(&w, names, s->settings, tries >= 2);
 	send_own_query(s, &w);
 	worker_tick_fast(worker_of(s));
 }
@@ -647,21 +697,16 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 
 bool server_sync(struct server *s, struct settings *to)
 {
-	struct writer w = { 0 };
-
-	if (settings_same(s->settings, to)) {
+	if (!s->has_unknown_settings && settings_same(s->settings, to)) {
 		server_set_state(s, SERVER_ACTIVE);
 		return true;
 	}
-	msg_begin(&w, MSG_QUERY);
-	settings_write_sql(&w, s->settings, to);
-	write_u8(&w, 0);
-	msg_end(&w);
 	server_set_state(s, SERVER_SYNCING);
 	settings_unref(&s->syncing);
 	s->syncing = settings_ref(to);
+	s->sync_tries = 0;
 	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
-	send_own_query(s, &w);
+	send_settings(s);
 	worker_tick_fast(worker_of(s));
 	return false;
 }

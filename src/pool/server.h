@@ -76,13 +76,16 @@ struct server {
 	bool body_pass;	  /* .. and whether it goes on to the client */
 
 	struct settings *settings; /* what we have set */
+	bool has_unknown_settings; /* a server_reset_query did who knows what */
 	struct settings *syncing;  /* .. and will have when our SET is answered */
+	unsigned sync_tries;
 	struct settings *reported; /* by ParameterStatus */
 	struct probe probe;
 	bool is_touched; /* its client may have left something that no setting says: to be reset before anybody else gets it */
 	struct server_statements statements;
 	struct hash128 unnamed; /* the unnamed statement, or what it will be */
 	bool has_unnamed;
+	bool has_ddl; /* the schema may have changed: others see it when the transaction ends */
 
 	bool has_failed;   /* a query of ours got an error: kept in our_error */
 	bool is_error_due; /* a FATAL ended the extended batch in hand; the client hasn't been told yet */
@@ -115,7 +118,8 @@ void server_set_state(struct server *s, enum server_state next);
 void server_link(struct server *s, void *client, const struct server_link *link);
 /* Brings its settings to `to`: true if nothing had to be done (it's SERVER_ACTIVE), else link->synced() will tell. */
 bool server_sync(struct server *s, struct settings *to);
-void server_probe(struct server *s, const struct settings *names); /* names: of custom settings to ask for */
+/* names: of custom settings to ask for. tries: so many have failed; a short statement_timeout may be the cause. */
+void server_probe(struct server *s, const struct settings *names, unsigned tries);
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
 

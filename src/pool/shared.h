@@ -28,6 +28,7 @@ struct limit_shared { /* of a database or a user */
 	char *name;
 	int refs; /* under the registry's lock */
 	atomic_int servers, clients, logins;
+	_Atomic uint64_t schema; /* a database's: counts the changes that its servers told of */
 };
 
 struct worker_view { /* what one worker lets the others know about a pool; a cache line each */

@@ -14,11 +14,12 @@
 #define LINGER (1 * USEC_PER_SEC)
 #define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
 #define SLOT_BITS 24
+#define PROBE_TRIES 20
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
 	/* nothing leaves CLIENT_CLOSING */
-	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_SYNCING) | TO(CLIENT_CLOSING),
 	[CLIENT_IDLE] = TO(CLIENT_WAITING) | TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING),
 	[CLIENT_WAITING] = TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
 	[CLIENT_SYNCING] = TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
@@ -166,6 +167,8 @@ static void free_client(struct doomed *d)
 	struct client *c = CONTAINER_OF(d, struct client, doomed);
 
 	writer_free(&c->greeting);
+	free(c->deallocate_portal);
+	free(c->deallocates);
 	free(c->database);
 	free(c->user);
 	free(c);
@@ -343,15 +346,18 @@ bool client_get_server(struct client *c)
 	return true;
 }
 
-static void greet(struct client *c)
+void client_greet(struct client *c)
 {
-	struct settings *reported = shared_reported(c->pool->shared), *told;
 	struct writer *w = &c->greeting;
 
-	told = settings_overlay(reported, c->settings);
-	client_set_told(c, told);
-	settings_unref(&told);
-	settings_unref(&reported);
+	if (!c->told) {
+		struct settings *reported = shared_reported(c->pool->shared);
+		struct settings *told = settings_overlay(reported, c->settings);
+
+		client_set_told(c, told);
+		settings_unref(&told);
+		settings_unref(&reported);
+	}
 	settings_write_status(w, NULL, c->told);
 	msg_begin(w, MSG_BACKEND_KEY_DATA);
 	write_u32(w, cancel_pid(c));
@@ -366,6 +372,43 @@ static void greet(struct client *c)
 	client_unpause(c, PAUSE_STATE);
 }
 
+static void end_check(struct client *c, const struct error_info *e)
+{
+	struct server *s = c->server;
+
+	if (e) {
+		client_end(c, e);
+		return;
+	}
+	pool_know_settings(c->pool, c->settings);
+	client_set_told(c, s->reported); /* as PostgreSQL spells the values */
+	c->server = NULL;
+	server_unlink(s, false);
+	client_greet(c);
+}
+
+/*
+ * Wrong values in its startup packet are refused at login, as on a direct connection, if a server is at hand to ask. If none is they are
+ * refused at the first use: nobody waits for that.
+ */
+static void check_startup(struct client *c)
+{
+	struct server *s = NULL;
+
+	if (c->settings && !pool_knows_settings(c->pool, c->settings))
+		s = pool_take_idle(c->pool, c->settings);
+	if (!s) {
+		client_greet(c);
+		return;
+	}
+	c->server = s;
+	c->has_sent = false;
+	server_link(s, c, &client_link);
+	client_set_state(c, CLIENT_SYNCING);
+	if (server_sync(s, c->settings))
+		end_check(c, NULL);
+}
+
 static void on_granted(struct waiter *w, struct server **sp)
 {
 	struct client *c = CONTAINER_OF(w, struct client, waiter);
@@ -373,7 +416,7 @@ static void on_granted(struct waiter *w, struct server **sp)
 
 	*sp = NULL;
 	if (c->state == CLIENT_NEW)
-		greet(c);
+		check_startup(c);
 	else if (take_server(c, s))
 		client_unpause(c, PAUSE_STATE);
 }
@@ -395,11 +438,31 @@ static void on_refused(struct waiter *w, const struct error_info *e)
 	client_refuse(CONTAINER_OF(w, struct client, waiter), e);
 }
 
+/* RESET has led to the server's own values: those of the client's startup have been set again. */
+static void after_resync(struct client *c, const struct error_info *e)
+{
+	if (e) {
+		client_end(c, e);
+		return;
+	}
+	tell_parameters(c, c->server);
+	client_maybe_release(c);
+	client_unpause(c, PAUSE_PROBE);
+}
+
 /* The client's settings are set, or they were refused: then that is the answer to the request that waits. */
 void client_synced(struct server *s, const struct error_info *e)
 {
 	struct client *c = s->client;
 
+	if (!c->is_greeted) {
+		end_check(c, e);
+		return;
+	}
+	if (c->state == CLIENT_ACTIVE) {
+		after_resync(c, e);
+		return;
+	}
 	if (!e) {
 		become_active(c);
 		client_unpause(c, PAUSE_STATE);
@@ -454,13 +517,13 @@ static void take_found_settings(struct client *c, struct server *s)
 	settings_unref(&wanted);
 }
 
-/* What it has set is unknown (its statement_timeout may be too short even for us): that can't follow it, and must not be lost in silence. */
+/* What it has set is unknown: that can't follow it, and must not be lost in silence. */
 static void fail_probe(struct client *c, struct server *s)
 {
 	struct error_info e = { .sqlstate = s->has_failed ? s->our_sqlstate : "XX000",
 		.message = "could not find out what the session has become, so it can't go on",
 		.detail = s->has_failed ? s->our_message : NULL,
-		.hint = "In transaction pooling, set a very short statement_timeout with SET LOCAL." };
+		.hint = "In transaction pooling, what holds for one transaction is better set with SET LOCAL." };
 
 	s->close_reason = "unknown session state";
 	client_end(c, &e);
@@ -469,12 +532,11 @@ static void fail_probe(struct client *c, struct server *s)
 void client_probed(struct server *s, bool is_ok)
 {
 	struct client *c = s->client;
-	if (!is_ok && !c->is_probed_again) { /* a cancel that came late may have hit it */
-		c->is_probed_again = true;
-		server_probe(s, c->custom_names);
+	if (!is_ok && ++c->probe_tries < PROBE_TRIES) { /* a cancel that came late may have hit it, or the session's statement_timeout */
+		server_probe(s, c->custom_names, c->probe_tries);
 		return;
 	}
-	c->is_probed_again = false;
+	c->probe_tries = 0;
 	if (!is_ok) {
 		fail_probe(c, s);
 		return;
@@ -485,6 +547,10 @@ void client_probed(struct server *s, bool is_ok)
 	c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
 	if (!c->is_pinned)
 		s->is_touched = false;
+	if (!settings_same(s->settings, c->settings)) {
+		server_sync(s, c->settings); /* also if it's given back: the client is to be told by ParameterStatus */
+		return;
+	}
 	client_maybe_release(c);
 	client_unpause(c, PAUSE_PROBE);
 }
@@ -507,7 +573,7 @@ void client_maybe_release(struct client *c)
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;
 		client_pause(c, PAUSE_PROBE);
-		server_probe(s, c->custom_names);
+		server_probe(s, c->custom_names, 0);
 		return;
 	}
 	reason = reason_to_leave(c);
@@ -635,7 +701,7 @@ void session_adopt(struct message *m, void *owner)
 	if (w->is_stopping)
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
 	else if (reported)
-		greet(c);
+		check_startup(c);
 	else
 		pool_request_greeting(c->pool, &c->waiter);
 	settings_unref(&reported);

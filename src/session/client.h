@@ -6,7 +6,7 @@
  * relay.c     what its server sends
  * lost.c      its answers when the server broke, and the virtual failed transaction afterwards
  *
- * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE. It's in the admission queue exactly in CLIENT_WAITING
+ * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE (SYNCING before it is welcomed: its startup's values are tried). It's in the admission queue exactly in CLIENT_WAITING
  *             (and, for the pool's parameters only, CLIENT_NEW). Messages are handled in IDLE, ACTIVE and TX_LOST only.
  * Errors:     client_error() and we go on, client_fatal() and it's over; both carry a SQLSTATE.
  * Threads:    its worker's, from adoption to the end.
@@ -79,8 +79,9 @@ struct client {
 	bool has_sent; /* .. something to the server that it has now */
 	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
+	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
-	bool is_probed_again;
+	uint8_t probe_tries; /* that failed */
 	bool is_pinned; /* the probe has found what only this server has */
 	bool listens;	/* it has sent LISTEN */
 	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
@@ -112,6 +113,7 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
+void client_greet(struct client *c); /* from CLIENT_NEW or SYNCING to IDLE */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
 uint8_t client_tx_status(const struct client *c);		  /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);

@@ -100,7 +100,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
 	client_unpause(c, PAUSE_PROBE);
-	c->is_forgetting = c->is_probed_again = false;
+	c->is_forgetting = false;
+	c->probe_tries = 0;
 }
 
 void client_on_lost(struct server *s, const struct error_info *e)
@@ -110,6 +111,10 @@ void client_on_lost(struct server *s, const struct error_info *e)
 	c->server = NULL;
 	if (c->out)
 		c->out->n = 0; /* nowhere to go */
+	if (!c->is_greeted) {  /* its startup's values were being looked at: then they will be at their first use */
+		client_greet(c);
+		return;
+	}
 	if (!c->has_sent) {    /* not a byte of the client's was sent: another server will do */
 		client_set_state(c, CLIENT_IDLE);
 		client_unpause(c, PAUSE_STATE);

@@ -50,6 +50,7 @@ static void make_room(struct client *c, struct gather *g)
 
 void prepare_parse(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note)
 {
+	struct server_statement *ss;
 	bool is_ours = !note;
 	char name[STATEMENT_NAME_SIZE];
 
@@ -61,16 +62,18 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 	statement_server_name(st->id, name);
 	prepare_gather_parse(g, name, st);
 	server_statements_add(&c->server->statements, st->id);
-	server_statements_find(&c->server->statements, st->id)->batch = c->batch;
+	ss = server_statements_find(&c->server->statements, st->id);
+	ss->batch = c->batch;
+	ss->parsed_at = c->worker->loop.now;
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, is_ours, 0, note);
 }
 
-bool prepare_has(struct client *c, struct gather *g, const struct statement *st)
+bool prepare_has(struct client *c, struct gather *g, const struct statement *st, usec_t since)
 {
 	struct server_statement *ss = server_statements_find(&c->server->statements, st->id);
 
-	if (ss && ss->is_stale) {
+	if (ss && (ss->is_stale || ss->parsed_at < since)) {
 		close_on_server(c, g, st->id);
 		return false;
 	}
@@ -113,30 +116,39 @@ struct statement *prepare_statement_of(const struct client *c, const char *name)
 	return cs ? cs->statement : *name ? NULL : c->unnamed;
 }
 
-bool prepare_deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note)
+char *prepare_no_statement_text(const char *name)
 {
-	struct statement *st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
-	struct client_statement *target;
-	struct prepared_note *parse;
+	return xasprintf("prepared statement \"%s\" does not exist", name);
+}
+
+static void prepare_decoy(struct client *c, struct gather *g)
+{
+	struct prepared_note *parse = xcalloc(1, sizeof(*parse));
 	char decoy[STATEMENT_NAME_SIZE];
 
-	if (!st || !st->deallocates)
-		return true;
-	target = client_statements_find(&c->statements, st->deallocates);
-	if (!target)
-		return false;
-	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY)) {
-		parse = xcalloc(1, sizeof(*parse));
-		parse->adds = true;
-		parse->id = STATEMENT_DECOY;
-		statement_server_name(STATEMENT_DECOY, decoy);
-		gather_header(g, MSG_PARSE, strlen(decoy) + 4);
-		gather_string(g, decoy);
-		gather_copy(g, "\0\0\0", 3);
-		server_statements_add(&c->server->statements, STATEMENT_DECOY);
-		request_sent(c, PEND_PARSE, true, 0, parse);
-	}
-	*note = xcalloc(1, sizeof(**note));
-	prepare_take_name(c, target, *note);
-	return true;
+	parse->adds = true;
+	parse->id = STATEMENT_DECOY;
+	statement_server_name(STATEMENT_DECOY, decoy);
+	gather_header(g, MSG_PARSE, strlen(decoy) + 4);
+	gather_string(g, decoy);
+	gather_copy(g, "\0\0\0", 3);
+	server_statements_add(&c->server->statements, STATEMENT_DECOY);
+	request_sent(c, PEND_PARSE, true, 0, parse);
+}
+
+struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, const char *name)
+{
+	struct client_statement *target = client_statements_find(&c->statements, name);
+	bool has_decoy = server_statements_find(&c->server->statements, STATEMENT_DECOY) != NULL;
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+
+	if (target && !has_decoy)
+		prepare_decoy(c, g);
+	else if (!target && has_decoy)
+		close_on_server(c, g, STATEMENT_DECOY);
+	if (target)
+		prepare_take_name(c, target, note);
+	else
+		note->text = prepare_no_statement_text(name);
+	return note;
 }

@@ -148,6 +148,43 @@ static bool is_last_word(const struct server_message *m)
 	return strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
 }
 
+/* The error speaks of a statement: by the name that the client has for it. False: it may pass as it is. */
+static bool put_renamed(struct client *c, const struct server_message *m)
+{
+	const uint8_t *at = m->body ? memmem(m->body, m->body_len, "pgweir_", strlen("pgweir_")) : NULL;
+	const char *name;
+	struct hash128 id;
+	struct writer w = { 0 };
+	size_t before;
+
+	/* A body that ends with its NUL, so there is an end to what is read here. */
+	if (!at || m->body[m->body_len - 1] != '\0' || !statement_id_of_name((const char *)at, &id))
+		return false;
+	name = client_statements_name(&c->statements, id);
+	if (!name)
+		return false;
+	before = (size_t)(at - m->body);
+	msg_begin(&w, MSG_ERROR_RESPONSE);
+	write_bytes(&w, m->body, before);
+	write_bytes(&w, name, strlen(name));
+	before += STATEMENT_NAME_SIZE - 1;
+	write_bytes(&w, m->body + before, m->body_len - before);
+	msg_end(&w);
+	put(c, &w);
+	writer_free(&w);
+	return true;
+}
+
+static bool has_sqlstate(const struct server_message *m, const char *sqlstate)
+{
+	struct error_info e;
+
+	if (!m->body)
+		return false;
+	error_parse(reader_over(m->body, m->body_len), &e);
+	return strcmp(e.sqlstate, sqlstate) == 0;
+}
+
 /* What the sending of a message had changed among the client's names, and the server didn't do. */
 static void undo_name(struct client *c, struct prepared_note *note)
 {
@@ -174,6 +211,11 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	} else if (m->popped.type == PEND_FAIL) {
 		answer_fail(c, &m->popped);
 		pass = false;
+	} else if (m->popped.type == PEND_EXECUTE && note && note->text && has_sqlstate(m, "26000")) {
+		put_error(c, &(struct error_info){ .severity = "ERROR", .sqlstate = "26000", .message = note->text });
+		pass = false;
+	} else {
+		pass = !put_renamed(c, m);
 	}
 	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours && m->popped.detail == c->unnamed_parses)
 		statement_unref(&c->unnamed);

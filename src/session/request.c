@@ -161,7 +161,8 @@ static struct client_statement *find_own_deallocated(struct client *c, const str
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping || !c->is_tracked || !r->is_deallocate || r->is_deallocate_all)
+	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked ||
+		!r->is_deallocate || r->is_deallocate_all)
 		return NULL;
 	return client_statements_find(&c->statements, r->name);
 }
@@ -258,10 +259,11 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	struct client_statement *cs = client_statement_new(name, st);
 
 	cs->batch = c->batch;
+	cs->parsed_at = c->worker->loop.now;
 	client_statements_add(&c->statements, cs);
 	note->adds_name = true;
 	note->name = cs;
-	if (prepare_has(c, m->g, st))
+	if (prepare_has(c, m->g, st, cs->parsed_at) && !pending_may_copy(&c->server->pending))
 		request_sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
 	else
 		prepare_parse(c, m->g, st, note);
@@ -282,6 +284,7 @@ static bool parse_without_server(struct client *c, const char *name, struct stat
 	cs = client_statement_new(name, st);
 	cs->is_confirmed = true;
 	cs->batch = c->batch;
+	cs->parsed_at = c->worker->loop.now;
 	client_statements_add(&c->statements, cs);
 	stream_send_bytes(&c->stream, "1\0\0\0\4", 5);
 	return true;
@@ -307,7 +310,9 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 
 static struct statement *intern(struct client *c, struct reader body)
 {
-	struct statement *st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), c->context);
+	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
+	struct statement *st = statement_intern(
+		&c->worker->statements, body.pos, reader_left(&body), statement_version(c->context, schema));
 	struct scan_options o = { .standard_conforming_strings = c->strings_conform };
 	struct scan_result r;
 
@@ -323,9 +328,12 @@ static struct statement *intern(struct client *c, struct reader body)
 
 static enum step parse_linked(struct client *c, struct message_in *m, const char *name, struct statement *st)
 {
-	if (client_statements_find(&c->statements, name))
+	if (client_statements_find(&c->statements, name)) {
+		if (!prepare_has(c, m->g, st, c->worker->loop.now)) /* what is wrong with its text comes first */
+			prepare_parse(c, m->g, st, NULL);
 		return fail_and_discard(
 			c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+	}
 	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return fail_and_discard(c, m, FAIL_TOO_MANY,
 			xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
@@ -370,7 +378,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 
 	if (!cs)
 		return NULL;
-	if (!prepare_has(c, g, cs->statement))
+	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
 		prepare_parse(c, g, cs->statement, NULL);
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	statement_server_name(cs->statement->id, out);
@@ -402,16 +410,19 @@ static char *no_unnamed_text(void)
 	return xstrdup("unnamed prepared statement does not exist");
 }
 
-static char *no_statement_text(const char *name)
+/*
+ * What a DEALLOCATE takes away is known when it is executed. One portal is remembered, the last that was bound to a DEALLOCATE.
+ */
+static void note_portal(struct client *c, const char *portal, const struct statement *st)
 {
-	return xasprintf("prepared statement \"%s\" does not exist", name);
-}
+	bool is_same = c->deallocate_portal && strcmp(c->deallocate_portal, portal) == 0;
 
-static bool deallocates_uncertain(const struct client *c, const char *name)
-{
-	struct statement *st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
-
-	return st && st->deallocates && is_uncertain(c, client_statements_find(&c->statements, st->deallocates));
+	if (!is_same && !(st && st->deallocates))
+		return;
+	free(c->deallocate_portal);
+	free(c->deallocates);
+	c->deallocate_portal = st && st->deallocates ? xstrdup(portal) : NULL;
+	c->deallocates = c->deallocate_portal ? xstrdup(st->deallocates) : NULL;
 }
 
 static enum step on_bind(struct client *c, struct message_in *m)
@@ -419,11 +430,10 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	struct reader r = body_of(m);
 	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
-	struct prepared_note *note = NULL;
+	const char *portal = read_cstring(&r);
 	struct statement *st;
 	size_t portal_size, at;
 
-	read_cstring(&r);
 	portal_size = (size_t)(r.pos - m->bytes) - FRAME_HEADER_SIZE;
 	name = read_cstring(&r);
 	at = (size_t)(r.pos - m->bytes);
@@ -433,8 +443,6 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return pass_malformed(c, m, PEND_BIND);
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	if (deallocates_uncertain(c, name))
-		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
 	if (c->is_tracked && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
@@ -442,14 +450,12 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
-	if (!prepare_deallocate(c, m->g, name, &note))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT,
-			no_statement_text(prepare_statement_of(c, name)->deallocates));
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name, server_name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+	note_portal(c, portal, st);
 	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos,
 			MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
@@ -457,7 +463,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
-	request_sent(c, PEND_BIND, false, 0, note);
+	request_sent(c, PEND_BIND, false, 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
@@ -541,15 +547,31 @@ static enum step on_close(struct client *c, struct message_in *m)
 	}
 	note = xcalloc(1, sizeof(*note));
 	prepare_take_name(c, cs, note);
+	if (pending_may_copy(&c->server->pending)) { /* which ends the COPY */
+		request_sent(c, PEND_CLOSE, false, 0, note);
+		return pass(c, m);
+	}
 	request_sent(c, PEND_LOCAL, false, LOCAL_CLOSE_COMPLETE, note);
 	return discard(c, m);
 }
 
 static enum step on_execute(struct client *c, struct message_in *m)
 {
+	struct prepared_note *note = NULL;
+	struct reader r = body_of(m);
+	const char *portal;
+
+	if (c->deallocate_portal && !is_whole(m) && m->avail < NAMES_MAX)
+		return STEP_MORE;
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	request_sent(c, PEND_EXECUTE, false, 0, NULL);
+	portal = read_cstring(&r);
+	if (c->deallocate_portal && !r.bad && strcmp(c->deallocate_portal, portal) == 0) {
+		if (is_uncertain(c, client_statements_find(&c->statements, c->deallocates)))
+			return barrier(c);
+		note = prepare_deallocate(c, m->g, c->deallocates);
+	}
+	request_sent(c, PEND_EXECUTE, false, 0, note);
 	return pass(c, m);
 }
 

@@ -290,6 +290,11 @@ bool pending_pop_local(struct pending *p, struct pending_entry *e)
 	return true;
 }
 
+bool pending_may_copy(const struct pending *p)
+{
+	return p->copy == COPY_IN || (p->count && at(p, p->count - 1)->type == PEND_COPY_DATA);
+}
+
 bool pending_is_idle(struct pending *p)
 {
 	skip_copy_marks(p);

@@ -93,6 +93,9 @@ enum pending_verdict pending_answer(
 bool pending_pop_local(struct pending *p, struct pending_entry *e); /* the next due answer is one of ours: make it now */
 const struct pending_entry *pending_head(struct pending *p); /* whose turn it is; NULL: nobody's */
 
+/* Whatever is sent now may be read by a COPY, which fails of it: it must be sent, not answered by us. */
+bool pending_may_copy(const struct pending *p);
+
 static inline bool pending_is_full(const struct pending *p)
 {
 	return p->count >= PENDING_FULL;

@@ -71,6 +71,28 @@ void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE])
 		(unsigned long long)id.lo);
 }
 
+bool statement_id_of_name(const char *name, struct hash128 *id)
+{
+	unsigned long long hi, lo;
+	int n = 0;
+
+	if (strspn(name + MIN(strlen(name), strlen("pgweir_")), "0123456789abcdef") < 32 ||
+		sscanf(name, "pgweir_%16llx%16llx%n", &hi, &lo, &n) != 2 || n != STATEMENT_NAME_SIZE - 1)
+		return false;
+	*id = (struct hash128){ .hi = hi, .lo = lo };
+	return true;
+}
+
+const char *client_statements_name(const struct client_statements *t, struct hash128 id)
+{
+	struct client_statement *cs, *next;
+
+	HASH_ITER(hh, t->by_name, cs, next)
+		if (hash128_equal(cs->statement->id, id))
+			return cs->name;
+	return NULL;
+}
+
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name)
 {
 	struct client_statement *cs;
@@ -186,16 +208,17 @@ void server_statements_restore(struct server_statements *t, struct hash128 id)
 
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id)
 {
-	struct list_node *n = list_first(&t->lru);
-
-	if (n)
+	for (struct list_node *n = list_first(&t->lru); n; n = list_next(&t->lru, n)) {
 		*id = CONTAINER_OF(n, struct server_statement, lru_node)->id;
-	return n != NULL;
+		if (!hash128_equal(*id, STATEMENT_DECOY))
+			return true;
+	}
+	return false;
 }
 
 size_t server_statements_count(const struct server_statements *t)
 {
-	return HASH_COUNT(t->by_id);
+	return HASH_COUNT(t->by_id) - (find(t, STATEMENT_DECOY) != NULL);
 }
 
 void server_statements_confirm(struct server_statements *t, struct hash128 id)

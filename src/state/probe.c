@@ -11,8 +11,11 @@
 #define DIFFERS " OPERATOR(pg_catalog.<>) "
 #define PIN_WHERE(name, from) " UNION ALL SELECT '', '" name "' WHERE EXISTS (SELECT 1 FROM " from ")"
 
-static const char probe_sql[] =
-	"SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
+static const char hurried_sql[] = "SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout');"
+				  "SET LOCAL statement_timeout=0;";
+static const char settings_sql[] = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'";
+static const char hurried_condition[] = " AND name" DIFFERS "'statement_timeout'";
+static const char rest_sql[] =
 	" UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role')" DIFFERS
 	"'none'" PIN_WHERE("temp", "pg_catalog.pg_class WHERE relnamespace" EQUALS "pg_catalog.pg_my_temp_schema()")
 		PIN_WHERE("advisory",
@@ -63,25 +66,31 @@ enum result probe_collect_names(struct settings **names, const char *text, size_
 	return RES_OK;
 }
 
-static void ask_for(struct writer *w, const char *name)
+static void write_text(struct writer *w, const char *s)
 {
-	static const char before[] = " UNION ALL SELECT ", middle[] = ", pg_catalog.current_setting(",
-			  condition[] = ",true) WHERE pg_catalog.length(pg_catalog.current_setting(",
-			  after[] = ",true)) OPERATOR(pg_catalog.>) 0";
-
-	write_bytes(w, before, sizeof(before) - 1);
-	settings_write_literal(w, name);
-	write_bytes(w, middle, sizeof(middle) - 1);
-	settings_write_literal(w, name);
-	write_bytes(w, condition, sizeof(condition) - 1);
-	settings_write_literal(w, name);
-	write_bytes(w, after, sizeof(after) - 1);
+	write_bytes(w, s, strlen(s));
 }
 
-void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had)
+static void ask_for(struct writer *w, const char *name)
+{
+	write_text(w, " UNION ALL SELECT ");
+	settings_write_literal(w, name);
+	write_text(w, ", pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ",true) WHERE pg_catalog.length(pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ",true)) OPERATOR(pg_catalog.>) 0");
+}
+
+void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had, bool is_hurried)
 {
 	msg_begin(w, MSG_QUERY);
-	write_bytes(w, probe_sql, sizeof(probe_sql) - 1);
+	if (is_hurried)
+		write_text(w, hurried_sql);
+	write_text(w, settings_sql);
+	if (is_hurried)
+		write_text(w, hurried_condition);
+	write_text(w, rest_sql);
 	for (size_t i = 0; names && i < names->n; i++)
 		ask_for(w, names->items[i].name);
 	for (size_t i = 0; had && i < had->n; i++)

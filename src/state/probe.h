@@ -32,8 +32,11 @@ struct probe {
  * may set something, is put into *names (with an empty value); most are tables, of which PostgreSQL knows no setting. RES_LIMIT: too many.
  */
 enum result probe_collect_names(struct settings **names, const char *text, size_t len);
-/* The probe as one Query message; names may be NULL, and so may had, the settings that the session had before. */
-void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had);
+/*
+ * The probe as one Query message; names may be NULL, and so may had, the settings that the session had before. is_hurried: the session's
+ * statement_timeout ends it before its time. Then that is read and switched off first, in the same transaction.
+ */
+void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had, bool is_hurried);
 void probe_row(struct probe *p, struct reader body); /* a DataRow's body */
 void probe_clear(struct probe *p);
 const char *pin_name(enum pin pin);

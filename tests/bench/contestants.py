@@ -142,6 +142,9 @@ class Contestant:
 class Relay(Contestant):
     name = "relay"
 
+    def __init__(self, server, **_):
+        super().__init__(server)
+
     def command(self):
         shutil.copy(program("relay"), self.dir)
         return [self.dir + "/relay", str(self.port), str(self.server.port), str(SERVERS), "app", "test", self.server.statement]

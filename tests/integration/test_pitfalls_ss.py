@@ -4,7 +4,7 @@ Two servers and more clients than that, so that servers change hands all the tim
 """
 import pytest
 from test_review import own_section
-from wire import QueryFailed, query, wait_until
+from wire import LoginFailed, QueryFailed, query, wait_until
 
 
 @pytest.fixture
@@ -15,6 +15,11 @@ def pool_of_two(new_pooler):
 @pytest.fixture
 def pool_of_workers(new_pooler):
     return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 3}, start=False))
+
+
+def sqlstates(c, sql):
+    c.send(query(sql))
+    return [m.sqlstate for m in c.recv_until("Z") if m.kind == "E"]
 
 
 SETTINGS = [
@@ -87,10 +92,30 @@ def test_SS_05_reset_leads_back_to_startup(pool_of_two, reset):
         assert (c.value("show statement_timeout"), other.value("show statement_timeout")) == ("4321ms", "0")
 
 
-def test_SS_06_refused_setting(pool_of_two):
-    """SS-06: A wrong value in options is an error of that client's, and of nobody else's."""
+WRONG = [("-c work_mem=nonsense", "22023"), ("-c no_such_thing=1", "42704"), ("-c role=nobody_there", "22023"), ("-c port=1", "55P02")]
+
+
+@pytest.mark.parametrize("options,sqlstate", WRONG)
+def test_SS_06_refused_at_login(pool_of_two, options, sqlstate):
+    """SS-06: A wrong value in options fails at login, as directly, where a server is at hand; nobody else is concerned."""
     p = pool_of_two
+    for _ in range(2):  # on a cold pool, too
+        with pytest.raises(LoginFailed) as e:
+            p.connect(params={"options": options})
+        assert e.value.sqlstate == sqlstate and e.value.error.severity == "FATAL"
+    assert p.connect(params={"options": "-c work_mem=5MB"}).value("show work_mem") == "5MB"
+    assert p.connect().query("select 1") == [["1"]]
+
+
+def test_SS_06_refused_at_first_use(pool_of_two):
+    """SS-06: With no server at hand nobody waits for it: it's an error at each use, of that client's alone."""
+    p = pool_of_two
+    holders = [p.connect(), p.connect()]
+    for h in holders:
+        h.query("begin")
     c = p.connect(params={"options": "-c work_mem=nonsense"})
+    for h in holders:
+        h.query("commit")
     for _ in range(2):
         with pytest.raises(QueryFailed) as e:
             c.query("select 1")
@@ -166,16 +191,27 @@ def test_SS_11_failed_try_lock_pins_nothing(pool_of_two):
     c.query("select pg_advisory_unlock(4713)")
 
 
-def test_SS_04_state_that_cannot_be_found_out(pool_of_two):
-    """SS-04: A timeout that ends our own question, too: the client is told, and isn't left with a setting that silently isn't there."""
+def test_SS_04_a_timeout_too_short_for_any_question(pool_of_two):
+    """SS-04: Of a millisecond: what the session has become is found out all the same, and nobody else has it."""
     p = pool_of_two
-    c = p.connect()
-    c.send(query("set statement_timeout = '1ms'"))
-    assert [m.kind for m in c.recv_until("Z")][-2:] == ["C", "Z"]
-    c.send(query("show statement_timeout"))
-    first = c.recv()
-    if first.kind == "E":  # the usual case: no probe is done in a millisecond
-        assert first.severity == "FATAL" and first.sqlstate == "57014"
-    else:
-        assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["1ms"]]
-    assert p.connect().value("show statement_timeout") == "0"
+    c, d = p.connect(), p.connect()
+    c.query("set statement_timeout = '1ms'")
+    c.query("set work_mem = '8MB'")
+    for _ in range(5):
+        d.query("begin; select pg_sleep(0.02)")
+        assert [d.value("show statement_timeout"), d.value("show work_mem")] == ["0", "4MB"]
+        assert sqlstates(c, "select pg_sleep(1)") == ["57014"]
+        d.query("commit")
+    wait_until(lambda: not sqlstates(c, "set statement_timeout = '30s'"), what="a statement that takes less than a millisecond")
+    assert [c.value("show statement_timeout"), c.value("show work_mem")] == ["30s", "8MB"]
+
+
+def test_SS_02_server_reset_query_of_another_kind(new_pooler):
+    """SS-02: What it has done is unknown: the server is brought into line from scratch."""
+    p = own_section(new_pooler({"default_pool_size": 1, "server_reset_query": "set work_mem = '5MB'; reset search_path"}, start=False))
+    c, d = p.connect(), p.connect(params={"options": "-c lock_timeout=7s"})
+    c.query("set work_mem = '6MB'; set search_path = pg_catalog; set role trust_user")
+    c.send(query("select set_config('app.x', 'leak', false), pg_sleep(3)"))
+    c.close()
+    looks = ("show work_mem", "show search_path", "select coalesce(current_setting('app.x', true), '')", "show role", "show lock_timeout")
+    assert [d.value(look) for look in looks] == ["4MB", '"$user", public', "", "none", "7s"]

@@ -15,11 +15,16 @@ static void on_drop(void *ctx, const struct pending_entry *e)
 	(void)ctx, (void)e;
 }
 
+static struct limit_shared database;
+static struct pool_shared shared = { .by_database = &database };
+static struct pool pool = { .shared = &shared };
+
 static void make(struct server *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->stream.fd = -1;
 	s->state = SERVER_ACTIVE;
+	s->pool = &pool;
 	pending_init(&s->pending, on_drop, s);
 	server_statements_init(&s->statements);
 }
@@ -349,16 +354,18 @@ END_TEST
 
 static const struct {
 	const char *tag, *left; /* statements that are left of: confirmed, unconfirmed, the decoy */
-	bool has_settings;
+	bool has_settings, changes_schema;
 } tags[] = {
-	{ "DISCARD ALL", "u", false },
-	{ "DEALLOCATE ALL", "u", true },
-	{ "DEALLOCATE", "cu", true },
-	{ "DROP TABLE", "cud", true },
-	{ "DISCARD TEMP", "cud", true },
-	{ "DELETE 1", "cud", true },
-	{ "SELECT 1", "cud", true },
-	{ "", "cud", true },
+	{ "DISCARD ALL", "u", false, false },
+	{ "DEALLOCATE ALL", "u", true, false },
+	{ "DEALLOCATE", "cu", true, false },
+	{ "DROP TABLE", "cud", true, true },
+	{ "CREATE TABLE", "cud", true, true },
+	{ "DO", "cud", true, true },
+	{ "DISCARD TEMP", "cud", true, false },
+	{ "DELETE 1", "cud", true, false },
+	{ "SELECT 1", "cud", true, false },
+	{ "", "cud", true, false },
 };
 
 START_TEST(some_tags_take_statements_and_settings_with_them)
@@ -370,6 +377,7 @@ START_TEST(some_tags_take_statements_and_settings_with_them)
 	char left[4] = "";
 
 	make(&s);
+	atomic_store(&database.schema, 0);
 	settings_put(&s.settings, "a", "1");
 	for (size_t i = 0; i < N_ELEMENTS(ids); i++)
 		server_statements_add(&s.statements, ids[i]);
@@ -384,6 +392,7 @@ START_TEST(some_tags_take_statements_and_settings_with_them)
 	}
 	ck_assert_msg(strcmp(left, tags[_i].left) == 0, "%s: %s", tags[_i].tag, left);
 	ck_assert_msg((s.settings != NULL) == tags[_i].has_settings, "%s", tags[_i].tag);
+	ck_assert_msg((atomic_load(&database.schema) != 0) == tags[_i].changes_schema, "%s", tags[_i].tag);
 	writer_free(&w);
 	unmake(&s);
 }
