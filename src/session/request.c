@@ -311,11 +311,14 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 static struct statement *intern(struct client *c, struct reader body)
 {
 	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
-	struct statement *st = statement_intern(
-		&c->worker->statements, body.pos, reader_left(&body), statement_version(c->context, schema));
+	struct hash128 context = statement_version(c->context, schema);
+	struct statement *st;
 	struct scan_options o = { .standard_conforming_strings = c->strings_conform };
 	struct scan_result r;
 
+	if (statement_is(c->unnamed, body.pos, reader_left(&body), context)) /* the same query again: the usual case */
+		return statement_ref(c->unnamed);
+	st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), context);
 	if (!st->is_scanned) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
@@ -371,8 +374,8 @@ static enum step on_parse(struct client *c, struct message_in *m)
 
 /* ---- Bind, Describe, Execute, Close ---- */
 
-/* The statement behind a name goes to the server if it isn't there; its name there is put into out, "" if it's the unnamed one, NULL if we know none. */
-static const char *resolve_name(struct client *c, struct gather *g, const char *name, char out[STATEMENT_NAME_SIZE])
+/* The statement behind a name goes to the server if it isn't there; its name there, NULL if we know none. */
+static const char *resolve_name(struct client *c, struct gather *g, const char *name)
 {
 	struct client_statement *cs = client_statements_find(&c->statements, name);
 
@@ -381,8 +384,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
 		prepare_parse(c, g, cs->statement, NULL);
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
-	statement_server_name(cs->statement->id, out);
-	return out;
+	return cs->statement->server_name;
 }
 
 static void ensure_unnamed(struct client *c, struct gather *g)
@@ -428,7 +430,6 @@ static void note_portal(struct client *c, const char *portal, const struct state
 static enum step on_bind(struct client *c, struct message_in *m)
 {
 	struct reader r = body_of(m);
-	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
 	const char *portal = read_cstring(&r);
 	struct statement *st;
@@ -452,7 +453,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
 	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
 	if (c->is_tracked && *name)
-		renamed = resolve_name(c, m->g, name, server_name);
+		renamed = resolve_name(c, m->g, name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
 	note_portal(c, portal, st);
@@ -491,7 +492,7 @@ static bool read_target(const struct message_in *m, char *kind, const char **nam
 
 static enum step on_describe(struct client *c, struct message_in *m)
 {
-	char server_name[STATEMENT_NAME_SIZE], kind;
+	char kind;
 	const char *name, *renamed = NULL;
 
 	if (!read_target(m, &kind, &name))
@@ -508,7 +509,7 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		if (!has_statement(c, name))
 			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
 		if (*name)
-			renamed = resolve_name(c, m->g, name, server_name);
+			renamed = resolve_name(c, m->g, name);
 		else
 			ensure_unnamed(c, m->g);
 	}
