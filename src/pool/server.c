@@ -275,8 +275,8 @@ static bool changes_schema(const char *tag)
 {
 	static const char *const words[] = { "CREATE ", "ALTER ", "DROP ", "DO", "CALL", "IMPORT ", "SELECT INTO" };
 
-	for (size_t i = 0; strchr("CADIS", *tag) && i < N_ELEMENTS(words); i++)
-		if (strncmp(tag, words[i], strlen(words[i])) == 0)
+	for (size_t i = 0; i < N_ELEMENTS(words); i++)
+		if (*tag == *words[i] && strncmp(tag, words[i], strlen(words[i])) == 0)
 			return true;
 	return false;
 }
@@ -376,6 +376,31 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 	return s->state != SERVER_CLOSING;
 }
 
+static bool is_row(uint8_t type)
+{
+	return type == MSG_DATA_ROW || type == MSG_COPY_DATA;
+}
+
+/*
+ * A result is rows for the most part, and nothing is to be decided about one in the midst of the client's own: so many bytes from
+ * here on are whole rows.
+ */
+static size_t walk_rows(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
+{
+	size_t n = 0;
+
+	while (len - n >= FRAME_HEADER_SIZE && is_row(bytes[n])) {
+		uint32_t size = load_be32(bytes + n + 1);
+
+		if (size < 4 || size >= len - n) /* malformed or cut: the usual way */
+			break;
+		n += size + 1;
+	}
+	if (n)
+		walk->slice(s, bytes, n, ctx);
+	return n;
+}
+
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
 {
 	size_t pos = 0;
@@ -384,6 +409,13 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 		struct server_message m = { .body = NULL };
 		struct reader r = reader_over(bytes + pos, len - pos);
 		size_t n;
+
+		if (!s->body_left && s->state == SERVER_ACTIVE && is_row(bytes[pos]) &&
+			pending_passes_rows(&s->pending) &&
+			(n = walk_rows(s, bytes + pos, len - pos, walk, ctx)) > 0) {
+			pos += n;
+			continue;
+		}
 
 		if (s->body_left) {
 			n = MIN(s->body_left, len - pos);

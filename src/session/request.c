@@ -744,11 +744,35 @@ static void after_chunk(struct client *c, struct gather *g)
 	client_maybe_release(c);
 }
 
+/* The server is in COPY and reads on whatever comes: so many bytes from here on are whole CopyData. */
+static size_t stream_copy(struct client *c, struct gather *g, const uint8_t *bytes, size_t len)
+{
+	uint32_t max = c->worker->config->max_packet_size;
+	size_t n = 0;
+
+	if (c->state != CLIENT_ACTIVE || c->discard != DISCARD_NONE || !pending_swallows_sync(&c->server->pending))
+		return 0;
+	while (len - n >= FRAME_HEADER_SIZE && bytes[n] == MSG_COPY_DATA) {
+		uint32_t size = load_be32(bytes + n + 1);
+
+		if (size < 4 || size >= len - n || size >= max) /* malformed, cut or too long: the usual way */
+			break;
+		n += size + 1;
+	}
+	if (n) {
+		g->to = &c->server->stream;
+		gather_slice(g, bytes, n);
+		c->has_sent = true;
+		c->request_at = c->worker->loop.now;
+	}
+	return n;
+}
+
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct client *c = CONTAINER_OF(st, struct client, stream);
 	struct gather g;
-	size_t pos = 0;
+	size_t pos = 0, copied;
 
 	gather_init(&g, c->server ? &c->server->stream : NULL, c->worker->arena, ARENA_SIZE);
 	c->out = &g;
@@ -759,6 +783,10 @@ size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 
 		if (c->body_left) {
 			pos += stream_body(c, &g, bytes + pos, len - pos);
+			continue;
+		}
+		if (bytes[pos] == MSG_COPY_DATA && (copied = stream_copy(c, &g, bytes + pos, len - pos)) > 0) {
+			pos += copied;
 			continue;
 		}
 		switch (frame_peek(&r, &m.frame)) {

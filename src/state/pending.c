@@ -290,6 +290,11 @@ enum pending_verdict pending_answer(
 	}
 }
 
+bool pending_passes_rows(const struct pending *p)
+{
+	return p->count && (BIT(at(p, 0)->type) & RUNNING) && !at(p, 0)->is_ours;
+}
+
 const struct pending_entry *pending_head(struct pending *p)
 {
 	skip_copy_marks(p);

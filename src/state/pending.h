@@ -91,6 +91,7 @@ static inline bool pending_swallows_sync(const struct pending *p)
  */
 enum pending_verdict pending_answer(
 	struct pending *p, uint8_t msg_type, uint8_t tx_status, struct pending_entry *popped);
+bool pending_passes_rows(const struct pending *p); /* DataRow and CopyData are answers to the client's own request now */
 bool pending_pop_local(struct pending *p, struct pending_entry *e); /* the next due answer is one of ours: make it now */
 const struct pending_entry *pending_head(struct pending *p); /* whose turn it is; NULL: nobody's */
 
