@@ -143,14 +143,14 @@ static void report_client(struct report *r, const struct client *c)
 	row->user = add_text(r, c->user);
 	row->application_name = add_text(r, settings_get(c->settings, "application_name"));
 	row->state = client_state_name(c);
-	row->peer = c->peer;
+	address_restore(&c->peer, &row->peer);
 	report_stream(row, &c->stream);
 	row->connected_at = c->connected_at;
 	row->request_at = c->request_at ? c->request_at : c->connected_at;
 	row->wait = waits && r->now > c->waiter.since ? r->now - c->waiter.since : 0;
 	row->id = c->id;
 	row->link = c->server ? c->server->id : 0;
-	row->remote_pid = pid_of_peer(&c->stream, &c->peer);
+	row->remote_pid = pid_of_peer(&c->stream, &row->peer);
 	row->statements = client_statements_count(&c->statements);
 	row->body_left = c->body_left;
 }
@@ -183,8 +183,7 @@ static void report_clients(struct report *r, const struct worker *w)
 	LIST_FOREACH(&w->clients, n, next) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 
-		if (c->state != CLIENT_CLOSING)
-			report_client(r, c);
+		report_client(r, c);
 	}
 }
 

@@ -113,10 +113,13 @@ struct pool *pool_get(struct worker *w, const char *database, const char *user)
 
 void pool_free(struct pool *p)
 {
-	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->idle.count && !p->servers.count);
+	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->n_lingering && !p->idle.count && !p->servers.count);
 	HASH_DEL(p->worker->pools, p);
 	worker_keep_counters(p->worker, p->shared->database, &p->counters);
 	credential_unref(&p->credential);
+	settings_unref(&p->welcome_reported);
+	settings_unref(&p->welcome_startup);
+	settings_unref(&p->welcome_told);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	free(p->fingerprint);
 	free(p);
@@ -784,7 +787,7 @@ static void tick_minimum(struct pool *p)
 
 static bool is_unused(const struct pool *p)
 {
-	return !p->n_clients && !p->waiting.count && !p->greeting.count && !p->idle.count &&
+	return !p->n_clients && !p->n_lingering && !p->waiting.count && !p->greeting.count && !p->idle.count &&
 		!p->servers.count && !(p->database && p->database->user && p->min_size) && !p->is_paused;
 }
 

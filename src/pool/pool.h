@@ -55,7 +55,8 @@ struct pool {
 	struct list greeting; /* of struct waiter: newcomers for whom the pool's parameters aren't known yet */
 	unsigned n_login, n_testing; /* servers that will be free soon */
 	usec_t evict_asked;
-	unsigned n_clients;
+	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
+	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
 	char *fingerprint; /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since; /* 0: in use */

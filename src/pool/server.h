@@ -135,7 +135,8 @@ struct server_message {
 	struct pending_entry popped;
 };
 struct server_walk {
-	bool (*message)(struct server *s, struct server_message *m, void *ctx); /* true: pass it on by slices */
+	/* true: pass it on by slices. Whole rows that are the client's pass without being asked about. */
+	bool (*message)(struct server *s, struct server_message *m, void *ctx);
 	void (*local)(struct server *s, const struct pending_entry *e,
 		void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);

@@ -141,7 +141,7 @@ void worker_init(struct worker *w, int index, struct worker **peers, int n_worke
 	w->config = snapshot->config;
 	list_init(&w->moving);
 	list_init(&w->clients);
-	list_init(&w->new_clients);
+	list_init(&w->lingering);
 	list_init(&w->cancels);
 	loop_init(&w->loop, w, worker_tick);
 	w->loop.round_end = round_end;
@@ -160,6 +160,7 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot)
 	snapshot_unref(&old); /* only now: pools pointed into it */
 	worker_warm_pools(w);
 	w->must_look = true;
+	w->next_sweep = 0; /* clients may have lost their database */
 	loop_tick_soon(&w->loop);
 }
 
@@ -172,6 +173,9 @@ void worker_destroy(struct worker *w)
 	free_past(w);
 	paused_free(&w->paused);
 	loop_destroy(&w->loop);
+	settings_table_free(&w->settings);
+	if (w->client_slab.size)
+		slab_destroy(&w->client_slab);
 	snapshot_unref(&w->snapshot);
 	ASSERT(!w->statements.by_id);
 	free(w->slots);

@@ -8,6 +8,7 @@
 #define PGWEIR_WORKER_H
 
 #include "auth/snapshot.h"
+#include "base/slab.h"
 #include "net/resolver.h"
 #include "pool/paused.h"
 #include "pool/shared.h"
@@ -49,7 +50,10 @@ struct worker {
 	struct paused paused;	     /* pools of these are made paused */
 	struct past_counters *past;  /* hash by database */
 	struct list moving;	     /* servers that leave at the end of the round */
-	struct list clients, new_clients;
+	struct list clients;
+	struct list lingering; /* of the clients those that are closing: their last word is on its way */
+	struct slab client_slab; /* the session's */
+	struct settings_table settings; /* what clients came with, and were told */
 	struct list cancels;
 	struct statement_table statements;
 	struct worker_slot *slots;

@@ -50,7 +50,10 @@ const char *client_state_name(const struct client *c)
 
 void client_describe(const struct client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
 {
-	address_text(&c->peer, addr);
+	struct address peer;
+
+	address_restore(&c->peer, &peer);
+	address_text(&peer, addr);
 	*who = (struct log_who){
 		.kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr
 	};
@@ -169,9 +172,9 @@ static void free_client(struct doomed *d)
 	writer_free(&c->greeting);
 	free(c->deallocate_portal);
 	free(c->deallocates);
-	free(c->database);
-	free(c->user);
-	free(c);
+	if (c->is_own_user)
+		free((char *)(uintptr_t)c->user);
+	slab_free(&c->worker->client_slab, c);
 }
 
 /* What the server's queue still holds for this client: names are its own, and it is leaving. */
@@ -224,6 +227,9 @@ static void leave(struct client *c)
 	if (c->is_counted)
 		registry_uncount_client(w->registry, c->database, c->user);
 	client_set_state(c, CLIENT_CLOSING);
+	list_remove(&w->clients, &c->node);
+	list_push_back(&w->lingering, &c->node);
+	c->pool->n_lingering++; /* it stays as long as its names are used */
 }
 
 static void free_later(struct client *c)
@@ -231,7 +237,8 @@ static void free_later(struct client *c)
 	if (c->stream.fd < 0)
 		return;
 	stream_close(&c->stream);
-	list_remove(&c->worker->clients, &c->node);
+	list_remove(&c->worker->lingering, &c->node);
+	c->pool->n_lingering--;
 	loop_doom(&c->worker->loop, &c->doomed);
 }
 
@@ -346,17 +353,32 @@ bool client_get_server(struct client *c)
 	return true;
 }
 
+/* What the pool reports, with the client's own values where it came with some. */
+static void tell_first(struct client *c)
+{
+	struct settings *reported = shared_reported(c->pool->shared);
+	struct pool *p = c->pool;
+
+	if (!p->welcome_told || !settings_same(p->welcome_reported, reported) ||
+		!settings_same(p->welcome_startup, c->settings)) {
+		settings_unref(&p->welcome_reported);
+		settings_unref(&p->welcome_startup);
+		settings_unref(&p->welcome_told);
+		p->welcome_reported = settings_ref(reported);
+		p->welcome_startup = settings_ref(c->settings);
+		p->welcome_told = settings_overlay(reported, c->settings);
+		settings_share(&c->worker->settings, &p->welcome_told);
+	}
+	client_set_told(c, p->welcome_told);
+	settings_unref(&reported);
+}
+
 void client_greet(struct client *c)
 {
 	struct writer *w = &c->greeting;
 
 	if (!c->told) {
-		struct settings *reported = shared_reported(c->pool->shared);
-		struct settings *told = settings_overlay(reported, c->settings);
-
-		client_set_told(c, told);
-		settings_unref(&told);
-		settings_unref(&reported);
+		tell_first(c);
 	}
 	settings_write_status(w, NULL, c->told);
 	msg_begin(w, MSG_BACKEND_KEY_DATA);
@@ -655,14 +677,17 @@ static const struct stream_ops client_stream_ops = {
 static void move_fields(struct client *c, struct newcomer *n)
 {
 	c->id = n->id;
-	c->peer = n->peer;
-	c->database = n->database;
-	c->user = n->user;
+	address_shorten(&n->peer, &c->peer);
+	c->database = c->pool->shared->database;
+	c->is_own_user = strcmp(n->user, c->pool->shared->user) != 0; /* the database has a forced one */
+	c->user = c->is_own_user ? n->user : c->pool->shared->user;
+	if (c->is_own_user)
+		n->user = NULL;
+	settings_share(&c->worker->settings, &n->settings);
 	c->startup = n->settings;
 	c->greeting = n->greeting;
 	c->is_counted = n->is_counted;
 	c->connected_at = n->since;
-	n->database = n->user = NULL;
 	n->settings = NULL;
 	n->is_counted = false;
 	memset(&n->greeting, 0, sizeof(n->greeting));
@@ -672,9 +697,12 @@ void session_adopt(struct message *m, void *owner)
 {
 	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
 	struct worker *w = owner;
-	struct client *c = xcalloc(1, sizeof(*c));
+	struct client *c;
 	struct settings *reported;
 
+	if (!w->client_slab.size)
+		slab_init(&w->client_slab, sizeof(*c));
+	c = slab_alloc(&w->client_slab);
 	c->worker = w;
 	c->doomed.free = free_client;
 	c->state = CLIENT_NEW;
@@ -807,13 +835,6 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 {
 	const struct config *conf = c->worker->config;
 
-	if (c->state == CLIENT_CLOSING) {
-		if (now >= c->linger_until)
-			free_later(c);
-		else
-			c->worker->tick_every = MIN(c->worker->tick_every, 50 * USEC_PER_MSEC);
-		return;
-	}
 	if (is_sweep && is_dead(c)) {
 		client_close(c, "client left while it waited");
 		return;
@@ -848,13 +869,44 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		client_fatal(c, "57P01", reason_to_leave(c));
 }
 
+static void tick_lingering(struct worker *w)
+{
+	LIST_FOREACH(&w->lingering, n, next) {
+		struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (w->loop.now >= c->linger_until)
+			free_later(c);
+	}
+	if (w->lingering.count)
+		w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
+}
+
+/* Those that hold a server. Whoever waits for one has its deadline in the pool. */
+static void tick_busy(struct worker *w)
+{
+	struct pool *p, *next_pool;
+
+	HASH_ITER(hh, w->pools, p, next_pool) {
+		LIST_FOREACH(&p->servers, n, next) {
+			struct server *s = CONTAINER_OF(n, struct server, node);
+
+			if (s->client)
+				tick_client(s->client, w->loop.now, false);
+		}
+	}
+}
+
+/* Ten thousand idle clients are looked at once a second, not at every tick. */
 void session_tick(struct worker *w)
 {
-	bool is_sweep = w->loop.now >= w->next_sweep;
-
-	if (is_sweep)
-		w->next_sweep = w->loop.now + USEC_PER_SEC;
 	cancel_tick(w);
+	tick_lingering(w);
+	if (w->loop.now < w->next_sweep && !w->is_stopping) {
+		tick_busy(w);
+		return;
+	}
+	w->next_sweep = w->loop.now + USEC_PER_SEC;
 	LIST_FOREACH(&w->clients, n, next)
-		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, is_sweep);
+		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, true);
+	settings_table_sweep(&w->settings);
 }

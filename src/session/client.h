@@ -49,7 +49,7 @@ enum body_to { BODY_FORWARD, BODY_DISCARD };
 struct client {
 	struct stream stream;
 	struct doomed doomed;
-	struct list_node node; /* in worker->clients */
+	struct list_node node; /* in worker->clients, or lingering if CLIENT_CLOSING */
 	enum client_state state;
 	struct worker *worker;
 	struct pool *pool;
@@ -57,8 +57,8 @@ struct client {
 	struct waiter waiter;
 	uint64_t id;
 	uint32_t slot, secret;
-	char *database, *user;
-	struct address peer;
+	const char *database, *user; /* the pool's; user is owned if is_own_user */
+	struct short_address peer;
 
 	struct settings *startup;  /* what it came with; DISCARD ALL goes back to it */
 	struct settings *settings; /* what its session should be */
@@ -85,7 +85,7 @@ struct client {
 	bool is_pinned; /* the probe has found what only this server has */
 	bool listens;	/* it has sent LISTEN */
 	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
-	bool is_counted, is_greeted;
+	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */

@@ -234,6 +234,8 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 	size_t n = strlen(w->log);
 
 	(void)s;
+	if (m->frame.type == MSG_DATA_ROW) /* whole ones are passed on without asking */
+		return true;
 	snprintf(w->log + n, sizeof(w->log) - n, "%c%s ", m->frame.type,
 		m->verdict == PENDING_ASYNC	     ? "~"
 			: m->verdict == PENDING_OURS ? "-"
@@ -306,7 +308,7 @@ START_TEST(where_tcp_cuts_doesnt_matter)
 	make(&s);
 	converse(&s, &w);
 	feed(&s, &w, w.len, &whole);
-	ck_assert_str_eq(whole.log, "C- Z- local 2 D S~ D N~ C local Z ");
+	ck_assert_str_eq(whole.log, "C- Z- local 2 S~ N~ C local Z ");
 	ck_assert_uint_eq(whole.n_passed, w.len - FRAME_HEADER_SIZE - 9); /* without the notice */
 	for (size_t cut = 0; cut <= w.len; cut++) {
 		struct walked got = { .hides = "N" };
