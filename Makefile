@@ -49,13 +49,13 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC)
-ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h))
+ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h tests/bench/*.h))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 STORM_OBJ := $(STORM_SRC:%.c=$(OBJ)/%.o)
 UNIT_BIN := $(UNIT_SRC:%.c=$(OBJ)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OBJ)/%)
-BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
+BENCH_BIN := $(addprefix $(OBJ)/tests/bench/,relay loadgen fakepg)
 ifeq ($(VARIANT),plain)
 BIN :=
 else
@@ -95,9 +95,9 @@ $(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
 		$(filter %.o,$^) $(OBJ)/libpgweir.a $(LIBS_ALL)
 
-# Keys of SCRAM are derived once, by the storm's module
-$(BENCH_BIN): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/src/storm/keys.o $(OBJ)/libpgweir.a
-	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
+$(BENCH_BIN): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libpgweir.a
+	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(OBJ)/libpgweir.a $(LIBS_ALL)
+$(OBJ)/tests/bench/loadgen: $(OBJ)/tests/bench/client.o $(OBJ)/src/storm/keys.o $(OBJ)/src/storm/stats.o
 
 # Rewritten only when compiler or flags changed, which rebuilds what was made with others
 $(OBJ)/flags: export FLAGS_NOW = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL)

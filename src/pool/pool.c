@@ -415,13 +415,20 @@ static void grant(struct pool *p, struct server *s)
 	w->ops->granted(w, &s);
 }
 
+static bool is_too_old(const struct pool *p, const struct server *s)
+{
+	if (p->server_lifetime == 0)
+		return s->lending > 0; /* each is used once, and not less */
+	return p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter;
+}
+
 static const char *reason_to_close(const struct pool *p, const struct server *s)
 {
 	if (s->close_reason)
 		return s->close_reason;
 	if (!p->database)
 		return "database removed";
-	if (p->server_lifetime == 0 || p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter)
+	if (is_too_old(p, s))
 		return "server lifetime over";
 	if (atomic_load(&p->shared->servers) > p->limits.pool + p->reserve)
 		return "pool is smaller now";

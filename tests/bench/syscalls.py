@@ -53,7 +53,7 @@ def measure(database, kinds, clients_of_rows, modes=MODES):
         for mode in modes:
             row = "%s%d" % (mode, clients)
             for kind in kinds:
-                if not rows.pgbench_row(mode, clients).can(kind):
+                if not rows.pgbench_row(mode, clients).can(kind, database):
                     continue
                 c = kind(database)
                 try:
