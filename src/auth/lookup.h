@@ -13,6 +13,7 @@
 #define PGWEIR_LOOKUP_H
 
 #include "auth/snapshot.h"
+#include "base/list.h"
 #include "net/mailbox.h"
 
 enum lookup_kind {
@@ -31,6 +32,7 @@ enum lookup_answer {
 
 struct lookup {
 	struct message message; /* private to asker and answerer, in turn */
+	struct list_node node;	/* the answerer's */
 	struct mailbox *reply_to;
 	void (*deliver)(struct message *m, void *owner); /* the asker's: with the answer in it */
 
@@ -38,9 +40,10 @@ struct lookup {
 	uint64_t login;
 	enum lookup_kind kind;
 	struct snapshot *snapshot;		 /* a reference: the one that the login began with */
-	char *database, *user, *password, *addr; /* password: NULL where none is needed */
+	char *database, *user, *password, *addr; /* database: NULL for the console; password: where none is needed */
 	usec_t deadline;			 /* 0: none */
-	struct credential *refused; /* LOOKUP_SECRET: a reference; what failed just now, so that a newer answer is wanted. NULL: any */
+	char *asked_in;	 /* LOOKUP_SECRET: the database that is asked, which needn't be the client's */
+	bool is_refresh; /* LOOKUP_SECRET: what the last one said has just failed the client */
 
 	/* the answer */
 	enum lookup_answer answer;

@@ -6,6 +6,7 @@
 #include "core/process.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
+#include "pool/auth_query.h"
 #include "session/client.h"
 
 #include <openssl/rand.h>
@@ -118,8 +119,16 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 
 static void ask(void *ctx, struct lookup *q)
 {
-	(void)ctx;
-	lookup_fail(&q, "0A000", "auth_query is not supported yet");
+	struct daemon *d = ctx;
+
+	switch (q->kind) {
+	case LOOKUP_SECRET:
+		q->message.deliver = auth_query_ask;
+		mailbox_post(&d->workers[auth_query_worker(q, d->n_workers)]->loop.mailbox, &q->message);
+		return;
+	case LOOKUP_KINDS: break;
+	}
+	ASSERT(!"a lookup of no kind");
 }
 
 static const struct front_ops front_ops = {

@@ -18,11 +18,11 @@ static const unsigned moves[LOGIN_FAILED + 1] = {
 	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
 		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
 	[LOGIN_LOOKUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
-	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
-	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_MD5] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
 	[LOGIN_SASL_FIRST] = TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
-	[LOGIN_SASL_FINAL] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_SASL_FINAL] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 };
 
 static void set_state(struct login *l, enum login_state next)
@@ -50,6 +50,7 @@ void login_free(struct login *l)
 		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
 	l->is_counted = false;
 	scram_wipe(&l->scram);
+	secure_free(&l->response);
 	credential_unref(&l->credential);
 	settings_unref(&l->settings);
 	snapshot_unref(&l->snapshot);
@@ -318,13 +319,29 @@ static enum result authenticate_with(struct login *l, const char *why_none)
 	ASSERT(!"an auth_type without an exchange");
 }
 
-/* Elsewhere. The login's bytes stay where they are until the answer comes. */
-static enum result look_up(struct login *l, enum lookup_kind kind, const char *database, const char *password,
-	void (*answered)(struct login *l, const struct lookup *q))
+/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
+static const char *lookup_database(const struct login *l)
 {
-	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, database, l->who.user, password, l->addr);
+	const struct config *c = l->snapshot->config;
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	const char *name = config_auth_dbname(c, db);
 
+	if (!name && db)
+		name = l->who.database;
+	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
+}
+
+/* What auth_query knows. The login's bytes stay where they are until the answer comes. */
+static enum result look_up_secret(
+	struct login *l, bool is_refresh, void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(LOOKUP_SECRET, l->who.id, l->snapshot,
+		l->is_console ? NULL : l->who.database, l->who.user, NULL, l->addr);
+
+	q->asked_in = xstrdup(lookup_database(l));
+	q->is_refresh = is_refresh;
 	l->answered = answered;
+	l->is_looked_up = true;
 	set_state(l, LOGIN_LOOKUP);
 	l->env->ask(l->env->ctx, q);
 	return RES_OK;
@@ -347,30 +364,16 @@ void login_answer(struct login *l, struct lookup **q)
 	lookup_free(q);
 }
 
-/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
-static const char *lookup_database(const struct login *l)
-{
-	const struct config *c = l->snapshot->config;
-	const struct config_database *db = l->is_console ? NULL : database_of(l);
-	const char *name = config_auth_dbname(c, db);
-
-	if (!name && db)
-		name = l->who.database;
-	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
-}
-
 static enum result authenticate(struct login *l)
 {
-	const char *database;
-
 	if (is_own_operator(l))
 		return succeed(l);
 	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
 		return enter_any(l);
 	l->credential = share(client_credential(l));
-	database = l->credential || is_uri_user(l) ? NULL : lookup_database(l);
-	return database ? look_up(l, LOOKUP_SECRET, database, NULL, on_secret)
-			: authenticate_with(l, "no such user");
+	if (!l->credential && !is_uri_user(l) && lookup_database(l))
+		return look_up_secret(l, false, on_secret);
+	return authenticate_with(l, "no such user");
 }
 
 /* The startup packet. */
@@ -513,21 +516,59 @@ static const char *read_password(struct login *l, struct reader *body)
 	return NULL;
 }
 
+static bool is_right_password(struct login *l, const char *password, bool is_md5)
+{
+	return is_md5 ? credential_check_md5(l->credential, l->salt, password)
+		      : credential_check_plain(l->credential, password);
+}
+
+/* The secret may have changed since auth_query was asked. What the client answered to our challenge is checked once more, if it can be. */
+static void on_newer_secret(struct login *l, const struct lookup *q)
+{
+	bool has_changed =
+		q->answer == LOOKUP_FOUND && (l->is_mock || !credential_same(q->credential, l->credential));
+
+	if (!has_changed || !l->response) {
+		fail_password(l,
+			has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");
+		return;
+	}
+	credential_unref(&l->credential);
+	l->credential = credential_ref(q->credential);
+	l->is_mock = false;
+	if (is_right_password(l, l->response, l->is_md5))
+		succeed(l);
+	else
+		fail_password(l, "wrong password");
+}
+
+/*
+ * response: what the client answered, NULL if only SCRAM knows what it means. A user that isn't there is asked for like any other, so that the
+ * time doesn't tell.
+ */
+static enum result refuse_password(struct login *l, const char *response)
+{
+	if (!l->is_looked_up)
+		return fail_password(l, "wrong password");
+	l->is_md5 = l->state == LOGIN_MD5;
+	l->response = xstrdup(response);
+	return look_up_secret(l, true, on_newer_secret);
+}
+
 static enum result password_step(struct login *l, struct reader *in)
 {
 	struct reader body;
 	const char *password;
 	enum result r = next_response(l, in, "password", LOGIN_PASSWORD_MAX, &body);
-	bool is_right;
 
 	if (r != RES_OK)
 		return r;
 	password = read_password(l, &body);
 	if (!password)
 		return RES_OK;
-	is_right = l->state == LOGIN_MD5 ? credential_check_md5(l->credential, l->salt, password)
-					 : credential_check_plain(l->credential, password);
-	return is_right && !l->is_mock ? succeed(l) : fail_password(l, "wrong password");
+	if (is_right_password(l, password, l->state == LOGIN_MD5) && !l->is_mock)
+		return succeed(l);
+	return refuse_password(l, password);
 }
 
 static enum result take_client_first(struct login *l, struct reader first)
@@ -605,7 +646,7 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
-							   : fail_password(l, "wrong password");
+							   : refuse_password(l, NULL);
 	}
 	msg_end(&l->out);
 	credential_learn_client_key(l->credential, client_key);

@@ -65,11 +65,12 @@ struct login {
 	char cause[LOOKUP_TEXT_MAX];				   /* why a mock, for the log */
 	void (*answered)(struct login *l, const struct lookup *q); /* LOGIN_LOOKUP: what goes on with the answer */
 	uint8_t salt[4];
+	char *response; /* LOGIN_LOOKUP for a newer secret: a password or its MD5, to be checked against that */
 	struct settings *settings;
 	struct writer out;
 	uint32_t cancel_pid, cancel_secret;
 	bool is_own_uid; /* on our Unix socket by this process's own user */
-	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted;
+	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted, is_looked_up, is_md5;
 };
 
 void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id,

@@ -62,6 +62,7 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
+struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
 void pool_free(struct pool *p);	     /* nothing may be left in it */
 void pool_configure(struct pool *p); /* after a new snapshot */
 void pool_set_credential(struct pool *p, struct credential *c);

@@ -97,6 +97,12 @@ static void send_startup(struct server *s)
 	write_cstring(&w, p->shared->user);
 	write_cstring(&w, "database");
 	write_cstring(&w, p->database->dbname ? p->database->dbname : p->shared->database);
+	if (p->shared->is_own) { /* names in auth_query mean what they say, whatever the role's or the database's settings */
+		write_cstring(&w, "search_path");
+		write_cstring(&w, "pg_catalog");
+		write_cstring(&w, "application_name");
+		write_cstring(&w, "pgweir auth_query");
+	}
 	write_u8(&w, 0);
 	msg_end(&w);
 	stream_send_bytes(&s->stream, w.data, w.len);

@@ -14,6 +14,7 @@ struct registry *registry_new(int n_workers)
 	r->n_workers = n_workers;
 	pthread_mutex_init(&r->lock, NULL);
 	atomic_store(&r->next_id, 1);
+	r->own.refs = 1; /* the registry's: it is in no table */
 	return r;
 }
 
@@ -82,14 +83,23 @@ static void free_pool(struct registry *r, struct pool_shared *p)
 	free(p);
 }
 
-struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user)
+static struct limit_shared *limit_of(struct registry *r, bool is_own, struct limit_shared **table, const char *name)
 {
-	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 1;
+	if (!is_own)
+		return limit_get(table, name);
+	r->own.refs++;
+	return &r->own;
+}
+
+static struct pool_shared *get_pool(struct registry *r, const char *database, const char *user, bool is_own)
+{
+	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 2;
 	char *key = xmalloc(size);
 	struct pool_shared *p;
 
 	memcpy(key, database, db_size);
-	memcpy(key + db_size, user, size - db_size);
+	memcpy(key + db_size, user, size - db_size - 1);
+	key[size - 1] = is_own;
 	pthread_mutex_lock(&r->lock);
 	HASH_FIND(hh, r->pools, key, size, p);
 	if (!p) {
@@ -101,8 +111,9 @@ struct pool_shared *registry_pool(struct registry *r, const char *database, cons
 		p->key = key;
 		p->database = key;
 		p->user = key + db_size;
-		p->by_database = limit_get(&r->databases, database);
-		p->by_user = limit_get(&r->users, user);
+		p->is_own = is_own;
+		p->by_database = limit_of(r, is_own, &r->databases, database);
+		p->by_user = limit_of(r, is_own, &r->users, user);
 		pthread_mutex_init(&p->lock, NULL);
 		HASH_ADD_KEYPTR(hh, r->pools, p->key, size, p);
 		key = NULL;
@@ -111,6 +122,16 @@ struct pool_shared *registry_pool(struct registry *r, const char *database, cons
 	pthread_mutex_unlock(&r->lock);
 	free(key);
 	return p;
+}
+
+struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user)
+{
+	return get_pool(r, database, user, false);
+}
+
+struct pool_shared *registry_own_pool(struct registry *r, const char *database, const char *user)
+{
+	return get_pool(r, database, user, true);
 }
 
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p)
@@ -217,7 +238,7 @@ enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 		atomic_fetch_sub(&p->servers, 1);
 		return SLOT_DATABASE_FULL;
 	}
-	if (!take_one(&p->by_user->servers, l->user)) {
+	if (!p->is_own && !take_one(&p->by_user->servers, l->user)) {
 		atomic_fetch_sub(&p->by_database->servers, 1);
 		atomic_fetch_sub(&p->servers, 1);
 		return SLOT_USER_FULL;
@@ -227,7 +248,8 @@ enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 
 void slot_give_back(struct pool_shared *p)
 {
-	atomic_fetch_sub(&p->by_user->servers, 1);
+	if (!p->is_own)
+		atomic_fetch_sub(&p->by_user->servers, 1);
 	atomic_fetch_sub(&p->by_database->servers, 1);
 	atomic_fetch_sub(&p->servers, 1);
 }

@@ -20,6 +20,7 @@
 
 struct pool;
 struct client;
+struct auth_query;
 
 struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
@@ -49,6 +50,7 @@ struct worker {
 	struct paused paused;	     /* pools of these are made paused */
 	struct past_counters *past;  /* hash by database */
 	struct list moving;	     /* servers that leave at the end of the round */
+	struct auth_query *auth_query; /* NULL: nobody has asked yet */
 	struct list clients, new_clients;
 	struct list cancels;
 	struct statement_table statements;

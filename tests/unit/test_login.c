@@ -382,7 +382,7 @@ static void answer_scram(struct rig *r, const char *password)
 	rig_feed(r);
 	scram_final(r, &s, password);
 	rig_feed(r);
-	if (!login_is_over(&r->login) || r->login.state == LOGIN_DONE)
+	if (r->login.state == LOGIN_DONE)
 		ck_assert_int_eq(scram_client_verify(&s, asked(r, AUTH_SASL_FINAL)), RES_OK);
 	scram_wipe(&s);
 }
@@ -877,7 +877,7 @@ START_TEST(only_unknown_users_are_asked_for)
 	rig_feed(&r);
 	ck_assert_msg((r.login.state == LOGIN_LOOKUP) == (askers[_i].asks != NULL), "%d: state %d", _i,
 		r.login.state);
-	ck_assert_msg(str_equal(r.lookup ? r.lookup->database : NULL, askers[_i].asks), "%d", _i);
+	ck_assert_msg(str_equal(r.lookup ? r.lookup->asked_in : NULL, askers[_i].asks), "%d", _i);
 	if (r.lookup) {
 		ck_assert_int_eq(r.lookup->kind, LOOKUP_SECRET);
 		ck_assert_str_eq(r.lookup->user, "far");
@@ -946,9 +946,50 @@ START_TEST(a_login_goes_on_with_the_answer)
 	give_answer(&r, answers[_i].answer, answers[_i].secret);
 	ck_assert_msg(r.login.state == answers[_i].asked, "%d: state %d", _i, r.login.state);
 	answer(&r, "far", answers[_i].password);
+	if (r.lookup) /* a wrong password: is the secret a new one? */
+		give_answer(&r, answers[_i].answer, answers[_i].secret);
 	ck_assert_msg(strcmp(last_error(&r).sqlstate, answers[_i].sqlstate) == 0, "%d: %s %s", _i,
 		last_error(&r).sqlstate, last_error(&r).message);
 	ck_assert_msg((r.login.state == LOGIN_DONE) == !*answers[_i].sqlstate, "%d: %d", _i, r.login.state);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *auth_type, *secret, *password; /* secret NULL: no such user */
+	enum lookup_answer newer;
+	const char *newer_secret;
+	bool is_let_in;
+} changes[] = {
+	{ "plain", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "plain", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "plain", "old", "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "new", LOOKUP_FAILED, NULL, false },
+	{ "plain", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "plain", NULL, "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "md5", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, false },
+	{ "md5", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "new", false }, /* its proof was over the old one's salt */
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "old", false },
+	{ "scram-sha-256", NULL, "new", LOOKUP_FOUND, "new", false },
+};
+
+START_TEST(a_wrong_password_is_checked_against_a_newer_secret)
+{
+	struct rig r;
+
+	start_lookup(&r, changes[_i].auth_type);
+	give_answer(&r, changes[_i].secret ? LOOKUP_FOUND : LOOKUP_REFUSED, changes[_i].secret);
+	answer(&r, "far", changes[_i].password);
+	ck_assert_msg(r.login.state == LOGIN_LOOKUP && r.lookup && r.lookup->is_refresh, "%d", _i);
+	ck_assert_uint_eq(r.login.out.len, 0); /* not told yet */
+	give_answer(&r, changes[_i].newer, changes[_i].newer_secret);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == changes[_i].is_let_in, "%d", _i);
+	ck_assert_str_eq(last_error(&r).sqlstate, changes[_i].is_let_in ? "" : "28P01");
+	ck_assert_ptr_null(r.lookup); /* once, not again and again */
 	rig_end(&r);
 }
 END_TEST
@@ -1090,6 +1131,7 @@ UNIT_MAIN("login", {
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
 	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
+	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
 	tcase_add_test(tc, bytes_wait_for_the_answer);
 	tcase_add_test(tc, a_login_may_end_before_the_answer);
 	tcase_add_loop_test(tc, parameters_become_settings, 0, N_ELEMENTS(parameters));
