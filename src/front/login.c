@@ -673,6 +673,21 @@ size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
 	return len - reader_left(&in);
 }
 
+/* With what servers are logged in. A forced user's SCRAM secret that is the client's own has just been opened by the client. */
+static struct credential *server_credential(const struct login *l, const struct config_database *db)
+{
+	struct credential *c;
+
+	if (!db || !db->user)
+		return share(l->credential);
+	c = snapshot_server_credential(l->snapshot, db, db->user);
+	if (!c && strcmp(db->user, l->who.user) == 0)
+		c = l->credential;
+	if (c && l->credential)
+		credential_learn_from(c, l->credential);
+	return share(c);
+}
+
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since)
 {
 	const struct config_database *db = l->is_console ? NULL : database_of(l);
@@ -687,7 +702,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->user = xstrdup(l->who.user);
 	n->server_user = xstrdup(is_forced ? db->user : l->who.user);
 	n->settings = l->settings;
-	n->credential = share(is_forced ? snapshot_server_credential(l->snapshot, db, db->user) : l->credential);
+	n->credential = server_credential(l, db);
 	n->greeting = l->out;
 	n->early = *early;
 	n->early_len = early_len;

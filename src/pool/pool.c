@@ -63,20 +63,29 @@ static void close_all(struct pool *p, const char *reason)
 		server_close_when_free(CONTAINER_OF(n, struct server, node), reason);
 }
 
-/* The user's secret is auth_file's, or the database's if it names that very user. */
-static void configure_own(struct pool *p)
+/*
+ * As the configuration has it. What clients came with stays where it has nothing: only they can know. An own pool's user is
+ * auth_file's, or the database's if it names that very user.
+ */
+static void configure_credential(struct pool *p)
 {
 	struct snapshot *s = p->worker->snapshot;
-	struct credential *c = userlist_find(s->userlist, p->shared->user);
+	bool is_forced = p->database && str_equal(p->database->user, p->shared->user);
+	struct credential *c = is_forced ? snapshot_database_credential(s, p->database) : NULL;
 
+	if (!c)
+		c = userlist_find(s->userlist, p->shared->user);
+	if (c || p->shared->is_own)
+		shared_set_credential(p->shared, c);
+}
+
+static void configure_own(struct pool *p)
+{
 	p->user = NULL;
 	p->limits = (struct slot_limits){ .pool = OWN_POOL_SIZE, .database = OWN_SERVERS_MAX };
 	p->reserve = p->min_size = 0;
 	p->mode = POOL_TRANSACTION;
 	p->query_wait_timeout = 0;
-	if (!c && p->database && str_equal(p->database->user, p->shared->user))
-		c = snapshot_database_credential(s, p->database);
-	pool_set_credential(p, c);
 }
 
 void pool_configure(struct pool *p)
@@ -103,8 +112,7 @@ void pool_configure(struct pool *p)
 	p->fingerprint = print ? print : xstrdup("");
 	if (p->shared->is_own)
 		configure_own(p);
-	else if (p->database && p->database->user)
-		pool_set_credential(p, snapshot_database_credential(p->worker->snapshot, p->database));
+	configure_credential(p);
 }
 
 /* Moves the reference. */
@@ -147,18 +155,9 @@ void pool_free(struct pool *p)
 	HASH_DEL(p->worker->pools, p);
 	if (!p->shared->is_own)
 		worker_keep_counters(p->worker, p->shared->database, &p->counters);
-	credential_unref(&p->credential);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	free(p->fingerprint);
 	free(p);
-}
-
-void pool_set_credential(struct pool *p, struct credential *c)
-{
-	if (c == p->credential)
-		return;
-	credential_unref(&p->credential);
-	p->credential = c ? credential_ref(c) : NULL;
 }
 
 /* ---- waiting ---- */

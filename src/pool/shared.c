@@ -78,6 +78,7 @@ static void free_pool(struct registry *r, struct pool_shared *p)
 	limit_drop(&r->databases, p->by_database);
 	limit_drop(&r->users, p->by_user);
 	settings_unref(&p->reported);
+	credential_unref(&p->credential);
 	pthread_mutex_destroy(&p->lock);
 	free(p->key);
 	free(p);
@@ -319,4 +320,29 @@ struct settings *shared_reported(struct pool_shared *p)
 	s = settings_ref(p->reported);
 	pthread_mutex_unlock(&p->lock);
 	return s;
+}
+
+void shared_set_credential(struct pool_shared *p, struct credential *c)
+{
+	struct credential *old;
+	bool is_other;
+
+	pthread_mutex_lock(&p->lock);
+	old = p->credential;
+	p->credential = c ? credential_ref(c) : NULL;
+	pthread_mutex_unlock(&p->lock);
+	is_other = old && c && !credential_same(old, c);
+	credential_unref(&old);
+	if (is_other)
+		shared_forget_failure(p);
+}
+
+struct credential *shared_credential(struct pool_shared *p)
+{
+	struct credential *c;
+
+	pthread_mutex_lock(&p->lock);
+	c = p->credential ? credential_ref(p->credential) : NULL;
+	pthread_mutex_unlock(&p->lock);
+	return c;
 }

@@ -15,6 +15,7 @@
 #ifndef PGWEIR_SHARED_H
 #define PGWEIR_SHARED_H
 
+#include "auth/credential.h"
 #include "base/table.h"
 #include "state/settings.h"
 
@@ -50,6 +51,7 @@ struct pool_shared {
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
 	pthread_mutex_t lock;	   /* guards what follows; a leaf */
 	int failures;
+	struct credential *credential; /* what servers are logged in with: the newest that a client came with, or the configuration has */
 	bool is_final; /* the error won't go away by itself: tell clients at once */
 	char sqlstate[6], message[LOGIN_ERROR_MAX];
 	struct settings *reported; /* what the newest server said at login; NULL: none has logged in yet */
@@ -102,7 +104,9 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 	const char *message, bool is_final);
 void shared_forget_failure(struct pool_shared *p); /* a reload may have mended it */
 bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX],
-	bool *is_final);				 /* false: none */
-struct settings *shared_reported(struct pool_shared *p); /* a reference, or NULL */
+	bool *is_final);						 /* false: none */
+struct settings *shared_reported(struct pool_shared *p);		 /* a reference, or NULL */
+void shared_set_credential(struct pool_shared *p, struct credential *c); /* another secret forgets the failures of the last */
+struct credential *shared_credential(struct pool_shared *p); /* a reference, or NULL */
 
 #endif

@@ -10,9 +10,14 @@
 #define SCRAM_OF_PENCIL                                                                                      \
 	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"          \
 	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define SCRAM_OF_PENCIL_TOO /* the same salt, another password: only the keys tell */                        \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 static const char users[] = "\"plain\" \"secret\"\n"
 			    "\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
 			    "\"scram\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"twin\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"stranger\" \"" SCRAM_OF_PENCIL_TOO "\"\n"
 			    "\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
 
 struct rig {
@@ -657,22 +662,41 @@ START_TEST(a_newcomer_has_what_servers_need)
 }
 END_TEST
 
-START_TEST(a_scram_login_teaches_the_servers_keys)
+static const struct {
+	const char *auth_type, *database, *server_user;
+	bool is_taught;
+} lessons[] = {
+	{ "scram-sha-256", "app", "scram", true },
+	{ "scram-sha-256", "twins", "twin", true },
+	{ "scram-sha-256", "strangers", "stranger", false },
+	{ "plain", "app", "scram", true },
+	{ "plain", "twins", "twin", true },
+	{ "plain", "strangers", "stranger", false },
+	{ "trust", "app", "scram", false },
+	{ "trust", "twins", "twin", false },
+};
+
+START_TEST(a_login_teaches_the_servers_keys)
 {
+	char setting[64];
 	struct scram_secret secret;
 	struct scram_keys keys;
 	struct newcomer *n;
 	uint8_t *early = NULL;
 	struct rig r;
 
-	rig_start(&r, "auth_type = scram-sha-256");
-	STARTUP(&r, "user", "scram", "database", "app");
+	snprintf(setting, sizeof(setting), "auth_type = %s", lessons[_i].auth_type);
+	rig_start(&r, setting);
+	STARTUP(&r, "user", "scram", "database", lessons[_i].database);
 	rig_feed(&r);
 	answer(&r, "scram", "pencil");
 	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(n->server_user, lessons[_i].server_user);
+	ck_assert_str_eq(credential_user(n->credential), lessons[_i].server_user);
 	ck_assert(credential_verifier(n->credential, 4096, &secret));
-	ck_assert(credential_find_server_keys(
-		n->credential, secret.salt, secret.salt_len, secret.iterations, &keys));
+	ck_assert_msg(credential_find_server_keys(n->credential, secret.salt, secret.salt_len,
+			      secret.iterations, &keys) == lessons[_i].is_taught,
+		"%d", _i);
 	r.counted = 0;
 	newcomer_free(&n);
 	rig_end(&r);
@@ -1012,6 +1036,26 @@ START_TEST(bytes_wait_for_the_answer)
 }
 END_TEST
 
+/* Its own name as a forced user's: what auth_query found serves for the server, too. */
+START_TEST(a_forced_user_may_be_the_client_itself)
+{
+	struct newcomer *n;
+	uint8_t *early = NULL;
+	struct rig r;
+
+	rig_start(&r, AUTH_USER "auth_type = plain");
+	STARTUP(&r, "user", "far", "database", "own");
+	rig_feed(&r);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	answer(&r, "far", "secret");
+	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(credential_plain(n->credential), "secret");
+	r.counted = 0;
+	newcomer_free(&n);
+	rig_end(&r);
+}
+END_TEST
+
 START_TEST(a_login_may_end_before_the_answer)
 {
 	struct rig r;
@@ -1121,7 +1165,7 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, shutting_down_lets_only_consoles_in);
 	tcase_add_loop_test(tc, only_our_own_user_is_an_operator_without_a_password, 0, N_ELEMENTS(operators));
 	tcase_add_loop_test(tc, a_newcomer_has_what_servers_need, 0, N_ELEMENTS(newcomers));
-	tcase_add_test(tc, a_scram_login_teaches_the_servers_keys);
+	tcase_add_loop_test(tc, a_login_teaches_the_servers_keys, 0, N_ELEMENTS(lessons));
 	tcase_add_loop_test(tc, other_messages_end_the_exchange, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, malformed_answers_are_refused_by_what_came, 0, N_ELEMENTS(bad_answers));
 	tcase_add_loop_test(tc, long_passwords_get_an_answer, 0, N_ELEMENTS(password_lengths));
@@ -1133,6 +1177,7 @@ UNIT_MAIN("login", {
 	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
 	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
 	tcase_add_test(tc, bytes_wait_for_the_answer);
+	tcase_add_test(tc, a_forced_user_may_be_the_client_itself);
 	tcase_add_test(tc, a_login_may_end_before_the_answer);
 	tcase_add_loop_test(tc, parameters_become_settings, 0, N_ELEMENTS(parameters));
 	tcase_add_test(tc, later_parameters_win_over_options);
