@@ -25,6 +25,7 @@ struct daemon {
 	struct snapshot *snapshot;
 	struct registry *registry;
 	struct resolver *resolver;
+	struct passwords *passwords;
 	struct listener *listener;
 	struct file_watch auth_file;
 	struct console *console;
@@ -432,6 +433,7 @@ static void start_threads(struct daemon *d)
 {
 	log_start_thread();
 	d->resolver = resolver_start();
+	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
@@ -447,6 +449,7 @@ static void start_threads(struct daemon *d)
 		d->fronts[i] = front_start(&o);
 	}
 	for (int i = 0; i < d->n_workers; i++) {
+		d->workers[i]->passwords = d->passwords;
 		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
 		worker_thread_start(d->workers[i], &d->threads[i]);
 	}
@@ -467,6 +470,7 @@ static void end_threads(struct daemon *d)
 	for (int i = 0; i < d->n_fronts; i++)
 		front_stop(&d->fronts[i]);
 	resolver_stop(d->resolver);
+	passwords_free(&d->passwords);
 	for (int i = 0; i < d->n_workers; i++)
 		mailbox_discard(&d->workers[i]->loop.mailbox); /* servers on their way need their pools' registry */
 	for (int i = 0; i < d->n_workers; i++) {
