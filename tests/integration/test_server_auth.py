@@ -380,7 +380,7 @@ def test_ST_13_long_passwords(front, cluster, role, auth_type, size):
     assert try_login(p, "app", password[:-1] + "x", "db") == "28P01"
 
 
-def test_nothing_tells_a_secret(front, cluster, role, source):
+def test_SE_11_nothing_tells_a_secret(front, cluster, role, source):
     """SE-11: Not SHOW, not the log at its most talkative, not errors."""
     role("bob", "the-password-of-bob")
     source.set("the-password-of-bob")
