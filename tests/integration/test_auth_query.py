@@ -373,7 +373,7 @@ def test_auth_user_with_a_wrong_password(asking, cluster, role):
 def test_SE_08_postgresql_is_away(asking, cluster, role):
     """SE-08: What is known serves; who isn't known waits until shortly before the login's time is up, and is told why."""
     user, unknown = role("far"), role("unknown")
-    p = asking({"auth_query_cache_ttl": 0, "client_login_timeout": 3 * SLOW, "auth_type": "plain"}, userlist={"asker": "askers", "known": "k"})
+    p = asking({"auth_query_cache_ttl": 0, "client_login_timeout": 3 * SLOW, "auth_type": "plain", "server_login_retry": 0.2}, userlist={"asker": "askers", "known": "k"})
     assert try_login(p, user, "secret") is None
     cluster.stop()
     try:
