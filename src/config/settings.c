@@ -10,6 +10,7 @@
 
 #define COUNT_MAX 1000000000 /* sums of a few of them still fit an int */
 #define TEXT_MAX 65535
+#define SECRET_MAX 65536
 #define NAME_MAX_BYTES 127
 #define SECONDS(n) ((int64_t)(n) * (int64_t)USEC_PER_SEC)
 #define TIME_MAX SECONDS(1000000000)
@@ -79,14 +80,15 @@ static const char *const disable_later[] = { "disable", NULL };
 static const struct setting global_rows[] = {
 	TEXT("admin_users", admin_users, LIVE, "", NO_WEIR),
 	BOOL("application_name_add_host", application_name_add_host, LIVE, "0", NO_WEIR),
-	FIXED("auth_dbname", LIVE, NULL, NULL),
+	TEXT("auth_dbname", auth_dbname, LIVE, NULL, NO_WEIR),
 	TEXT("auth_file", auth_file, LIVE, NULL, NO_WEIR),
 	FIXED("auth_hba_file", LIVE, "", NULL),
 	FIXED("auth_ident_file", LIVE, NULL, NULL),
 	FIXED("auth_ldap_options", LIVE, NULL, NULL),
-	FIXED("auth_query", LIVE, AUTH_QUERY, NULL),
+	TEXT_FROM("auth_query", auth_query, LIVE, AUTH_QUERY, NO_WEIR, 1),
+	TIME("auth_query_cache_ttl", auth_query_cache_ttl, LIVE, "1", NO_WEIR),
 	CHOICE("auth_type", auth_type, auth_type, LIVE, "md5", "scram-sha-256", auth_types, auth_types_later),
-	FIXED("auth_user", LIVE, NULL, NULL),
+	TEXT("auth_user", auth_user, LIVE, NULL, NO_WEIR),
 	TIME("autodb_idle_timeout", autodb_idle_timeout, LIVE, "3600", NO_WEIR),
 	TIME("cancel_wait_timeout", cancel_wait_timeout, LIVE, "10", NO_WEIR),
 	TIME("client_idle_timeout", client_idle_timeout, LIVE, "0", NO_WEIR),
@@ -131,6 +133,7 @@ static const struct setting global_rows[] = {
 	COUNT("max_user_connections", max_user_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_waiting_clients", max_waiting_clients, LIVE, "0", "10000", 0),
 	COUNT("min_pool_size", min_pool_size, LIVE, "0", NO_WEIR, 0),
+	TIME("password_ttl", password_ttl, LIVE, "600", NO_WEIR),
 	FIXED("peer_id", LIVE, "0", NULL),
 	TEXT("pidfile", pidfile, BOOT, "", NO_WEIR),
 	COUNT("pkt_buf", inert.pkt_buf, BOOT, "4096", NO_WEIR, 1),
@@ -202,9 +205,9 @@ static const struct setting global_rows[] = {
 
 static const struct setting database_rows[] = {
 	DB_TEXT("application_name", application_name, TEXT_MAX),
-	FIXED("auth_dbname", LIVE, NULL, NULL),
-	FIXED("auth_query", LIVE, NULL, NULL),
-	FIXED("auth_user", LIVE, NULL, NULL),
+	DB_TEXT("auth_dbname", auth_dbname, 63),
+	DB("auth_query", SETTING_TEXT, char *, auth_query, 1, TEXT_MAX),
+	DB_TEXT("auth_user", auth_user, NAME_MAX_BYTES),
 	DB_TEXT("client_encoding", client_encoding, NAME_MAX_BYTES),
 	DB_TEXT("connect_query", connect_query, TEXT_MAX),
 	DB_TEXT("datestyle", datestyle, NAME_MAX_BYTES),
@@ -214,7 +217,10 @@ static const struct setting database_rows[] = {
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
-	DB("password", SETTING_SECRET, char *, password, 0, TEXT_MAX),
+	DB("password", SETTING_SECRET, char *, password, 0, SECRET_MAX),
+	DB("password_command", SETTING_SECRET, char *, password_command, 1, TEXT_MAX),
+	DB("password_file", SETTING_TEXT, char *, password_file, 1, 4095),
+	DB_TIME("password_ttl", password_ttl),
 	ROW("pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum pool_mode, pool_mode), NULL, NULL,
 		0, 0, pool_modes, NULL),
 	DB_COUNT("pool_size", pool_size, 1),

@@ -15,13 +15,14 @@
 
 static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
-	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) |
-		TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
-	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
-	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
+		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_LOOKUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_MD5] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
 	[LOGIN_SASL_FIRST] = TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
-	[LOGIN_SASL_FINAL] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_SASL_FINAL] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 };
 
 static void set_state(struct login *l, enum login_state next)
@@ -49,6 +50,7 @@ void login_free(struct login *l)
 		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
 	l->is_counted = false;
 	scram_wipe(&l->scram);
+	secure_free(&l->response);
 	credential_unref(&l->credential);
 	settings_unref(&l->settings);
 	snapshot_unref(&l->snapshot);
@@ -224,7 +226,7 @@ static void use_mock(struct login *l, const char *cause)
 	credential_unref(&l->credential);
 	l->credential = credential_new(l->who.user, secret);
 	l->is_mock = true;
-	l->cause = cause;
+	snprintf(l->cause, sizeof(l->cause), "%s", cause);
 }
 
 static enum result ask_cleartext(struct login *l)
@@ -296,19 +298,15 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
-static enum result authenticate(struct login *l)
+/* With l->credential, or NULL and the reason why there is none. */
+static enum result authenticate_with(struct login *l, const char *why_none)
 {
 	enum auth_type type = l->snapshot->config->auth_type;
 
-	if (is_own_operator(l))
-		return succeed(l);
-	if (type == AUTH_TYPE_ANY)
-		return enter_any(l);
-	l->credential = share(client_credential(l));
 	if (type == AUTH_TYPE_TRUST)
 		return enter_trusted(l);
 	if (!l->credential)
-		use_mock(l, "no such user");
+		use_mock(l, why_none);
 	else if (credential_kind(l->credential) == SECRET_NONE)
 		use_mock(l, "the user has no password");
 	switch (type) {
@@ -319,6 +317,63 @@ static enum result authenticate(struct login *l)
 	case AUTH_TYPE_TRUST: break;
 	}
 	ASSERT(!"an auth_type without an exchange");
+}
+
+/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
+static const char *lookup_database(const struct login *l)
+{
+	const struct config *c = l->snapshot->config;
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	const char *name = config_auth_dbname(c, db);
+
+	if (!name && db)
+		name = l->who.database;
+	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
+}
+
+/* What auth_query knows. The login's bytes stay where they are until the answer comes. */
+static enum result look_up_secret(
+	struct login *l, bool is_refresh, void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(LOOKUP_SECRET, l->who.id, l->snapshot,
+		l->is_console ? NULL : l->who.database, l->who.user, NULL, l->addr);
+
+	q->asked_in = xstrdup(lookup_database(l));
+	q->is_refresh = is_refresh;
+	l->answered = answered;
+	l->is_looked_up = true;
+	set_state(l, LOGIN_LOOKUP);
+	l->env->ask(l->env->ctx, q);
+	return RES_OK;
+}
+
+static void on_secret(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_FAILED) {
+		fail(l, q->sqlstate, "%s", q->text);
+		return;
+	}
+	l->credential = share(q->credential);
+	authenticate_with(l, q->text);
+}
+
+void login_answer(struct login *l, struct lookup **q)
+{
+	ASSERT(l->state == LOGIN_LOOKUP && (*q)->login == l->who.id);
+	l->answered(l, *q);
+	lookup_free(q);
+}
+
+static enum result authenticate(struct login *l)
+{
+	if (is_own_operator(l))
+		return succeed(l);
+	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
+		return enter_any(l);
+	l->credential = share(client_credential(l));
+	if (!l->credential && !is_uri_user(l) && lookup_database(l))
+		return look_up_secret(l, false, on_secret);
+	return authenticate_with(l, "no such user");
 }
 
 /* The startup packet. */
@@ -461,21 +516,58 @@ static const char *read_password(struct login *l, struct reader *body)
 	return NULL;
 }
 
+static bool is_right_password(struct login *l, const char *password, bool is_md5)
+{
+	return is_md5 ? credential_check_md5(l->credential, l->salt, password)
+		      : credential_check_plain(l->credential, password);
+}
+
+/* The secret may have changed since auth_query was asked. What the client answered to our challenge is checked once more, if it can be. */
+static void on_newer_secret(struct login *l, const struct lookup *q)
+{
+	bool has_changed = q->answer == LOOKUP_FOUND && !credential_same(q->credential, l->credential);
+
+	if (!has_changed || !l->response) {
+		fail_password(l,
+			has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");
+		return;
+	}
+	credential_unref(&l->credential);
+	l->credential = credential_ref(q->credential);
+	l->is_mock = false;
+	if (is_right_password(l, l->response, l->is_md5))
+		succeed(l);
+	else
+		fail_password(l, "wrong password");
+}
+
+/*
+ * response: what the client answered, NULL if only SCRAM knows what it means. A user that isn't there is asked for like any other, so that the
+ * time doesn't tell.
+ */
+static enum result refuse_password(struct login *l, const char *response)
+{
+	if (!l->is_looked_up)
+		return fail_password(l, "wrong password");
+	l->is_md5 = l->state == LOGIN_MD5;
+	l->response = xstrdup(response);
+	return look_up_secret(l, true, on_newer_secret);
+}
+
 static enum result password_step(struct login *l, struct reader *in)
 {
 	struct reader body;
 	const char *password;
 	enum result r = next_response(l, in, "password", LOGIN_PASSWORD_MAX, &body);
-	bool is_right;
 
 	if (r != RES_OK)
 		return r;
 	password = read_password(l, &body);
 	if (!password)
 		return RES_OK;
-	is_right = l->state == LOGIN_MD5 ? credential_check_md5(l->credential, l->salt, password)
-					 : credential_check_plain(l->credential, password);
-	return is_right && !l->is_mock ? succeed(l) : fail_password(l, "wrong password");
+	if (is_right_password(l, password, l->state == LOGIN_MD5) && !l->is_mock)
+		return succeed(l);
+	return refuse_password(l, password);
 }
 
 static enum result take_client_first(struct login *l, struct reader first)
@@ -553,7 +645,7 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
-							   : fail_password(l, "wrong password");
+							   : refuse_password(l, NULL);
 	}
 	msg_end(&l->out);
 	credential_learn_client_key(l->credential, client_key);
@@ -561,6 +653,7 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	return succeed(l);
 }
 
+/* No step: LOGIN_LOOKUP, and whatever is over. */
 static enum result (*const steps[LOGIN_FAILED + 1])(struct login *, struct reader *) = {
 	[LOGIN_STARTUP] = startup_step,
 	[LOGIN_CLEARTEXT] = password_step,
@@ -579,6 +672,21 @@ size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
 	return len - reader_left(&in);
 }
 
+/* With what servers are logged in. A forced user's SCRAM secret that is the client's own has just been opened by the client. */
+static struct credential *server_credential(const struct login *l, const struct config_database *db)
+{
+	struct credential *c;
+
+	if (!db || !db->user)
+		return share(l->credential);
+	c = snapshot_server_credential(l->snapshot, db, db->user);
+	if (!c && strcmp(db->user, l->who.user) == 0)
+		c = l->credential;
+	if (c && l->credential)
+		credential_learn_from(c, l->credential);
+	return share(c);
+}
+
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since)
 {
 	const struct config_database *db = l->is_console ? NULL : database_of(l);
@@ -593,7 +701,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->user = xstrdup(l->who.user);
 	n->server_user = xstrdup(is_forced ? db->user : l->who.user);
 	n->settings = l->settings;
-	n->credential = share(is_forced ? snapshot_server_credential(l->snapshot, db, db->user) : l->credential);
+	n->credential = server_credential(l, db);
 	n->greeting = l->out;
 	n->early = *early;
 	n->early_len = early_len;

@@ -10,6 +10,7 @@
 #define LOGIN_MESSAGE_MAX 65536
 
 enum login_step {
+	LOGIN_PASSWORD,	 /* a file or a command has been asked for the password */
 	LOGIN_RESOLVING, /* the resolver has been asked */
 	LOGIN_AUTH, /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
 	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
@@ -22,6 +23,11 @@ enum login_step {
 struct resolving { /* with the resolver; comes back to the worker in any case */
 	struct resolve_request request;
 	struct server *server; /* the worker's: NULL once the server is gone */
+};
+
+struct asking { /* with the passwords; comes back in any case */
+	struct password_request request;
+	struct server *server; /* the worker's */
 };
 
 struct deriving { /* with a login thread; comes back as well */
@@ -38,7 +44,9 @@ struct deriving { /* with a login thread; comes back as well */
 
 struct server_login {
 	enum login_step step;
+	struct credential *credential; /* a reference; NULL: none is known */
 	struct scram scram;
+	struct asking *asking;
 	struct resolving *resolving;
 	struct deriving *deriving;
 };
@@ -50,11 +58,14 @@ void server_login_free(struct server *s)
 	if (!l)
 		return;
 	s->login = NULL;
+	if (l->asking)
+		l->asking->server = NULL;
 	if (l->resolving)
 		l->resolving->server = NULL;
 	if (l->deriving)
 		l->deriving->server = NULL;
 	scram_wipe(&l->scram);
+	credential_unref(&l->credential);
 	free(l);
 }
 
@@ -97,6 +108,12 @@ static void send_startup(struct server *s)
 	write_cstring(&w, p->shared->user);
 	write_cstring(&w, "database");
 	write_cstring(&w, p->database->dbname ? p->database->dbname : p->shared->database);
+	if (p->shared->is_own) { /* names in auth_query mean what they say, whatever the role's or the database's settings */
+		write_cstring(&w, "search_path");
+		write_cstring(&w, "pg_catalog");
+		write_cstring(&w, "application_name");
+		write_cstring(&w, "pgweir auth_query");
+	}
 	write_u8(&w, 0);
 	msg_end(&w);
 	stream_send_bytes(&s->stream, w.data, w.len);
@@ -168,13 +185,12 @@ static void resolve(struct server *s, const char *host, int port)
 	resolver_ask(s->pool->worker->resolver, &r->request);
 }
 
-void server_login_start(struct server *s)
+static void reach(struct server *s)
 {
 	const struct config_database *db = s->pool->database;
 	const char *host = db->host && *db->host ? db->host : s->pool->worker->config->unix_socket_dir;
 	struct address a;
 
-	s->login = xcalloc(1, sizeof(*s->login));
 	if (host[0] == '/' || host[0] == '@') {
 		if (address_unix(&a, host, db->port))
 			connect_to(s, &a);
@@ -185,6 +201,118 @@ void server_login_start(struct server *s)
 	} else {
 		resolve(s, host, db->port);
 	}
+}
+
+/* ---- a password from a file or a command ---- */
+
+/* False: the credential is one that the pool knows. */
+static bool get_source(const struct server *s, struct password_source *out)
+{
+	const struct config_database *db = s->pool->database;
+
+	if (!db || (!db->password_file && !db->password_command) || !str_equal(db->user, s->pool->shared->user))
+		return false;
+	*out = (struct password_source){
+		.file = db->password_file,
+		.command = db->password_command,
+		.user = db->user,
+		.host = db->host,
+		.database = db->dbname ? db->dbname : s->pool->shared->database,
+		.port = db->port,
+	};
+	return true;
+}
+
+static void no_source(struct server *s, const char *error, bool is_refused)
+{
+	server_login_fail(s, is_refused ? "28P01" : "08006", error, is_refused);
+}
+
+static void deliver_password(struct message *m, void *owner)
+{
+	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
+	struct server *s = a->server;
+
+	(void)owner;
+	if (s) {
+		s->login->asking = NULL;
+		s->login->credential = a->request.credential;
+		a->request.credential = NULL;
+		if (!s->login->credential)
+			no_source(s, a->request.error, a->request.is_refused);
+		else if (!s->pool->database) /* a reload took it away meanwhile */
+			server_login_fail(s, "08006", "database removed", false);
+		else
+			reach(s);
+	}
+	credential_unref(&a->request.credential);
+	free(a);
+}
+
+static void discard_password(struct message *m)
+{
+	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
+
+	credential_unref(&a->request.credential);
+	free(a);
+}
+
+static void ask_source(struct server *s, const struct password_source *source)
+{
+	struct asking *a = xcalloc(1, sizeof(*a));
+
+	a->server = s;
+	a->request.message.deliver = deliver_password;
+	a->request.message.discard = discard_password;
+	a->request.reply_to = &s->pool->worker->loop.mailbox;
+	s->login->asking = a;
+	s->login->step = LOGIN_PASSWORD;
+	passwords_ask(s->pool->worker->passwords, source, &a->request);
+}
+
+static void start_with_source(struct server *s, const struct password_source *source)
+{
+	struct worker *w = s->pool->worker;
+	usec_t ttl = config_password_ttl(w->config, s->pool->database);
+	char error[PASSWORD_ERROR_MAX];
+
+	switch (passwords_find(w->passwords, source, ttl, w->loop.now, &s->login->credential, error)) {
+	case PASSWORD_KNOWN: reach(s); break;
+	case PASSWORD_UNKNOWN: ask_source(s, source); break;
+	case PASSWORD_FAILING: no_source(s, error, false); break;
+	case PASSWORD_REFUSED: no_source(s, error, true); break;
+	}
+}
+
+/* Is it a password that has had its day? Then the next one may do, and nobody needs to be told. */
+static bool may_have_newer(struct server *s, const char *sqlstate)
+{
+	struct password_source source;
+
+	return strncmp(sqlstate, "28", 2) == 0 && s->login->credential && get_source(s, &source) &&
+		passwords_refused(
+			s->pool->worker->passwords, &source, s->login->credential, s->pool->worker->loop.now);
+}
+
+static void accept_password(struct server *s)
+{
+	struct password_source source;
+
+	if (s->login->credential && get_source(s, &source))
+		passwords_accepted(s->pool->worker->passwords, &source, s->login->credential);
+}
+
+void server_login_start(struct server *s)
+{
+	struct password_source source;
+
+	s->login = xcalloc(1, sizeof(*s->login));
+	if (get_source(s, &source)) {
+		start_with_source(s, &source);
+		return;
+	}
+	s->login->credential = shared_credential(s->pool->shared);
+	reach(s);
 }
 
 /* ---- authentication ---- */
@@ -224,7 +352,7 @@ static void send_secret(struct server *s, const char *secret)
 
 static void answer_plain(struct server *s)
 {
-	const char *password = s->pool->credential ? credential_plain(s->pool->credential) : NULL;
+	const char *password = s->login->credential ? credential_plain(s->login->credential) : NULL;
 
 	if (password)
 		send_secret(s, password);
@@ -239,7 +367,7 @@ static void answer_md5(struct server *s, struct reader *r)
 
 	if (!salt)
 		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
-	else if (s->pool->credential && credential_md5_response(s->pool->credential, salt, response))
+	else if (s->login->credential && credential_md5_response(s->login->credential, salt, response))
 		send_secret(s, response);
 	else
 		no_password(s, "an MD5 password");
@@ -257,9 +385,9 @@ static void answer_sasl(struct server *s, struct reader *r)
 		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", true);
 		return;
 	}
-	if (!s->pool->credential ||
-		(credential_kind(s->pool->credential) != SECRET_PLAIN &&
-			credential_kind(s->pool->credential) != SECRET_SCRAM)) {
+	if (!s->login->credential ||
+		(credential_kind(s->login->credential) != SECRET_PLAIN &&
+			credential_kind(s->login->credential) != SECRET_SCRAM)) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
@@ -337,12 +465,12 @@ static void answer_challenge(struct server *s, struct reader *r)
 		return;
 	}
 	if (credential_find_server_keys(
-		    s->pool->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
+		    s->login->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
 		send_scram_final(s, &keys);
 		explicit_bzero(&keys, sizeof(keys));
 		return;
 	}
-	if (credential_kind(s->pool->credential) != SECRET_PLAIN) {
+	if (credential_kind(s->login->credential) != SECRET_PLAIN) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
@@ -351,7 +479,7 @@ static void answer_challenge(struct server *s, struct reader *r)
 	d->message.discard = discard_deriving;
 	d->reply_to = &s->pool->worker->loop.mailbox;
 	d->server = s;
-	d->credential = credential_ref(s->pool->credential);
+	d->credential = credential_ref(s->login->credential);
 	d->salt_len = secret->salt_len;
 	d->iterations = secret->iterations;
 	memcpy(d->salt, secret->salt, secret->salt_len);
@@ -400,7 +528,8 @@ static void on_error(struct server *s, struct reader r)
 
 	error_parse(r, &e);
 	server_login_fail(s, *e.sqlstate ? e.sqlstate : "08006",
-		*e.message ? e.message : "the server refused without a word", is_final_error(e.sqlstate));
+		*e.message ? e.message : "the server refused without a word",
+		is_final_error(e.sqlstate) && !may_have_newer(s, e.sqlstate));
 }
 
 static void on_parameter(struct server *s, struct reader r)
@@ -429,6 +558,7 @@ static void finish(struct server *s)
 	address_text(&a, local);
 	if (s->pool->worker->config->log_connections)
 		log_info(&who, "new connection to server (from %s)", local);
+	accept_password(s);
 	server_login_free(s);
 	s->pool->n_login--;
 	atomic_fetch_sub(&s->pool->shared->by_database->logins, 1);

@@ -7,18 +7,25 @@
 #include <string.h>
 
 /* The passwords: secret, hashed, pencil (the salt of RFC 7677), a, s. */
-static const char users[] =
-	"\"plain\" \"secret\"\n"
-	"\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
-	"\"scram\" \"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
-	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\"\n"
-	"\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
+#define SCRAM_OF_PENCIL                                                                                      \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define SCRAM_OF_PENCIL_TOO /* the same salt, another password: only the keys tell */                        \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+static const char users[] = "\"plain\" \"secret\"\n"
+			    "\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
+			    "\"scram\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"twin\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"stranger\" \"" SCRAM_OF_PENCIL_TOO "\"\n"
+			    "\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
 
 struct rig {
 	struct snapshot *snapshot;
 	struct login_env env;
 	struct login login;
-	struct writer in; /* what the client says next */
+	struct writer in;      /* what the client says next */
+	struct lookup *lookup; /* what was asked elsewhere */
 	int places, counted;
 };
 
@@ -43,6 +50,14 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	r->counted--;
 }
 
+static void ask(void *ctx, struct lookup *q)
+{
+	struct rig *r = ctx;
+
+	ck_assert_ptr_null(r->lookup);
+	r->lookup = q;
+}
+
 static void rig_login(struct rig *r)
 {
 	struct address peer;
@@ -56,13 +71,14 @@ static void rig_start(struct rig *r, const char *settings)
 	memset(r, 0, sizeof(*r));
 	r->places = 10;
 	r->snapshot = rig_snapshot(settings, users);
-	r->env = (struct login_env){ r, count_client, uncount_client, false };
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
 	rig_login(r);
 }
 
 static void rig_end(struct rig *r)
 {
 	login_free(&r->login);
+	lookup_free(&r->lookup);
 	ck_assert_int_eq(r->counted, 0);
 	writer_free(&r->in);
 	snapshot_unref(&r->snapshot);
@@ -371,7 +387,7 @@ static void answer_scram(struct rig *r, const char *password)
 	rig_feed(r);
 	scram_final(r, &s, password);
 	rig_feed(r);
-	if (!login_is_over(&r->login) || r->login.state == LOGIN_DONE)
+	if (r->login.state == LOGIN_DONE)
 		ck_assert_int_eq(scram_client_verify(&s, asked(r, AUTH_SASL_FINAL)), RES_OK);
 	scram_wipe(&s);
 }
@@ -402,6 +418,7 @@ static void answer(struct rig *r, const char *user, const char *password)
 	case LOGIN_MD5: answer_md5(r, user, password); break;
 	case LOGIN_SASL: answer_scram(r, password); break;
 	case LOGIN_STARTUP:
+	case LOGIN_LOOKUP:
 	case LOGIN_SASL_FIRST:
 	case LOGIN_SASL_FINAL: ck_abort_msg("nothing was asked");
 	case LOGIN_DONE:
@@ -645,22 +662,41 @@ START_TEST(a_newcomer_has_what_servers_need)
 }
 END_TEST
 
-START_TEST(a_scram_login_teaches_the_servers_keys)
+static const struct {
+	const char *auth_type, *database, *server_user;
+	bool is_taught;
+} lessons[] = {
+	{ "scram-sha-256", "app", "scram", true },
+	{ "scram-sha-256", "twins", "twin", true },
+	{ "scram-sha-256", "strangers", "stranger", false },
+	{ "plain", "app", "scram", true },
+	{ "plain", "twins", "twin", true },
+	{ "plain", "strangers", "stranger", false },
+	{ "trust", "app", "scram", false },
+	{ "trust", "twins", "twin", false },
+};
+
+START_TEST(a_login_teaches_the_servers_keys)
 {
+	char setting[64];
 	struct scram_secret secret;
 	struct scram_keys keys;
 	struct newcomer *n;
 	uint8_t *early = NULL;
 	struct rig r;
 
-	rig_start(&r, "auth_type = scram-sha-256");
-	STARTUP(&r, "user", "scram", "database", "app");
+	snprintf(setting, sizeof(setting), "auth_type = %s", lessons[_i].auth_type);
+	rig_start(&r, setting);
+	STARTUP(&r, "user", "scram", "database", lessons[_i].database);
 	rig_feed(&r);
 	answer(&r, "scram", "pencil");
 	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(n->server_user, lessons[_i].server_user);
+	ck_assert_str_eq(credential_user(n->credential), lessons[_i].server_user);
 	ck_assert(credential_verifier(n->credential, 4096, &secret));
-	ck_assert(credential_find_server_keys(
-		n->credential, secret.salt, secret.salt_len, secret.iterations, &keys));
+	ck_assert_msg(credential_find_server_keys(n->credential, secret.salt, secret.salt_len,
+			      secret.iterations, &keys) == lessons[_i].is_taught,
+		"%d", _i);
 	r.counted = 0;
 	newcomer_free(&n);
 	rig_end(&r);
@@ -712,7 +748,7 @@ static const struct {
 	size_t len;
 } bad_answers[] = {
 	{ "too long for its header's word", "p\x7f\xff\xff\xff", 5 },
-	{ "just too long", "p\0\1\0\5", 5 },
+	{ "just too long", "p\0\1\0\6", 5 },
 	{ "negative", "p\xff\xff\xff\xff", 5 },
 	{ "shorter than itself", "p\0\0\0\3", 5 },
 	{ "empty", "p\0\0\0\4", 5 },
@@ -743,7 +779,7 @@ START_TEST(malformed_answers_are_refused_by_what_came)
 }
 END_TEST
 
-static const size_t password_lengths[] = { 63, 1023, 1024, 4096, 8000, 65535 };
+static const size_t password_lengths[] = { 63, 1023, 1024, 4096, 8000, 65535, 65536 };
 
 START_TEST(long_passwords_get_an_answer)
 {
@@ -828,6 +864,206 @@ START_TEST(a_login_ends_from_outside_in_any_state)
 	rig_feed(&r);
 	ck_assert_int_eq(r.login.state, LOGIN_FAILED);
 	rig_end(&r);
+}
+END_TEST
+
+/* Answers from elsewhere */
+
+#define AUTH_USER "auth_user = plain\n"
+
+static const struct {
+	const char *settings, *database, *user;
+	const char *asks; /* in which database; NULL: nowhere */
+} askers[] = {
+	{ "auth_type = md5\n", "app", "far", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "app", "far", "app" },
+	{ "auth_type = md5\n" AUTH_USER, "app", "plain", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "app", "empty", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "nowhere", "far", NULL },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "nowhere", "far", "listed" },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "app", "far", "listed" },
+	{ "auth_type = md5\nauth_dbname = listed\n", "app", "far", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "pgbouncer", "far", NULL },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "pgbouncer", "far", "listed" },
+	{ "auth_type = any\n" AUTH_USER, "forced", "far", NULL },
+	{ "auth_type = trust\n" AUTH_USER, "app", "far", "app" },
+	{ "auth_type = scram-sha-256\n", "asking", "far", "asking" },
+	{ "auth_type = scram-sha-256\n" AUTH_USER, "elsewhere", "far", "app" },
+	{ "auth_type = scram-sha-256\n" AUTH_USER, "silent", "far", NULL },
+};
+
+START_TEST(only_unknown_users_are_asked_for)
+{
+	struct rig r;
+
+	rig_start(&r, askers[_i].settings);
+	STARTUP(&r, "user", askers[_i].user, "database", askers[_i].database);
+	rig_feed(&r);
+	ck_assert_msg((r.login.state == LOGIN_LOOKUP) == (askers[_i].asks != NULL), "%d: state %d", _i,
+		r.login.state);
+	ck_assert_msg(str_equal(r.lookup ? r.lookup->asked_in : NULL, askers[_i].asks), "%d", _i);
+	if (r.lookup) {
+		ck_assert_int_eq(r.lookup->kind, LOOKUP_SECRET);
+		ck_assert_str_eq(r.lookup->user, "far");
+		ck_assert_uint_eq(r.lookup->login, 7);
+		ck_assert_str_eq(sent(&r), ""); /* not a word before the answer */
+	}
+	rig_end(&r);
+}
+END_TEST
+
+static void start_lookup(struct rig *r, const char *auth_type)
+{
+	char settings[64];
+
+	snprintf(settings, sizeof(settings), AUTH_USER "auth_type = %s", auth_type);
+	rig_start(r, settings);
+	STARTUP(r, "user", "far", "database", "app");
+	rig_feed(r);
+	ck_assert_int_eq(r->login.state, LOGIN_LOOKUP);
+}
+
+static void give_answer(struct rig *r, enum lookup_answer answer_is, const char *secret)
+{
+	r->lookup->answer = answer_is;
+	if (answer_is == LOOKUP_FOUND)
+		r->lookup->credential = credential_new("far", secret);
+	if (answer_is == LOOKUP_FAILED)
+		strcpy(r->lookup->sqlstate, "08006");
+	strcpy(r->lookup->text, "auth_query failed");
+	login_answer(&r->login, &r->lookup);
+	ck_assert_ptr_null(r->lookup);
+	rig_feed(r);
+}
+
+static const struct {
+	const char *auth_type;
+	enum lookup_answer answer;
+	const char *secret, *password;
+	enum login_state asked;
+	const char *sqlstate;
+} answers[] = {
+	{ "plain", LOOKUP_FOUND, "secret", "secret", LOGIN_CLEARTEXT, "" },
+	{ "plain", LOOKUP_FOUND, "secret", "wrong", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_FOUND, "", "", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_REFUSED, NULL, "secret", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+	{ "md5", LOOKUP_FOUND, "secret", "secret", LOGIN_MD5, "" },
+	{ "md5", LOOKUP_FOUND, "secret", "wrong", LOGIN_MD5, "28P01" },
+	{ "md5", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
+	{ "md5", LOOKUP_REFUSED, NULL, "secret", LOGIN_MD5, "28P01" },
+	{ "scram-sha-256", LOOKUP_FOUND, "secret", "secret", LOGIN_SASL, "" },
+	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
+	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "secret", LOGIN_SASL, "28P01" },
+	{ "scram-sha-256", LOOKUP_REFUSED, NULL, "secret", LOGIN_SASL, "28P01" },
+	{ "scram-sha-256", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+	{ "trust", LOOKUP_FOUND, "secret", NULL, LOGIN_DONE, "" },
+	{ "trust", LOOKUP_REFUSED, NULL, NULL, LOGIN_FAILED, "28000" },
+	{ "trust", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+};
+
+START_TEST(a_login_goes_on_with_the_answer)
+{
+	struct rig r;
+
+	start_lookup(&r, answers[_i].auth_type);
+	give_answer(&r, answers[_i].answer, answers[_i].secret);
+	ck_assert_msg(r.login.state == answers[_i].asked, "%d: state %d", _i, r.login.state);
+	answer(&r, "far", answers[_i].password);
+	if (r.lookup) /* a wrong password: is the secret a new one? */
+		give_answer(&r, answers[_i].answer, answers[_i].secret);
+	ck_assert_msg(strcmp(last_error(&r).sqlstate, answers[_i].sqlstate) == 0, "%d: %s %s", _i,
+		last_error(&r).sqlstate, last_error(&r).message);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == !*answers[_i].sqlstate, "%d: %d", _i, r.login.state);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *auth_type, *secret, *password; /* secret NULL: no such user */
+	enum lookup_answer newer;
+	const char *newer_secret;
+	bool is_let_in;
+} changes[] = {
+	{ "plain", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "plain", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "plain", "old", "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "new", LOOKUP_FAILED, NULL, false },
+	{ "plain", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "plain", NULL, "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "md5", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, false },
+	{ "md5", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "new", false }, /* its proof was over the old one's salt */
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "old", false },
+	{ "scram-sha-256", NULL, "new", LOOKUP_FOUND, "new", false },
+};
+
+START_TEST(a_wrong_password_is_checked_against_a_newer_secret)
+{
+	struct rig r;
+
+	start_lookup(&r, changes[_i].auth_type);
+	give_answer(&r, changes[_i].secret ? LOOKUP_FOUND : LOOKUP_REFUSED, changes[_i].secret);
+	answer(&r, "far", changes[_i].password);
+	ck_assert_msg(r.login.state == LOGIN_LOOKUP && r.lookup && r.lookup->is_refresh, "%d", _i);
+	ck_assert_uint_eq(r.login.out.len, 0); /* not told yet */
+	give_answer(&r, changes[_i].newer, changes[_i].newer_secret);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == changes[_i].is_let_in, "%d", _i);
+	ck_assert_str_eq(last_error(&r).sqlstate, changes[_i].is_let_in ? "" : "28P01");
+	ck_assert_ptr_null(r.lookup); /* once, not again and again */
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(bytes_wait_for_the_answer)
+{
+	struct rig r;
+	size_t len;
+
+	start_lookup(&r, "plain");
+	say_text(&r, MSG_PASSWORD, "secret");
+	len = r.in.len;
+	rig_feed(&r);
+	ck_assert_uint_eq(r.in.len, len);
+	ck_assert_int_eq(r.login.state, LOGIN_LOOKUP);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	ck_assert_int_eq(r.login.state, LOGIN_DONE);
+	ck_assert_uint_eq(r.in.len, 0);
+	rig_end(&r);
+}
+END_TEST
+
+/* Its own name as a forced user's: what auth_query found serves for the server, too. */
+START_TEST(a_forced_user_may_be_the_client_itself)
+{
+	struct newcomer *n;
+	uint8_t *early = NULL;
+	struct rig r;
+
+	rig_start(&r, AUTH_USER "auth_type = plain");
+	STARTUP(&r, "user", "far", "database", "own");
+	rig_feed(&r);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	answer(&r, "far", "secret");
+	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(credential_plain(n->credential), "secret");
+	r.counted = 0;
+	newcomer_free(&n);
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(a_login_may_end_before_the_answer)
+{
+	struct rig r;
+
+	start_lookup(&r, "plain");
+	login_fail(&r.login, "57014", "canceling authentication due to timeout");
+	assert_fatal(&r, "57014", "canceling authentication due to timeout", "timeout");
+	rig_end(&r); /* the lookup is on its way still: it holds what it needs */
 }
 END_TEST
 
@@ -929,7 +1165,7 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, shutting_down_lets_only_consoles_in);
 	tcase_add_loop_test(tc, only_our_own_user_is_an_operator_without_a_password, 0, N_ELEMENTS(operators));
 	tcase_add_loop_test(tc, a_newcomer_has_what_servers_need, 0, N_ELEMENTS(newcomers));
-	tcase_add_test(tc, a_scram_login_teaches_the_servers_keys);
+	tcase_add_loop_test(tc, a_login_teaches_the_servers_keys, 0, N_ELEMENTS(lessons));
 	tcase_add_loop_test(tc, other_messages_end_the_exchange, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, malformed_answers_are_refused_by_what_came, 0, N_ELEMENTS(bad_answers));
 	tcase_add_loop_test(tc, long_passwords_get_an_answer, 0, N_ELEMENTS(password_lengths));
@@ -937,6 +1173,12 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, an_unknown_mechanism_is_refused);
 	tcase_add_test(tc, sasl_may_begin_with_the_mechanism_alone);
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
+	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
+	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
+	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
+	tcase_add_test(tc, bytes_wait_for_the_answer);
+	tcase_add_test(tc, a_forced_user_may_be_the_client_itself);
+	tcase_add_test(tc, a_login_may_end_before_the_answer);
 	tcase_add_loop_test(tc, parameters_become_settings, 0, N_ELEMENTS(parameters));
 	tcase_add_test(tc, later_parameters_win_over_options);
 	tcase_add_test(tc, a_reload_does_not_touch_a_login_that_has_begun);
