@@ -79,12 +79,11 @@ unsigned pattern_groups(const struct pattern *p)
 
 static char *copy_group(pcre2_match_data *found, const char *name)
 {
-	const size_t *at = pcre2_get_ovector_pointer(found);
-	size_t from = at[2], to = at[3];
+	const size_t *at = pcre2_get_ovector_pointer(found); /* pairs: the whole, the first group, .. */
 
-	if (pcre2_get_ovector_count(found) < 2 || from == PCRE2_UNSET || to < from)
+	if (pcre2_get_ovector_count(found) < 2 || at[2] == PCRE2_UNSET || at[3] < at[2])
 		return xstrdup("");
-	return xstrndup(name + from, to - from);
+	return xstrndup(name + at[2], at[3] - at[2]);
 }
 
 enum pattern_result pattern_match(const struct pattern *p, const char *name, char **first_group)
