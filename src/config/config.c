@@ -673,3 +673,20 @@ usec_t config_server_lifetime(const struct config *c, const struct config_databa
 {
 	return first_time(-1, db ? db->server_lifetime : -1, c->server_lifetime);
 }
+
+const char *config_auth_user(const struct config *c, const struct config_database *db)
+{
+	return db && db->auth_user ? db->auth_user : c->auth_user;
+}
+
+const char *config_auth_query(const struct config *c, const struct config_database *db)
+{
+	return db && db->auth_query ? db->auth_query : c->auth_query;
+}
+
+const char *config_auth_dbname(const struct config *c, const struct config_database *db)
+{
+	const char *name = db && db->auth_dbname ? db->auth_dbname : c->auth_dbname;
+
+	return *name ? name : NULL;
+}

@@ -116,11 +116,18 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	registry_uncount_client(d->registry, database, user);
 }
 
+static void ask(void *ctx, struct lookup *q)
+{
+	(void)ctx;
+	lookup_fail(&q, "0A000", "auth_query is not supported yet");
+}
+
 static const struct front_ops front_ops = {
 	.deliver = deliver_client,
 	.cancel = deliver_cancel,
 	.count_client = count_client,
 	.uncount_client = uncount_client,
+	.ask = ask,
 };
 
 /* ---- configuration ---- */

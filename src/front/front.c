@@ -1,5 +1,6 @@
 #include "front/front.h"
 
+#include "base/table.h"
 #include "front/login.h"
 #include "net/stream.h"
 
@@ -31,6 +32,8 @@ struct door {
 struct visitor {
 	struct stream stream;
 	struct login login;
+	UT_hash_handle hh; /* in front->asking, under its number, while is_asking */
+	bool is_asking;	   /* an answer is on its way: it isn't read meanwhile */
 	struct front *front;
 	struct list *list; /* logins, finished or lingering; NULL: closed */
 	struct list_node node;
@@ -63,6 +66,7 @@ struct front {
 	struct list logins;	 /* in the order of accept, which is that of their deadlines */
 	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
 	struct list lingering;	 /* FAILED: the last word is on its way; in deadlines' order */
+	struct visitor *asking;	 /* hash by number */
 	int served, served_last; /* logins that had work, this round and in the last */
 
 	/* any thread */
@@ -88,6 +92,24 @@ static size_t places(const struct front *f)
 	return (size_t)f->snapshot->config->max_client_conn + SPARE_LOGINS;
 }
 
+/* Waiting for an answer from elsewhere. */
+
+static void begin_asking(struct visitor *v)
+{
+	v->is_asking = true;
+	HASH_ADD(hh, v->front->asking, login.who.id, sizeof(v->login.who.id), v);
+	stream_pause(&v->stream);
+}
+
+static void end_asking(struct visitor *v)
+{
+	if (!v->is_asking)
+		return;
+	v->is_asking = false;
+	HASH_DEL(v->front->asking, v);
+	stream_resume(&v->stream);
+}
+
 static void visitor_free(struct doomed *d)
 {
 	free(CONTAINER_OF(d, struct visitor, doomed));
@@ -98,6 +120,7 @@ static void drop(struct visitor *v)
 	if (!v->list)
 		return;
 	move_to(v, NULL);
+	end_asking(v);
 	stream_close(&v->stream);
 	login_free(&v->login);
 	free(v->early);
@@ -114,6 +137,7 @@ static void linger(struct visitor *v)
 {
 	struct front *f = v->front;
 
+	end_asking(v);
 	if (v->login.out.len == 0) {
 		drop(v);
 		return;
@@ -155,6 +179,26 @@ static void wipe(const uint8_t *bytes, size_t len)
 	explicit_bzero((void *)(uintptr_t)bytes, len);
 }
 
+/* To what the login has become. True: it's over, and nobody needs the rest of its bytes. */
+static bool react(struct visitor *v, const uint8_t *rest, size_t len)
+{
+	struct login *l = &v->login;
+
+	if (l->state == LOGIN_DONE || l->state == LOGIN_CANCEL) {
+		finish(v, rest, len);
+		return true;
+	}
+	if (l->state == LOGIN_FAILED) {
+		linger(v);
+		return true;
+	}
+	stream_send_bytes(&v->stream, l->out.data, l->out.len);
+	l->out.len = 0;
+	if (l->state == LOGIN_LOOKUP)
+		begin_asking(v);
+	return false;
+}
+
 static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 {
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
@@ -167,17 +211,7 @@ static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 	v->front->served++;
 	used = login_feed(l, bytes, len);
 	wipe(bytes, used);
-	if (l->state == LOGIN_DONE || l->state == LOGIN_CANCEL) {
-		finish(v, bytes + used, len - used);
-		return len;
-	}
-	if (l->state == LOGIN_FAILED) {
-		linger(v);
-		return len;
-	}
-	stream_send_bytes(s, l->out.data, l->out.len);
-	l->out.len = 0;
-	return used;
+	return react(v, bytes + used, len - used) ? len : used;
 }
 
 static void on_drained(struct stream *s)
@@ -198,7 +232,63 @@ static void on_closed(struct stream *s, enum stream_end why)
 	drop(v);
 }
 
-static const struct stream_ops visitor_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+/* Others that are paused are handed over in this round. */
+static void on_hangup(struct stream *s)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+
+	if (v->is_asking)
+		on_closed(s, STREAM_EOF);
+}
+
+static const struct stream_ops visitor_ops = {
+	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed
+};
+
+static void take_answer(struct message *m, void *owner)
+{
+	struct front *f = owner;
+	struct lookup *q = lookup_of(m);
+	struct visitor *v;
+
+	HASH_FIND(hh, f->asking, &q->login, sizeof(q->login), v);
+	if (!v) { /* timed out, or gone */
+		lookup_free(&q);
+		return;
+	}
+	end_asking(v);
+	f->served++;
+	login_answer(&v->login, &q);
+	react(v, v->stream.held, v->stream.held_len);
+}
+
+/* The login's way out. */
+
+static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+{
+	struct front *f = ctx;
+
+	return f->ops->count_client(f->ctx, c, database, user, why);
+}
+
+static void uncount_client(void *ctx, const char *database, const char *user)
+{
+	struct front *f = ctx;
+
+	f->ops->uncount_client(f->ctx, database, user);
+}
+
+static void ask(void *ctx, struct lookup *q)
+{
+	struct front *f = ctx;
+	usec_t timeout = f->snapshot->config->client_login_timeout;
+
+	q->reply_to = &f->loop.mailbox;
+	q->deliver = take_answer;
+	/* a moment before the login's own, so that the reason arrives in time */
+	q->deadline = timeout ? f->loop.now + timeout - MIN(timeout / 4, USEC_PER_SEC) : 0;
+	f->ops->ask(f->ctx, q);
+}
 
 /* Handing over. */
 
@@ -561,7 +651,7 @@ struct front *front_start(const struct front_options *o)
 	f->ops = o->ops;
 	f->ctx = o->ctx;
 	f->snapshot = snapshot_ref(o->snapshot);
-	f->env = (struct login_env){ o->ctx, o->ops->count_client, o->ops->uncount_client, false };
+	f->env = (struct login_env){ f, count_client, uncount_client, ask, false };
 	f->next_id = o->first_id;
 	f->id_step = o->id_step;
 	list_init(&f->logins);

@@ -5,6 +5,8 @@
  *          logins had work, so that a login begun is finished before new ones are let in. A login that
  *          waits for its client costs a descriptor and a line in a list. The thread runs at a lower
  *          priority than workers. Without descriptors it pauses for a moment.
+ * Lookups: a login that waits for an answer from elsewhere isn't read, costs no turn, and has the deadline of every login.
+ *          Answers that come too late are freed.
  * Limits:  max_client_conn + 1000 logins at once; client_login_timeout for each, and only a few seconds
  *          while all places are taken. Failed ones are read from for at most a second more, so that the
  *          last word arrives.
@@ -17,7 +19,7 @@
 #ifndef PGWEIR_FRONT_H
 #define PGWEIR_FRONT_H
 
-#include "auth/snapshot.h"
+#include "auth/lookup.h"
 #include "front/listener.h"
 #include "session/newcomer.h"
 
@@ -33,6 +35,7 @@ struct front_ops {
 	bool (*count_client)(
 		void *ctx, const struct config *c, const char *database, const char *user, const char **why);
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
+	void (*ask)(void *ctx, struct lookup *q); /* moves q, which must be answered unless everything ends */
 };
 
 struct front_options {

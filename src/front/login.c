@@ -15,8 +15,9 @@
 
 static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
-	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) |
-		TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
+		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_LOOKUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
@@ -224,7 +225,7 @@ static void use_mock(struct login *l, const char *cause)
 	credential_unref(&l->credential);
 	l->credential = credential_new(l->who.user, secret);
 	l->is_mock = true;
-	l->cause = cause;
+	snprintf(l->cause, sizeof(l->cause), "%s", cause);
 }
 
 static enum result ask_cleartext(struct login *l)
@@ -296,19 +297,15 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
-static enum result authenticate(struct login *l)
+/* With l->credential, or NULL and the reason why there is none. */
+static enum result authenticate_with(struct login *l, const char *why_none)
 {
 	enum auth_type type = l->snapshot->config->auth_type;
 
-	if (is_own_operator(l))
-		return succeed(l);
-	if (type == AUTH_TYPE_ANY)
-		return enter_any(l);
-	l->credential = share(client_credential(l));
 	if (type == AUTH_TYPE_TRUST)
 		return enter_trusted(l);
 	if (!l->credential)
-		use_mock(l, "no such user");
+		use_mock(l, why_none);
 	else if (credential_kind(l->credential) == SECRET_NONE)
 		use_mock(l, "the user has no password");
 	switch (type) {
@@ -319,6 +316,61 @@ static enum result authenticate(struct login *l)
 	case AUTH_TYPE_TRUST: break;
 	}
 	ASSERT(!"an auth_type without an exchange");
+}
+
+/* Elsewhere. The login's bytes stay where they are until the answer comes. */
+static enum result look_up(struct login *l, enum lookup_kind kind, const char *database, const char *password,
+	void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, database, l->who.user, password, l->addr);
+
+	l->answered = answered;
+	set_state(l, LOGIN_LOOKUP);
+	l->env->ask(l->env->ctx, q);
+	return RES_OK;
+}
+
+static void on_secret(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_FAILED) {
+		fail(l, q->sqlstate, "%s", q->text);
+		return;
+	}
+	l->credential = share(q->credential);
+	authenticate_with(l, q->text);
+}
+
+void login_answer(struct login *l, struct lookup **q)
+{
+	ASSERT(l->state == LOGIN_LOOKUP && (*q)->login == l->who.id);
+	l->answered(l, *q);
+	lookup_free(q);
+}
+
+/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
+static const char *lookup_database(const struct login *l)
+{
+	const struct config *c = l->snapshot->config;
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	const char *name = config_auth_dbname(c, db);
+
+	if (!name && db)
+		name = l->who.database;
+	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
+}
+
+static enum result authenticate(struct login *l)
+{
+	const char *database;
+
+	if (is_own_operator(l))
+		return succeed(l);
+	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
+		return enter_any(l);
+	l->credential = share(client_credential(l));
+	database = l->credential || is_uri_user(l) ? NULL : lookup_database(l);
+	return database ? look_up(l, LOOKUP_SECRET, database, NULL, on_secret)
+			: authenticate_with(l, "no such user");
 }
 
 /* The startup packet. */
@@ -561,6 +613,7 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	return succeed(l);
 }
 
+/* No step: LOGIN_LOOKUP, and whatever is over. */
 static enum result (*const steps[LOGIN_FAILED + 1])(struct login *, struct reader *) = {
 	[LOGIN_STARTUP] = startup_step,
 	[LOGIN_CLEARTEXT] = password_step,

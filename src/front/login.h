@@ -13,6 +13,8 @@
  *            are refused by their header, so a caller never holds more than that.
  * Places:    count_client() is asked once, last, after the password; login_free() gives the place back
  *            unless a newcomer took it along.
+ * Elsewhere: LOGIN_LOOKUP is for what can't be known at once: a secret that auth_query finds. A lookup is on its way, and
+ *            only login_answer() or login_fail() ends the state. What a login waits for may come after its end.
  * Ownership: holds a reference to the snapshot that it began with; env is borrowed for life.
  * Errors:    are messages to the client; see the state. Threads: one.
  * Source:    PostgreSQL's manual, "Start-up", "SASL Authentication"; src/backend/postmaster/postmaster.c
@@ -21,7 +23,7 @@
 #ifndef PGWEIR_LOGIN_H
 #define PGWEIR_LOGIN_H
 
-#include "auth/snapshot.h"
+#include "auth/lookup.h"
 #include "base/log.h"
 #include "session/newcomer.h"
 
@@ -29,6 +31,7 @@
 
 enum login_state {
 	LOGIN_STARTUP,	  /* waits for a startup packet; refused encryption requests come back here */
+	LOGIN_LOOKUP,	  /* asked elsewhere: waits for login_answer(), and takes no bytes meanwhile */
 	LOGIN_CLEARTEXT,  /* asked for the password itself */
 	LOGIN_MD5,	  /* asked for its MD5 with our salt */
 	LOGIN_SASL,	  /* offered SCRAM-SHA-256: waits for SASLInitialResponse */
@@ -44,7 +47,8 @@ struct login_env {
 	bool (*count_client)(void *ctx, const struct config *c, const char *database, const char *user,
 		const char **why); /* false: why is the message */
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
-	bool is_console_only; /* shutting down: only console logins get in */
+	void (*ask)(void *ctx, struct lookup *q); /* moves q: login_answer() gets it, later and never from inside */
+	bool is_console_only;			  /* shutting down: only console logins get in */
 };
 
 struct login {
@@ -58,7 +62,8 @@ struct login {
 	size_t packet_len;
 	struct credential *credential; /* what the client is checked against: its own, or a mock's */
 	struct scram scram;
-	const char *cause; /* why a mock, for the log */
+	char cause[LOOKUP_TEXT_MAX];				   /* why a mock, for the log */
+	void (*answered)(struct login *l, const struct lookup *q); /* LOGIN_LOOKUP: what goes on with the answer */
 	uint8_t salt[4];
 	struct settings *settings;
 	struct writer out;
@@ -76,8 +81,13 @@ void login_free(struct login *l); /* what it holds; the struct is the caller's *
  * client's first query.
  */
 size_t login_feed(struct login *l, const uint8_t *bytes, size_t len);
-void login_fail(struct login *l, const char *sqlstate,
-	const char *message); /* from outside: timeout, shutdown. Not once it's over */
+/*
+ * In LOGIN_LOOKUP, with what came back; moves *q. The login goes on: feed it again what it hasn't taken. Whoever has none in
+ * that state frees the answer: the login has failed meanwhile.
+ */
+void login_answer(struct login *l, struct lookup **q);
+/* From outside: timeout, shutdown. Not once it's over. */
+void login_fail(struct login *l, const char *sqlstate, const char *message);
 
 /* In LOGIN_DONE, once: fd and early, of which *early is moved, are the caller's to give. */
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since);

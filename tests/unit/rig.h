@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Has [databases] app, forced, defaults; users: see the strings. settings are lines for [pgbouncer]. */
+/* Has [databases] app, forced, defaults, asking, elsewhere, silent; users: see the strings. settings are lines for [pgbouncer]. */
 static inline struct snapshot *rig_snapshot(const char *settings, const char *users)
 {
 	char path[] = "/tmp/pgweir-test-XXXXXX", error[256] = "";
@@ -24,6 +24,9 @@ static inline struct snapshot *rig_snapshot(const char *settings, const char *us
 		"app = host=127.0.0.1\n"
 		"forced = host=127.0.0.1 user=owner password=owners\n"
 		"listed = host=127.0.0.1 user=plain\n"
+		"asking = host=127.0.0.1 auth_user=plain\n"
+		"elsewhere = host=127.0.0.1 auth_dbname=app\n"
+		"silent = host=127.0.0.1 auth_user=''\n"
 		"defaults = host=127.0.0.1 timezone=UTC application_name=dflt\n"
 		"[pgbouncer]\n"
 		"log_connections = 0\nlog_pooler_errors = 0\n"

@@ -171,6 +171,7 @@ static const char *const pgbouncer_keys[] = {
 
 /* pgweir's own */
 static const char *const own_keys[] = {
+	"auth_query_cache_ttl",
 	"client_write_timeout",
 	"handoff_tolerance",
 	"login_concurrency",
@@ -366,7 +367,6 @@ static const struct {
 	{ "[pgbouncer]\nauth_type = hba\n", "x.ini:2: auth_type = hba is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_type = pam\n", "x.ini:2: auth_type = pam is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_hba_file = /h\n", "x.ini:2: auth_hba_file is not supported yet by this version" },
-	{ "[pgbouncer]\nauth_user = u\n", "x.ini:2: auth_user is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_ldap_options = ldapbindpasswd=secret\n",
 		"x.ini:2: auth_ldap_options is not supported yet by this version" },
 	{ "[pgbouncer]\npeer_id = 1\n", "x.ini:2: peer_id is not supported yet by this version: it may only be 0" },
@@ -379,8 +379,6 @@ static const struct {
 		"x.ini:2: a host with @ (an abstract Unix socket) is not supported yet by this version" },
 	{ "[databases]\na = load_balance_hosts=disable\n",
 		"x.ini:2: load_balance_hosts = disable is not supported yet by this version" },
-	{ "[databases]\na = auth_user=u\n", "x.ini:2: auth_user is not supported yet by this version" },
-	{ "[databases]\na = auth_query='select 1'\n", "x.ini:2: auth_query is not supported yet by this version" },
 	/* databases and users */
 	{ "[databases]\npgbouncer = host=h\n",
 		"x.ini:2: the database name \"pgbouncer\" is reserved for the console" },

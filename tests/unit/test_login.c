@@ -7,18 +7,20 @@
 #include <string.h>
 
 /* The passwords: secret, hashed, pencil (the salt of RFC 7677), a, s. */
-static const char users[] =
-	"\"plain\" \"secret\"\n"
-	"\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
-	"\"scram\" \"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
-	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\"\n"
-	"\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
+#define SCRAM_OF_PENCIL                                                                                      \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+static const char users[] = "\"plain\" \"secret\"\n"
+			    "\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
+			    "\"scram\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
 
 struct rig {
 	struct snapshot *snapshot;
 	struct login_env env;
 	struct login login;
-	struct writer in; /* what the client says next */
+	struct writer in;      /* what the client says next */
+	struct lookup *lookup; /* what was asked elsewhere */
 	int places, counted;
 };
 
@@ -43,6 +45,14 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	r->counted--;
 }
 
+static void ask(void *ctx, struct lookup *q)
+{
+	struct rig *r = ctx;
+
+	ck_assert_ptr_null(r->lookup);
+	r->lookup = q;
+}
+
 static void rig_login(struct rig *r)
 {
 	struct address peer;
@@ -56,13 +66,14 @@ static void rig_start(struct rig *r, const char *settings)
 	memset(r, 0, sizeof(*r));
 	r->places = 10;
 	r->snapshot = rig_snapshot(settings, users);
-	r->env = (struct login_env){ r, count_client, uncount_client, false };
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
 	rig_login(r);
 }
 
 static void rig_end(struct rig *r)
 {
 	login_free(&r->login);
+	lookup_free(&r->lookup);
 	ck_assert_int_eq(r->counted, 0);
 	writer_free(&r->in);
 	snapshot_unref(&r->snapshot);
@@ -402,6 +413,7 @@ static void answer(struct rig *r, const char *user, const char *password)
 	case LOGIN_MD5: answer_md5(r, user, password); break;
 	case LOGIN_SASL: answer_scram(r, password); break;
 	case LOGIN_STARTUP:
+	case LOGIN_LOOKUP:
 	case LOGIN_SASL_FIRST:
 	case LOGIN_SASL_FINAL: ck_abort_msg("nothing was asked");
 	case LOGIN_DONE:
@@ -831,6 +843,145 @@ START_TEST(a_login_ends_from_outside_in_any_state)
 }
 END_TEST
 
+/* Answers from elsewhere */
+
+#define AUTH_USER "auth_user = plain\n"
+
+static const struct {
+	const char *settings, *database, *user;
+	const char *asks; /* in which database; NULL: nowhere */
+} askers[] = {
+	{ "auth_type = md5\n", "app", "far", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "app", "far", "app" },
+	{ "auth_type = md5\n" AUTH_USER, "app", "plain", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "app", "empty", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "nowhere", "far", NULL },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "nowhere", "far", "listed" },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "app", "far", "listed" },
+	{ "auth_type = md5\nauth_dbname = listed\n", "app", "far", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "pgbouncer", "far", NULL },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "pgbouncer", "far", "listed" },
+	{ "auth_type = any\n" AUTH_USER, "forced", "far", NULL },
+	{ "auth_type = trust\n" AUTH_USER, "app", "far", "app" },
+	{ "auth_type = scram-sha-256\n", "asking", "far", "asking" },
+	{ "auth_type = scram-sha-256\n" AUTH_USER, "elsewhere", "far", "app" },
+	{ "auth_type = scram-sha-256\n" AUTH_USER, "silent", "far", NULL },
+};
+
+START_TEST(only_unknown_users_are_asked_for)
+{
+	struct rig r;
+
+	rig_start(&r, askers[_i].settings);
+	STARTUP(&r, "user", askers[_i].user, "database", askers[_i].database);
+	rig_feed(&r);
+	ck_assert_msg((r.login.state == LOGIN_LOOKUP) == (askers[_i].asks != NULL), "%d: state %d", _i,
+		r.login.state);
+	ck_assert_msg(str_equal(r.lookup ? r.lookup->database : NULL, askers[_i].asks), "%d", _i);
+	if (r.lookup) {
+		ck_assert_int_eq(r.lookup->kind, LOOKUP_SECRET);
+		ck_assert_str_eq(r.lookup->user, "far");
+		ck_assert_uint_eq(r.lookup->login, 7);
+		ck_assert_str_eq(sent(&r), ""); /* not a word before the answer */
+	}
+	rig_end(&r);
+}
+END_TEST
+
+static void start_lookup(struct rig *r, const char *auth_type)
+{
+	char settings[64];
+
+	snprintf(settings, sizeof(settings), AUTH_USER "auth_type = %s", auth_type);
+	rig_start(r, settings);
+	STARTUP(r, "user", "far", "database", "app");
+	rig_feed(r);
+	ck_assert_int_eq(r->login.state, LOGIN_LOOKUP);
+}
+
+static void give_answer(struct rig *r, enum lookup_answer answer_is, const char *secret)
+{
+	r->lookup->answer = answer_is;
+	if (answer_is == LOOKUP_FOUND)
+		r->lookup->credential = credential_new("far", secret);
+	if (answer_is == LOOKUP_FAILED)
+		strcpy(r->lookup->sqlstate, "08006");
+	strcpy(r->lookup->text, "auth_query failed");
+	login_answer(&r->login, &r->lookup);
+	ck_assert_ptr_null(r->lookup);
+	rig_feed(r);
+}
+
+static const struct {
+	const char *auth_type;
+	enum lookup_answer answer;
+	const char *secret, *password;
+	enum login_state asked;
+	const char *sqlstate;
+} answers[] = {
+	{ "plain", LOOKUP_FOUND, "secret", "secret", LOGIN_CLEARTEXT, "" },
+	{ "plain", LOOKUP_FOUND, "secret", "wrong", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_FOUND, "", "", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_REFUSED, NULL, "secret", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+	{ "md5", LOOKUP_FOUND, "secret", "secret", LOGIN_MD5, "" },
+	{ "md5", LOOKUP_FOUND, "secret", "wrong", LOGIN_MD5, "28P01" },
+	{ "md5", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
+	{ "md5", LOOKUP_REFUSED, NULL, "secret", LOGIN_MD5, "28P01" },
+	{ "scram-sha-256", LOOKUP_FOUND, "secret", "secret", LOGIN_SASL, "" },
+	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
+	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "secret", LOGIN_SASL, "28P01" },
+	{ "scram-sha-256", LOOKUP_REFUSED, NULL, "secret", LOGIN_SASL, "28P01" },
+	{ "scram-sha-256", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+	{ "trust", LOOKUP_FOUND, "secret", NULL, LOGIN_DONE, "" },
+	{ "trust", LOOKUP_REFUSED, NULL, NULL, LOGIN_FAILED, "28000" },
+	{ "trust", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+};
+
+START_TEST(a_login_goes_on_with_the_answer)
+{
+	struct rig r;
+
+	start_lookup(&r, answers[_i].auth_type);
+	give_answer(&r, answers[_i].answer, answers[_i].secret);
+	ck_assert_msg(r.login.state == answers[_i].asked, "%d: state %d", _i, r.login.state);
+	answer(&r, "far", answers[_i].password);
+	ck_assert_msg(strcmp(last_error(&r).sqlstate, answers[_i].sqlstate) == 0, "%d: %s %s", _i,
+		last_error(&r).sqlstate, last_error(&r).message);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == !*answers[_i].sqlstate, "%d: %d", _i, r.login.state);
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(bytes_wait_for_the_answer)
+{
+	struct rig r;
+	size_t len;
+
+	start_lookup(&r, "plain");
+	say_text(&r, MSG_PASSWORD, "secret");
+	len = r.in.len;
+	rig_feed(&r);
+	ck_assert_uint_eq(r.in.len, len);
+	ck_assert_int_eq(r.login.state, LOGIN_LOOKUP);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	ck_assert_int_eq(r.login.state, LOGIN_DONE);
+	ck_assert_uint_eq(r.in.len, 0);
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(a_login_may_end_before_the_answer)
+{
+	struct rig r;
+
+	start_lookup(&r, "plain");
+	login_fail(&r.login, "57014", "canceling authentication due to timeout");
+	assert_fatal(&r, "57014", "canceling authentication due to timeout", "timeout");
+	rig_end(&r); /* the lookup is on its way still: it holds what it needs */
+}
+END_TEST
+
 /* Parameters */
 
 #define LONG "0123456789012345678901234567890123456789012345678901234567890123456789"
@@ -937,6 +1088,10 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, an_unknown_mechanism_is_refused);
 	tcase_add_test(tc, sasl_may_begin_with_the_mechanism_alone);
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
+	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
+	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
+	tcase_add_test(tc, bytes_wait_for_the_answer);
+	tcase_add_test(tc, a_login_may_end_before_the_answer);
 	tcase_add_loop_test(tc, parameters_become_settings, 0, N_ELEMENTS(parameters));
 	tcase_add_test(tc, later_parameters_win_over_options);
 	tcase_add_test(tc, a_reload_does_not_touch_a_login_that_has_begun);
