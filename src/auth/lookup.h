@@ -13,10 +13,13 @@
 #define PGWEIR_LOOKUP_H
 
 #include "auth/snapshot.h"
+#include "base/list.h"
 #include "net/mailbox.h"
 
 enum lookup_kind {
-	LOOKUP_SECRET, /* what is this user's secret? auth_query */
+	LOOKUP_SECRET,	 /* what is this user's secret? auth_query */
+	LOOKUP_PASSWORD, /* is the password right? LDAP or PAM, as the rule says */
+	LOOKUP_PEER,	 /* may the system's user peer_uid be this user? */
 	LOOKUP_KINDS,
 };
 
@@ -31,6 +34,7 @@ enum lookup_answer {
 
 struct lookup {
 	struct message message; /* private to asker and answerer, in turn */
+	struct list_node node;	/* the answerer's */
 	struct mailbox *reply_to;
 	void (*deliver)(struct message *m, void *owner); /* the asker's: with the answer in it */
 
@@ -40,6 +44,9 @@ struct lookup {
 	struct snapshot *snapshot;		 /* a reference: the one that the login began with */
 	char *database, *user, *password, *addr; /* password: NULL where none is needed */
 	usec_t deadline;			 /* 0: none */
+	const struct hba_rule *rule;		 /* lives as long as the snapshot */
+	struct address peer;			 /* the client's; len 0: not known */
+	int64_t peer_uid;			 /* LOOKUP_PEER */
 	struct credential *refused; /* LOOKUP_SECRET: a reference; what failed just now, so that a newer answer is wanted. NULL: any */
 
 	/* the answer */

@@ -1,6 +1,7 @@
 #include "core/daemon.h"
 
 #include "admin/console.h"
+#include "auth/external.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/process.h"
@@ -23,6 +24,7 @@ struct daemon {
 	struct snapshot *snapshot;
 	struct registry *registry;
 	struct resolver *resolver;
+	struct external *external;
 	struct listener *listener;
 	struct console *console;
 	struct worker **workers;
@@ -118,8 +120,12 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 
 static void ask(void *ctx, struct lookup *q)
 {
-	(void)ctx;
-	lookup_fail(&q, "0A000", "auth_query is not supported yet");
+	struct daemon *d = ctx;
+
+	if (q->kind == LOOKUP_PASSWORD || q->kind == LOOKUP_PEER)
+		external_ask(d->external, q);
+	else
+		lookup_fail(&q, "0A000", "auth_query is not supported yet");
 }
 
 static const struct front_ops front_ops = {
@@ -170,6 +176,7 @@ static void on_kept(void *ctx, const char *key)
 static bool reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
+	struct auth_rules *rules;
 	struct userlist *users;
 	struct config *c;
 	struct snapshot *s;
@@ -184,12 +191,15 @@ static bool reload(struct daemon *d, char *error, size_t size)
 		return false;
 	}
 	users = load_users(c, d->snapshot->userlist, error, size);
-	if (!users || !open_log(d, c, error, size)) {
+	rules = users ? auth_rules_load(c, error, size) : NULL;
+	if (!rules || !open_log(d, c, error, size)) {
+		auth_rules_unref(&rules);
 		userlist_unref(&users);
 		config_unref(&c);
 		return false;
 	}
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_rules(s, &rules);
 	publish_snapshot(d, &s);
 	log_info(NULL, "configuration reloaded");
 	return true;
@@ -285,6 +295,7 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	struct daemon *d = ctx;
 	struct config_error e = { .text = "" };
 	struct config *c = config_with(d->snapshot->config, key, value, &e);
+	struct auth_rules *rules;
 	struct userlist *users;
 	struct snapshot *s;
 
@@ -292,12 +303,17 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 		snprintf(error, size, "%s", e.text);
 		return false;
 	}
-	if (!open_log(d, c, error, size)) {
+	/* other settings don't depend on what has become of the files */
+	rules = strncmp(key, "auth_", 5) == 0 ? auth_rules_load(c, error, size)
+					      : auth_rules_ref(d->snapshot->rules);
+	if (!rules || !open_log(d, c, error, size)) {
+		auth_rules_unref(&rules);
 		config_unref(&c);
 		return false;
 	}
 	users = userlist_ref(d->snapshot->userlist);
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_rules(s, &rules);
 	publish_snapshot(d, &s);
 	return true;
 }
@@ -392,6 +408,7 @@ static void start_threads(struct daemon *d)
 {
 	log_start_thread();
 	d->resolver = resolver_start();
+	d->external = external_start(d->snapshot->config->auth_threads);
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
@@ -424,8 +441,10 @@ static void end_threads(struct daemon *d)
 {
 	for (int i = 0; i < d->n_workers; i++)
 		pthread_join(d->threads[i], NULL);
+	external_stop(d->external); /* before those to whom it answers */
 	for (int i = 0; i < d->n_fronts; i++)
 		front_stop(&d->fronts[i]);
+	external_free(&d->external);
 	resolver_stop(d->resolver);
 	for (int i = 0; i < d->n_workers; i++)
 		mailbox_discard(&d->workers[i]->loop.mailbox); /* servers on their way need their pools' registry */
@@ -445,14 +464,19 @@ static void end_threads(struct daemon *d)
 static bool prepare(struct daemon *d, struct config **config, char *error, size_t size)
 {
 	const struct config *c = *config;
+	struct auth_rules *rules;
 	struct userlist *users;
 
 	if (!open_log(d, c, error, size))
 		return false;
-	users = load_users(c, NULL, error, size);
-	if (!users)
+	rules = auth_rules_load(c, error, size);
+	users = rules ? load_users(c, NULL, error, size) : NULL;
+	if (!users) {
+		auth_rules_unref(&rules);
 		return false;
+	}
 	d->snapshot = snapshot_new(config, &users, NULL);
+	snapshot_take_rules(d->snapshot, &rules);
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
 	d->listener = listener_open(c, error, size);

@@ -18,7 +18,7 @@ static const unsigned moves[LOGIN_FAILED + 1] = {
 	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
 		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
 	[LOGIN_LOOKUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
-	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
 	[LOGIN_SASL_FIRST] = TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
@@ -40,6 +40,7 @@ void login_init(struct login *l, const struct login_env *env, struct snapshot *s
 	l->snapshot = snapshot_ref(snapshot);
 	l->peer = *peer;
 	l->is_own_uid = is_own_uid;
+	l->peer_uid = -1;
 	address_text(peer, l->addr);
 	l->who = (struct log_who){ .kind = "client", .id = id, .addr = l->addr };
 }
@@ -55,7 +56,10 @@ void login_free(struct login *l)
 	snapshot_unref(&l->snapshot);
 	writer_free(&l->out);
 	free(l->packet);
+	free(l->tls_cn);
+	free(l->tls_dn);
 	l->packet = NULL;
+	l->tls_cn = l->tls_dn = NULL;
 	l->who.user = l->who.database = NULL;
 }
 
@@ -96,15 +100,38 @@ static enum result fail_silently(struct login *l, const char *why)
 	return RES_OK;
 }
 
-static enum result fail_password(struct login *l, const char *cause)
+/* PostgreSQL's words for each method. */
+static const struct {
+	const char *name, *sqlstate;
+} failures[] = {
+	[HBA_TRUST] = { "\"trust\"", "28000" },
+	[HBA_REJECT] = { "", "28000" },
+	[HBA_PASSWORD] = { "password", "28P01" },
+	[HBA_MD5] = { "password", "28P01" },
+	[HBA_SCRAM] = { "password", "28P01" },
+	[HBA_PEER] = { "Peer", "28000" },
+	[HBA_CERT] = { "certificate", "28000" },
+	[HBA_LDAP] = { "LDAP", "28000" },
+	[HBA_PAM] = { "PAM", "28000" },
+};
+
+/* The client learns no more than that; cause is for the log. */
+static enum result fail_method(struct login *l, enum hba_method method, const char *cause)
 {
 	char message[128];
 
 	if (l->snapshot->config->log_pooler_errors)
 		log_info(&l->who, "login failed: %s", l->is_mock ? l->cause : cause);
-	snprintf(message, sizeof(message), "password authentication failed for user \"%.63s\"", l->who.user);
-	write_fatal(l, "28P01", message);
+	snprintf(message, sizeof(message), "%s authentication failed for user \"%.63s\"",
+		failures[method].name, l->who.user);
+	l->is_auth_failure = true;
+	write_fatal(l, failures[method].sqlstate, message);
 	return RES_OK;
+}
+
+static enum result fail_auth(struct login *l, const char *cause)
+{
+	return fail_method(l, l->rule->method, cause);
 }
 
 /* Succeeding: the password was right, or none was asked for. */
@@ -275,6 +302,37 @@ static struct credential *client_credential(const struct login *l)
 			      : userlist_find(s->userlist, l->who.user);
 }
 
+/* Certificates. They count only where they were verified. */
+
+static bool has_certificate(const struct login *l)
+{
+	return l->tls_dn != NULL;
+}
+
+static bool certificate_fits(const struct login *l)
+{
+	const char *name = l->rule->is_clientname_dn ? l->tls_dn : l->tls_cn;
+
+	return name && auth_rules_allow(l->snapshot->rules, l->rule, name, l->who.user);
+}
+
+static enum result fail_certificate(struct login *l)
+{
+	char cause[LOOKUP_TEXT_MAX];
+
+	snprintf(cause, sizeof(cause), "the certificate of \"%.160s\" is not this user's",
+		l->tls_dn ? l->tls_dn : "");
+	return fail_method(l, HBA_CERT, cause);
+}
+
+/* Whatever proved who it is: the certificate may have to, as well. */
+static enum result admit(struct login *l)
+{
+	if (l->rule->clientcert == HBA_CLIENTCERT_FULL && !certificate_fits(l))
+		return fail_certificate(l);
+	return succeed(l);
+}
+
 static enum result enter_any(struct login *l)
 {
 	const struct config_database *db = database_of(l);
@@ -289,7 +347,7 @@ static enum result enter_trusted(struct login *l)
 {
 	if (!l->credential && !is_uri_user(l)) /* the URI may be without a password */
 		return fail(l, "28000", "role \"%.63s\" does not exist", l->who.user);
-	return succeed(l);
+	return admit(l);
 }
 
 static struct credential *share(struct credential *c)
@@ -297,25 +355,18 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
-/* With l->credential, or NULL and the reason why there is none. */
-static enum result authenticate_with(struct login *l, const char *why_none)
+/* A password, whatever it will be compared with: unknown users are asked for one like all others. */
+static enum result ask_password(struct login *l, const char *why_none)
 {
-	enum auth_type type = l->snapshot->config->auth_type;
-
-	if (type == AUTH_TYPE_TRUST)
-		return enter_trusted(l);
 	if (!l->credential)
 		use_mock(l, why_none);
 	else if (credential_kind(l->credential) == SECRET_NONE)
 		use_mock(l, "the user has no password");
-	switch (type) {
-	case AUTH_TYPE_PLAIN: return ask_cleartext(l);
-	case AUTH_TYPE_MD5: return credential_kind(l->credential) == SECRET_SCRAM ? ask_sasl(l) : ask_md5(l);
-	case AUTH_TYPE_SCRAM: return ask_sasl(l);
-	case AUTH_TYPE_ANY:
-	case AUTH_TYPE_TRUST: break;
-	}
-	ASSERT(!"an auth_type without an exchange");
+	if (l->rule->method == HBA_PASSWORD)
+		return ask_cleartext(l);
+	if (l->rule->method == HBA_MD5 && credential_kind(l->credential) != SECRET_SCRAM)
+		return ask_md5(l);
+	return ask_sasl(l);
 }
 
 /* Elsewhere. The login's bytes stay where they are until the answer comes. */
@@ -324,10 +375,57 @@ static enum result look_up(struct login *l, enum lookup_kind kind, const char *d
 {
 	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, database, l->who.user, password, l->addr);
 
+	q->rule = l->rule;
+	q->peer = l->peer;
+	q->peer_uid = l->peer_uid;
 	l->answered = answered;
 	set_state(l, LOGIN_LOOKUP);
 	l->env->ask(l->env->ctx, q);
 	return RES_OK;
+}
+
+static void on_peer(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_FAILED)
+		fail(l, q->sqlstate, "%s", q->text);
+	else if (q->answer == LOOKUP_REFUSED)
+		fail_auth(l, q->text);
+	else
+		enter_trusted(l);
+}
+
+static void on_password(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_FAILED)
+		fail(l, q->sqlstate, "%s", q->text);
+	else if (q->answer == LOOKUP_REFUSED)
+		fail_auth(l, q->text);
+	else
+		admit(l);
+}
+
+static enum result check_peer(struct login *l)
+{
+	if (l->peer_uid < 0)
+		return fail_auth(l, "the system doesn't say whose process it is");
+	return look_up(l, LOOKUP_PEER, l->who.database, NULL, on_peer);
+}
+
+/* With l->credential, or NULL and the reason why there is none. */
+static enum result authenticate_with(struct login *l, const char *why_none)
+{
+	switch (l->rule->method) {
+	case HBA_TRUST: return enter_trusted(l);
+	case HBA_PEER: return check_peer(l);
+	case HBA_CERT: return certificate_fits(l) ? enter_trusted(l) : fail_certificate(l);
+	case HBA_PASSWORD:
+	case HBA_MD5:
+	case HBA_SCRAM: return ask_password(l, why_none);
+	case HBA_REJECT:
+	case HBA_LDAP:
+	case HBA_PAM: break;
+	}
+	ASSERT(!"a method without an exchange");
 }
 
 static void on_secret(struct login *l, const struct lookup *q)
@@ -359,6 +457,29 @@ static const char *lookup_database(const struct login *l)
 	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
 }
 
+static const struct hba_rule *find_rule(const struct login *l)
+{
+	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->is_tls, false };
+
+	return auth_rules_find(l->snapshot->rules, l->snapshot->config->auth_type, &c);
+}
+
+static enum result fail_without_rule(struct login *l, const char *what)
+{
+	char host[ADDRESS_TEXT_MAX] = "[local]";
+
+	if (!address_is_unix(&l->peer))
+		address_host(&l->peer, host);
+	return fail(l, "28000", "%s host \"%s\", user \"%.63s\", database \"%.63s\", %s", what, host,
+		l->who.user, l->who.database, l->is_tls ? "SSL encryption" : "no encryption");
+}
+
+/* auth_file and auth_query know nothing of these users: their password is checked elsewhere. */
+static bool is_checked_elsewhere(const struct hba_rule *r)
+{
+	return r->method == HBA_LDAP || r->method == HBA_PAM;
+}
+
 static enum result authenticate(struct login *l)
 {
 	const char *database;
@@ -367,6 +488,15 @@ static enum result authenticate(struct login *l)
 		return succeed(l);
 	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
 		return enter_any(l);
+	l->rule = find_rule(l);
+	if (!l->rule)
+		return fail_without_rule(l, "no pg_hba.conf entry for");
+	if (l->rule->method == HBA_REJECT)
+		return fail_without_rule(l, "pg_hba.conf rejects connection for");
+	if (l->rule->clientcert != HBA_CLIENTCERT_NONE && !has_certificate(l))
+		return fail(l, "28000", "connection requires a valid client certificate");
+	if (is_checked_elsewhere(l->rule))
+		return ask_cleartext(l);
 	l->credential = share(client_credential(l));
 	database = l->credential || is_uri_user(l) ? NULL : lookup_database(l);
 	return database ? look_up(l, LOOKUP_SECRET, database, NULL, on_secret)
@@ -513,6 +643,15 @@ static const char *read_password(struct login *l, struct reader *body)
 	return NULL;
 }
 
+/* The client's own password is what servers are logged in with, where the database has none. */
+static enum result check_elsewhere(struct login *l, const char *password)
+{
+	if (!*password) /* to LDAP that would be an anonymous bind, which succeeds */
+		return fail_auth(l, "the password is empty");
+	l->credential = credential_new(l->who.user, password);
+	return look_up(l, LOOKUP_PASSWORD, l->who.database, password, on_password);
+}
+
 static enum result password_step(struct login *l, struct reader *in)
 {
 	struct reader body;
@@ -525,9 +664,11 @@ static enum result password_step(struct login *l, struct reader *in)
 	password = read_password(l, &body);
 	if (!password)
 		return RES_OK;
+	if (is_checked_elsewhere(l->rule))
+		return check_elsewhere(l, password);
 	is_right = l->state == LOGIN_MD5 ? credential_check_md5(l->credential, l->salt, password)
 					 : credential_check_plain(l->credential, password);
-	return is_right && !l->is_mock ? succeed(l) : fail_password(l, "wrong password");
+	return is_right && !l->is_mock ? admit(l) : fail_auth(l, "wrong password");
 }
 
 static enum result take_client_first(struct login *l, struct reader first)
@@ -605,12 +746,12 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
-							   : fail_password(l, "wrong password");
+							   : fail_auth(l, "wrong password");
 	}
 	msg_end(&l->out);
 	credential_learn_client_key(l->credential, client_key);
 	explicit_bzero(client_key, sizeof(client_key));
-	return succeed(l);
+	return admit(l);
 }
 
 /* No step: LOGIN_LOOKUP, and whatever is over. */
