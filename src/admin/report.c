@@ -105,8 +105,10 @@ static void report_pools(struct report *r, const struct worker *w)
 	struct past_counters *past, *next_past;
 	struct pool *p, *next;
 
-	HASH_ITER(hh, w->pools, p, next)
-		report_pool(r, p);
+	HASH_ITER(hh, w->pools, p, next) {
+		if (!p->shared->is_own)
+			report_pool(r, p);
+	}
 	HASH_ITER(hh, w->past, past, next_past) {
 		struct pool_row *row = add_pool(r);
 
@@ -193,6 +195,8 @@ static void report_servers(struct report *r, const struct worker *w)
 	struct pool *p, *next_pool;
 
 	HASH_ITER(hh, w->pools, p, next_pool) {
+		if (p->shared->is_own)
+			continue;
 		LIST_FOREACH(&p->idle, n, next)
 			report_server(r, CONTAINER_OF(n, struct server, node));
 		LIST_FOREACH(&p->servers, n, next)

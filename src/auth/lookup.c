@@ -39,12 +39,12 @@ void lookup_free(struct lookup **qp)
 	if (!q)
 		return;
 	secure_free(&q->password);
-	credential_unref(&q->refused);
 	credential_unref(&q->credential);
 	snapshot_unref(&q->snapshot);
 	free(q->database);
 	free(q->user);
 	free(q->addr);
+	free(q->asked_in);
 	free(q);
 }
 

@@ -42,12 +42,13 @@ struct lookup {
 	uint64_t login;
 	enum lookup_kind kind;
 	struct snapshot *snapshot;		 /* a reference: the one that the login began with */
-	char *database, *user, *password, *addr; /* password: NULL where none is needed */
+	char *database, *user, *password, *addr; /* database: NULL for the console; password: where none is needed */
 	usec_t deadline;			 /* 0: none */
 	const struct hba_rule *rule;		 /* lives as long as the snapshot */
 	struct address peer;			 /* the client's; len 0: not known */
 	int64_t peer_uid;			 /* LOOKUP_PEER */
-	struct credential *refused; /* LOOKUP_SECRET: a reference; what failed just now, so that a newer answer is wanted. NULL: any */
+	char *asked_in;	 /* LOOKUP_SECRET: the database that is asked, which needn't be the client's */
+	bool is_refresh; /* LOOKUP_SECRET: what the last one said has just failed the client */
 
 	/* the answer */
 	enum lookup_answer answer;

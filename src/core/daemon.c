@@ -4,9 +4,11 @@
 #include "auth/external.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/file_watch.h"
 #include "core/process.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
+#include "pool/auth_query.h"
 #include "session/client.h"
 
 #include <openssl/rand.h>
@@ -26,6 +28,7 @@ struct daemon {
 	struct resolver *resolver;
 	struct external *external;
 	struct listener *listener;
+	struct file_watch auth_file;
 	struct console *console;
 	struct worker **workers;
 	pthread_t *threads;
@@ -122,10 +125,16 @@ static void ask(void *ctx, struct lookup *q)
 {
 	struct daemon *d = ctx;
 
-	if (q->kind == LOOKUP_PASSWORD || q->kind == LOOKUP_PEER)
-		external_ask(d->external, q);
-	else
-		lookup_fail(&q, "0A000", "auth_query is not supported yet");
+	switch (q->kind) {
+	case LOOKUP_SECRET:
+		q->message.deliver = auth_query_ask;
+		mailbox_post(&d->workers[auth_query_worker(q, d->n_workers)]->loop.mailbox, &q->message);
+		return;
+	case LOOKUP_PASSWORD:
+	case LOOKUP_PEER: external_ask(d->external, q); return;
+	case LOOKUP_KINDS: break;
+	}
+	ASSERT(!"a lookup of no kind");
 }
 
 static const struct front_ops front_ops = {
@@ -149,8 +158,12 @@ static bool open_log(struct daemon *d, const struct config *c, char *error, size
 	return log_open(&o, error, size) == RES_OK;
 }
 
-static struct userlist *load_users(const struct config *c, const struct userlist *old, char *error, size_t size)
+static struct userlist *load_users(
+	struct daemon *d, const struct config *c, const struct userlist *old, char *error, size_t size)
 {
+	struct file_stamp stamp = file_stamp_of(c->auth_file);
+
+	file_watch_read(&d->auth_file, &stamp);
 	return *c->auth_file ? userlist_load(c->auth_file, old, error, size) : userlist_empty();
 }
 
@@ -176,6 +189,7 @@ static void on_kept(void *ctx, const char *key)
 static bool reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
+	struct file_watch had = d->auth_file;
 	struct auth_rules *rules;
 	struct userlist *users;
 	struct config *c;
@@ -190,12 +204,13 @@ static bool reload(struct daemon *d, char *error, size_t size)
 		snprintf(error, size, "%s", e.text);
 		return false;
 	}
-	users = load_users(c, d->snapshot->userlist, error, size);
+	users = load_users(d, c, d->snapshot->userlist, error, size);
 	rules = users ? auth_rules_load(c, error, size) : NULL;
 	if (!rules || !open_log(d, c, error, size)) {
 		auth_rules_unref(&rules);
 		userlist_unref(&users);
 		config_unref(&c);
+		d->auth_file = had; /* what was read isn't used */
 		return false;
 	}
 	s = snapshot_new(&c, &users, d->snapshot);
@@ -203,6 +218,28 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	publish_snapshot(d, &s);
 	log_info(NULL, "configuration reloaded");
 	return true;
+}
+
+/* auth_file is read again when it has changed, as PgBouncer does it: new users and passwords need no RELOAD. */
+static void watch_users(struct daemon *d)
+{
+	struct file_stamp stamp = file_stamp_of(d->snapshot->config->auth_file);
+	struct userlist *users;
+	struct config *c;
+	struct snapshot *s;
+	char error[1024];
+
+	if (!file_watch_look(&d->auth_file, &stamp))
+		return;
+	users = load_users(d, d->snapshot->config, d->snapshot->userlist, error, sizeof(error));
+	if (!users) {
+		log_error(NULL, "auth_file has changed and can't be read, the old users stay: %s", error);
+		return;
+	}
+	log_info(NULL, "auth_file has changed: %zu users", userlist_count(users));
+	c = config_ref(d->snapshot->config);
+	s = snapshot_new(&c, &users, d->snapshot);
+	publish_snapshot(d, &s);
 }
 
 /* ---- stopping ---- */
@@ -368,6 +405,7 @@ static usec_t main_tick(void *owner)
 	struct daemon *d = owner;
 
 	console_tick(d->console);
+	watch_users(d);
 	return USEC_PER_SEC;
 }
 
@@ -470,7 +508,7 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	if (!open_log(d, c, error, size))
 		return false;
 	rules = auth_rules_load(c, error, size);
-	users = rules ? load_users(c, NULL, error, size) : NULL;
+	users = rules ? load_users(d, c, NULL, error, size) : NULL;
 	if (!users) {
 		auth_rules_unref(&rules);
 		return false;

@@ -1,5 +1,6 @@
 #include "core/worker_thread.h"
 
+#include "pool/auth_query.h"
 #include "pool/cancel.h"
 #include "session/client.h"
 
@@ -72,6 +73,7 @@ static bool has_cancels(const struct worker *w)
 
 static void end_thread(struct worker *w)
 {
+	auth_query_stop(w);
 	close_servers(w);
 	cancel_close_all(w);
 	loop_stop(&w->loop);

@@ -17,12 +17,13 @@ static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
 	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
 		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
-	[LOGIN_LOOKUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_LOOKUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
+		TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
-	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_MD5] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
 	[LOGIN_SASL_FIRST] = TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
-	[LOGIN_SASL_FINAL] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_SASL_FINAL] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 };
 
 static void set_state(struct login *l, enum login_state next)
@@ -51,6 +52,7 @@ void login_free(struct login *l)
 		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
 	l->is_counted = false;
 	scram_wipe(&l->scram);
+	secure_free(&l->response);
 	credential_unref(&l->credential);
 	settings_unref(&l->settings);
 	snapshot_unref(&l->snapshot);
@@ -369,11 +371,40 @@ static enum result ask_password(struct login *l, const char *why_none)
 	return ask_sasl(l);
 }
 
-/* Elsewhere. The login's bytes stay where they are until the answer comes. */
-static enum result look_up(struct login *l, enum lookup_kind kind, const char *database, const char *password,
+/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
+static const char *lookup_database(const struct login *l)
+{
+	const struct config *c = l->snapshot->config;
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	const char *name = config_auth_dbname(c, db);
+
+	if (!name && db)
+		name = l->who.database;
+	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
+}
+
+/* What auth_query knows. The login's bytes stay where they are until the answer comes. */
+static enum result look_up_secret(
+	struct login *l, bool is_refresh, void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(LOOKUP_SECRET, l->who.id, l->snapshot,
+		l->is_console ? NULL : l->who.database, l->who.user, NULL, l->addr);
+
+	q->asked_in = xstrdup(lookup_database(l));
+	q->is_refresh = is_refresh;
+	l->answered = answered;
+	l->is_looked_up = true;
+	set_state(l, LOGIN_LOOKUP);
+	l->env->ask(l->env->ctx, q);
+	return RES_OK;
+}
+
+/* What this process isn't the one to know. */
+static enum result look_up_elsewhere(struct login *l, enum lookup_kind kind, const char *password,
 	void (*answered)(struct login *l, const struct lookup *q))
 {
-	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, database, l->who.user, password, l->addr);
+	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, l->is_console ? NULL : l->who.database,
+		l->who.user, password, l->addr);
 
 	q->rule = l->rule;
 	q->peer = l->peer;
@@ -384,40 +415,13 @@ static enum result look_up(struct login *l, enum lookup_kind kind, const char *d
 	return RES_OK;
 }
 
-static void on_peer(struct login *l, const struct lookup *q)
-{
-	if (q->answer == LOOKUP_FAILED)
-		fail(l, q->sqlstate, "%s", q->text);
-	else if (q->answer == LOOKUP_REFUSED)
-		fail_auth(l, q->text);
-	else
-		enter_trusted(l);
-}
-
-static void on_password(struct login *l, const struct lookup *q)
-{
-	if (q->answer == LOOKUP_FAILED)
-		fail(l, q->sqlstate, "%s", q->text);
-	else if (q->answer == LOOKUP_REFUSED)
-		fail_auth(l, q->text);
-	else
-		admit(l);
-}
-
-static enum result check_peer(struct login *l)
-{
-	if (l->peer_uid < 0)
-		return fail_auth(l, "the system doesn't say whose process it is");
-	return look_up(l, LOOKUP_PEER, l->who.database, NULL, on_peer);
-}
-
 /* With l->credential, or NULL and the reason why there is none. */
 static enum result authenticate_with(struct login *l, const char *why_none)
 {
 	switch (l->rule->method) {
-	case HBA_TRUST: return enter_trusted(l);
-	case HBA_PEER: return check_peer(l);
-	case HBA_CERT: return certificate_fits(l) ? enter_trusted(l) : fail_certificate(l);
+	case HBA_TRUST:
+	case HBA_PEER:
+	case HBA_CERT: return enter_trusted(l);
 	case HBA_PASSWORD:
 	case HBA_MD5:
 	case HBA_SCRAM: return ask_password(l, why_none);
@@ -425,7 +429,7 @@ static enum result authenticate_with(struct login *l, const char *why_none)
 	case HBA_LDAP:
 	case HBA_PAM: break;
 	}
-	ASSERT(!"a method without an exchange");
+	ASSERT(!"a method that needs no secret");
 }
 
 static void on_secret(struct login *l, const struct lookup *q)
@@ -445,16 +449,35 @@ void login_answer(struct login *l, struct lookup **q)
 	lookup_free(q);
 }
 
-/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
-static const char *lookup_database(const struct login *l)
+static enum result find_secret(struct login *l)
 {
-	const struct config *c = l->snapshot->config;
-	const struct config_database *db = l->is_console ? NULL : database_of(l);
-	const char *name = config_auth_dbname(c, db);
+	l->credential = share(client_credential(l));
+	if (!l->credential && !is_uri_user(l) && lookup_database(l))
+		return look_up_secret(l, false, on_secret);
+	return authenticate_with(l, "no such user");
+}
 
-	if (!name && db)
-		name = l->who.database;
-	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
+static void on_peer(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_ACCEPTED)
+		find_secret(l);
+	else
+		fail_auth(l, q->text);
+}
+
+static enum result check_peer(struct login *l)
+{
+	if (l->peer_uid < 0)
+		return fail_auth(l, "the system doesn't say whose process it is");
+	return look_up_elsewhere(l, LOOKUP_PEER, NULL, on_peer);
+}
+
+static void on_password(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_ACCEPTED)
+		admit(l);
+	else
+		fail_auth(l, q->text);
 }
 
 static const struct hba_rule *find_rule(const struct login *l)
@@ -482,8 +505,6 @@ static bool is_checked_elsewhere(const struct hba_rule *r)
 
 static enum result authenticate(struct login *l)
 {
-	const char *database;
-
 	if (is_own_operator(l))
 		return succeed(l);
 	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
@@ -497,10 +518,11 @@ static enum result authenticate(struct login *l)
 		return fail(l, "28000", "connection requires a valid client certificate");
 	if (is_checked_elsewhere(l->rule))
 		return ask_cleartext(l);
-	l->credential = share(client_credential(l));
-	database = l->credential || is_uri_user(l) ? NULL : lookup_database(l);
-	return database ? look_up(l, LOOKUP_SECRET, database, NULL, on_secret)
-			: authenticate_with(l, "no such user");
+	if (l->rule->method == HBA_PEER)
+		return check_peer(l);
+	if (l->rule->method == HBA_CERT && !certificate_fits(l))
+		return fail_certificate(l);
+	return find_secret(l);
 }
 
 /* The startup packet. */
@@ -643,13 +665,51 @@ static const char *read_password(struct login *l, struct reader *body)
 	return NULL;
 }
 
+static bool is_right_password(struct login *l, const char *password, bool is_md5)
+{
+	return is_md5 ? credential_check_md5(l->credential, l->salt, password)
+		      : credential_check_plain(l->credential, password);
+}
+
+/* The secret may have changed since auth_query was asked. What the client answered to our challenge is checked once more, if it can be. */
+static void on_newer_secret(struct login *l, const struct lookup *q)
+{
+	bool has_changed =
+		q->answer == LOOKUP_FOUND && (l->is_mock || !credential_same(q->credential, l->credential));
+
+	if (!has_changed || !l->response) {
+		fail_auth(l, has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");
+		return;
+	}
+	credential_unref(&l->credential);
+	l->credential = credential_ref(q->credential);
+	l->is_mock = false;
+	if (is_right_password(l, l->response, l->is_md5))
+		admit(l);
+	else
+		fail_auth(l, "wrong password");
+}
+
+/*
+ * response: what the client answered, NULL if only SCRAM knows what it means. A user that isn't there is asked for like any other, so that the
+ * time doesn't tell.
+ */
+static enum result refuse_password(struct login *l, const char *response)
+{
+	if (!l->is_looked_up)
+		return fail_auth(l, "wrong password");
+	l->is_md5 = l->state == LOGIN_MD5;
+	l->response = xstrdup(response);
+	return look_up_secret(l, true, on_newer_secret);
+}
+
 /* The client's own password is what servers are logged in with, where the database has none. */
 static enum result check_elsewhere(struct login *l, const char *password)
 {
 	if (!*password) /* to LDAP that would be an anonymous bind, which succeeds */
 		return fail_auth(l, "the password is empty");
 	l->credential = credential_new(l->who.user, password);
-	return look_up(l, LOOKUP_PASSWORD, l->who.database, password, on_password);
+	return look_up_elsewhere(l, LOOKUP_PASSWORD, password, on_password);
 }
 
 static enum result password_step(struct login *l, struct reader *in)
@@ -657,7 +717,6 @@ static enum result password_step(struct login *l, struct reader *in)
 	struct reader body;
 	const char *password;
 	enum result r = next_response(l, in, "password", LOGIN_PASSWORD_MAX, &body);
-	bool is_right;
 
 	if (r != RES_OK)
 		return r;
@@ -666,9 +725,9 @@ static enum result password_step(struct login *l, struct reader *in)
 		return RES_OK;
 	if (is_checked_elsewhere(l->rule))
 		return check_elsewhere(l, password);
-	is_right = l->state == LOGIN_MD5 ? credential_check_md5(l->credential, l->salt, password)
-					 : credential_check_plain(l->credential, password);
-	return is_right && !l->is_mock ? admit(l) : fail_auth(l, "wrong password");
+	if (is_right_password(l, password, l->state == LOGIN_MD5) && !l->is_mock)
+		return admit(l);
+	return refuse_password(l, password);
 }
 
 static enum result take_client_first(struct login *l, struct reader first)
@@ -746,7 +805,7 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
-							   : fail_auth(l, "wrong password");
+							   : refuse_password(l, NULL);
 	}
 	msg_end(&l->out);
 	credential_learn_client_key(l->credential, client_key);
@@ -773,6 +832,21 @@ size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
 	return len - reader_left(&in);
 }
 
+/* With what servers are logged in. A forced user's SCRAM secret that is the client's own has just been opened by the client. */
+static struct credential *server_credential(const struct login *l, const struct config_database *db)
+{
+	struct credential *c;
+
+	if (!db || !db->user)
+		return share(l->credential);
+	c = snapshot_server_credential(l->snapshot, db, db->user);
+	if (!c && strcmp(db->user, l->who.user) == 0)
+		c = l->credential;
+	if (c && l->credential)
+		credential_learn_from(c, l->credential);
+	return share(c);
+}
+
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since)
 {
 	const struct config_database *db = l->is_console ? NULL : database_of(l);
@@ -787,7 +861,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->user = xstrdup(l->who.user);
 	n->server_user = xstrdup(is_forced ? db->user : l->who.user);
 	n->settings = l->settings;
-	n->credential = share(is_forced ? snapshot_server_credential(l->snapshot, db, db->user) : l->credential);
+	n->credential = server_credential(l, db);
 	n->greeting = l->out;
 	n->early = *early;
 	n->early_len = early_len;

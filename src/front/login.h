@@ -67,6 +67,7 @@ struct login {
 	void (*answered)(struct login *l, const struct lookup *q); /* LOGIN_LOOKUP: what goes on with the answer */
 	const struct hba_rule *rule; /* how this client proves who it is; the snapshot's. NULL: not chosen, or auth_type any */
 	uint8_t salt[4];
+	char *response; /* LOGIN_LOOKUP for a newer secret: a password or its MD5, to be checked against that */
 	struct settings *settings;
 	struct writer out;
 	uint32_t cancel_pid, cancel_secret;
@@ -75,7 +76,7 @@ struct login {
 	bool is_tls;
 	char *tls_cn, *tls_dn; /* of the client's certificate, which was verified; NULL: it showed none. Freed here */
 	bool is_auth_failure; /* LOGIN_FAILED: who it is wasn't proved; the answer may be delayed */
-	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted;
+	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted, is_looked_up, is_md5;
 };
 
 void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id,

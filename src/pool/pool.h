@@ -41,8 +41,7 @@ struct pool {
 	struct pool_shared *shared;
 	const struct config_database *database; /* NULL: removed by a reload */
 	const struct config_user *user;
-	struct credential *credential; /* for the server's login; NULL: none known */
-	struct slot_limits limits;     /* without the reserve */
+	struct slot_limits limits; /* without the reserve */
 	int reserve, min_size;
 	enum pool_mode mode;
 	usec_t query_wait_timeout, server_lifetime;
@@ -62,9 +61,9 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
-void pool_free(struct pool *p);	     /* nothing may be left in it */
-void pool_configure(struct pool *p); /* after a new snapshot */
-void pool_set_credential(struct pool *p, struct credential *c);
+struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
+void pool_free(struct pool *p);				       /* nothing may be left in it */
+void pool_configure(struct pool *p);			       /* after a new snapshot */
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
 void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */

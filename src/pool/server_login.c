@@ -38,6 +38,7 @@ struct deriving { /* with a login thread; comes back as well */
 
 struct server_login {
 	enum login_step step;
+	struct credential *credential; /* a reference; NULL: none is known */
 	struct scram scram;
 	struct resolving *resolving;
 	struct deriving *deriving;
@@ -55,6 +56,7 @@ void server_login_free(struct server *s)
 	if (l->deriving)
 		l->deriving->server = NULL;
 	scram_wipe(&l->scram);
+	credential_unref(&l->credential);
 	free(l);
 }
 
@@ -97,6 +99,12 @@ static void send_startup(struct server *s)
 	write_cstring(&w, p->shared->user);
 	write_cstring(&w, "database");
 	write_cstring(&w, p->database->dbname ? p->database->dbname : p->shared->database);
+	if (p->shared->is_own) { /* names in auth_query mean what they say, whatever the role's or the database's settings */
+		write_cstring(&w, "search_path");
+		write_cstring(&w, "pg_catalog");
+		write_cstring(&w, "application_name");
+		write_cstring(&w, "pgweir auth_query");
+	}
 	write_u8(&w, 0);
 	msg_end(&w);
 	stream_send_bytes(&s->stream, w.data, w.len);
@@ -175,6 +183,7 @@ void server_login_start(struct server *s)
 	struct address a;
 
 	s->login = xcalloc(1, sizeof(*s->login));
+	s->login->credential = shared_credential(s->pool->shared);
 	if (host[0] == '/' || host[0] == '@') {
 		if (address_unix(&a, host, db->port))
 			connect_to(s, &a);
@@ -224,7 +233,7 @@ static void send_secret(struct server *s, const char *secret)
 
 static void answer_plain(struct server *s)
 {
-	const char *password = s->pool->credential ? credential_plain(s->pool->credential) : NULL;
+	const char *password = s->login->credential ? credential_plain(s->login->credential) : NULL;
 
 	if (password)
 		send_secret(s, password);
@@ -239,7 +248,7 @@ static void answer_md5(struct server *s, struct reader *r)
 
 	if (!salt)
 		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
-	else if (s->pool->credential && credential_md5_response(s->pool->credential, salt, response))
+	else if (s->login->credential && credential_md5_response(s->login->credential, salt, response))
 		send_secret(s, response);
 	else
 		no_password(s, "an MD5 password");
@@ -257,9 +266,9 @@ static void answer_sasl(struct server *s, struct reader *r)
 		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", true);
 		return;
 	}
-	if (!s->pool->credential ||
-		(credential_kind(s->pool->credential) != SECRET_PLAIN &&
-			credential_kind(s->pool->credential) != SECRET_SCRAM)) {
+	if (!s->login->credential ||
+		(credential_kind(s->login->credential) != SECRET_PLAIN &&
+			credential_kind(s->login->credential) != SECRET_SCRAM)) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
@@ -337,12 +346,12 @@ static void answer_challenge(struct server *s, struct reader *r)
 		return;
 	}
 	if (credential_find_server_keys(
-		    s->pool->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
+		    s->login->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
 		send_scram_final(s, &keys);
 		explicit_bzero(&keys, sizeof(keys));
 		return;
 	}
-	if (credential_kind(s->pool->credential) != SECRET_PLAIN) {
+	if (credential_kind(s->login->credential) != SECRET_PLAIN) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
@@ -351,7 +360,7 @@ static void answer_challenge(struct server *s, struct reader *r)
 	d->message.discard = discard_deriving;
 	d->reply_to = &s->pool->worker->loop.mailbox;
 	d->server = s;
-	d->credential = credential_ref(s->pool->credential);
+	d->credential = credential_ref(s->login->credential);
 	d->salt_len = secret->salt_len;
 	d->iterations = secret->iterations;
 	memcpy(d->salt, secret->salt, secret->salt_len);

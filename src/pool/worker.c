@@ -1,5 +1,6 @@
 #include "pool/worker.h"
 
+#include "pool/auth_query.h"
 #include "pool/pool.h"
 
 #include <stdlib.h>
@@ -16,6 +17,7 @@ static usec_t worker_tick(void *owner)
 	w->tick_every = TICK_SLOW;
 	HASH_ITER(hh, w->pools, p, next)
 		pool_tick(p);
+	auth_query_tick(w);
 	if (w->on_clients_tick)
 		w->on_clients_tick(w);
 	return w->tick_every;
@@ -167,6 +169,7 @@ void worker_destroy(struct worker *w)
 {
 	struct pool *p, *next;
 
+	auth_query_free(w);
 	HASH_ITER(hh, w->pools, p, next)
 		pool_free(p);
 	free_past(w);

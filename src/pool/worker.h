@@ -20,6 +20,7 @@
 
 struct pool;
 struct client;
+struct auth_query;
 
 struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
@@ -43,12 +44,13 @@ struct worker {
 	/* its own thread only */
 	struct loop loop;
 	struct snapshot *snapshot;
-	const struct config *config; /* the snapshot's */
-	struct pool *pools;	     /* hash by shared part */
-	unsigned n_waiting;	     /* over all pools; published in registry->worker_waiting */
-	struct paused paused;	     /* pools of these are made paused */
-	struct past_counters *past;  /* hash by database */
-	struct list moving;	     /* servers that leave at the end of the round */
+	const struct config *config;   /* the snapshot's */
+	struct pool *pools;	       /* hash by shared part */
+	unsigned n_waiting;	       /* over all pools; published in registry->worker_waiting */
+	struct paused paused;	       /* pools of these are made paused */
+	struct past_counters *past;    /* hash by database */
+	struct list moving;	       /* servers that leave at the end of the round */
+	struct auth_query *auth_query; /* NULL: nobody has asked yet */
 	struct list clients, new_clients;
 	struct list cancels;
 	struct statement_table statements;

@@ -602,7 +602,7 @@ void session_adopt(struct message *m, void *owner)
 	c->pool = pool_get(w, n->database, n->server_user);
 	c->pool->n_clients++;
 	if (n->credential)
-		pool_set_credential(c->pool, n->credential);
+		shared_set_credential(c->pool->shared, n->credential);
 	move_fields(c, n);
 	client_set_settings(c, c->startup);
 	c->mode = c->pool->mode;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Has [databases] app, forced, defaults, asking, elsewhere, silent; users: see the strings. settings are lines for [pgbouncer]. */
+/* Has [databases] app, forced, defaults, and more; users: see the strings. settings are lines for [pgbouncer]. */
 static inline struct snapshot *rig_snapshot(const char *settings, const char *users)
 {
 	char path[] = "/tmp/pgweir-test-XXXXXX", error[256] = "";
@@ -26,6 +26,9 @@ static inline struct snapshot *rig_snapshot(const char *settings, const char *us
 		"app = host=127.0.0.1\n"
 		"forced = host=127.0.0.1 user=owner password=owners\n"
 		"listed = host=127.0.0.1 user=plain\n"
+		"twins = host=127.0.0.1 user=twin\n"
+		"strangers = host=127.0.0.1 user=stranger\n"
+		"own = host=127.0.0.1 user=far\n"
 		"asking = host=127.0.0.1 auth_user=plain\n"
 		"elsewhere = host=127.0.0.1 auth_dbname=app\n"
 		"silent = host=127.0.0.1 auth_user=''\n"

@@ -10,9 +10,14 @@
 #define SCRAM_OF_PENCIL                                                                                      \
 	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"          \
 	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define SCRAM_OF_PENCIL_TOO /* the same salt, another password: only the keys tell */                        \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 static const char users[] = "\"plain\" \"secret\"\n"
 			    "\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
 			    "\"scram\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"twin\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"stranger\" \"" SCRAM_OF_PENCIL_TOO "\"\n"
 			    "\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
 
 struct rig {
@@ -382,7 +387,7 @@ static void answer_scram(struct rig *r, const char *password)
 	rig_feed(r);
 	scram_final(r, &s, password);
 	rig_feed(r);
-	if (!login_is_over(&r->login) || r->login.state == LOGIN_DONE)
+	if (r->login.state == LOGIN_DONE)
 		ck_assert_int_eq(scram_client_verify(&s, asked(r, AUTH_SASL_FINAL)), RES_OK);
 	scram_wipe(&s);
 }
@@ -657,22 +662,41 @@ START_TEST(a_newcomer_has_what_servers_need)
 }
 END_TEST
 
-START_TEST(a_scram_login_teaches_the_servers_keys)
+static const struct {
+	const char *auth_type, *database, *server_user;
+	bool is_taught;
+} lessons[] = {
+	{ "scram-sha-256", "app", "scram", true },
+	{ "scram-sha-256", "twins", "twin", true },
+	{ "scram-sha-256", "strangers", "stranger", false },
+	{ "plain", "app", "scram", true },
+	{ "plain", "twins", "twin", true },
+	{ "plain", "strangers", "stranger", false },
+	{ "trust", "app", "scram", false },
+	{ "trust", "twins", "twin", false },
+};
+
+START_TEST(a_login_teaches_the_servers_keys)
 {
+	char setting[64];
 	struct scram_secret secret;
 	struct scram_keys keys;
 	struct newcomer *n;
 	uint8_t *early = NULL;
 	struct rig r;
 
-	rig_start(&r, "auth_type = scram-sha-256");
-	STARTUP(&r, "user", "scram", "database", "app");
+	snprintf(setting, sizeof(setting), "auth_type = %s", lessons[_i].auth_type);
+	rig_start(&r, setting);
+	STARTUP(&r, "user", "scram", "database", lessons[_i].database);
 	rig_feed(&r);
 	answer(&r, "scram", "pencil");
 	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(n->server_user, lessons[_i].server_user);
+	ck_assert_str_eq(credential_user(n->credential), lessons[_i].server_user);
 	ck_assert(credential_verifier(n->credential, 4096, &secret));
-	ck_assert(credential_find_server_keys(
-		n->credential, secret.salt, secret.salt_len, secret.iterations, &keys));
+	ck_assert_msg(credential_find_server_keys(n->credential, secret.salt, secret.salt_len,
+			      secret.iterations, &keys) == lessons[_i].is_taught,
+		"%d", _i);
 	r.counted = 0;
 	newcomer_free(&n);
 	rig_end(&r);
@@ -877,7 +901,7 @@ START_TEST(only_unknown_users_are_asked_for)
 	rig_feed(&r);
 	ck_assert_msg((r.login.state == LOGIN_LOOKUP) == (askers[_i].asks != NULL), "%d: state %d", _i,
 		r.login.state);
-	ck_assert_msg(str_equal(r.lookup ? r.lookup->database : NULL, askers[_i].asks), "%d", _i);
+	ck_assert_msg(str_equal(r.lookup ? r.lookup->asked_in : NULL, askers[_i].asks), "%d", _i);
 	if (r.lookup) {
 		ck_assert_int_eq(r.lookup->kind, LOOKUP_SECRET);
 		ck_assert_str_eq(r.lookup->user, "far");
@@ -946,9 +970,50 @@ START_TEST(a_login_goes_on_with_the_answer)
 	give_answer(&r, answers[_i].answer, answers[_i].secret);
 	ck_assert_msg(r.login.state == answers[_i].asked, "%d: state %d", _i, r.login.state);
 	answer(&r, "far", answers[_i].password);
+	if (r.lookup) /* a wrong password: is the secret a new one? */
+		give_answer(&r, answers[_i].answer, answers[_i].secret);
 	ck_assert_msg(strcmp(last_error(&r).sqlstate, answers[_i].sqlstate) == 0, "%d: %s %s", _i,
 		last_error(&r).sqlstate, last_error(&r).message);
 	ck_assert_msg((r.login.state == LOGIN_DONE) == !*answers[_i].sqlstate, "%d: %d", _i, r.login.state);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *auth_type, *secret, *password; /* secret NULL: no such user */
+	enum lookup_answer newer;
+	const char *newer_secret;
+	bool is_let_in;
+} changes[] = {
+	{ "plain", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "plain", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "plain", "old", "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "new", LOOKUP_FAILED, NULL, false },
+	{ "plain", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "plain", NULL, "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "md5", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, false },
+	{ "md5", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "new", false }, /* its proof was over the old one's salt */
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "old", false },
+	{ "scram-sha-256", NULL, "new", LOOKUP_FOUND, "new", false },
+};
+
+START_TEST(a_wrong_password_is_checked_against_a_newer_secret)
+{
+	struct rig r;
+
+	start_lookup(&r, changes[_i].auth_type);
+	give_answer(&r, changes[_i].secret ? LOOKUP_FOUND : LOOKUP_REFUSED, changes[_i].secret);
+	answer(&r, "far", changes[_i].password);
+	ck_assert_msg(r.login.state == LOGIN_LOOKUP && r.lookup && r.lookup->is_refresh, "%d", _i);
+	ck_assert_uint_eq(r.login.out.len, 0); /* not told yet */
+	give_answer(&r, changes[_i].newer, changes[_i].newer_secret);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == changes[_i].is_let_in, "%d", _i);
+	ck_assert_str_eq(last_error(&r).sqlstate, changes[_i].is_let_in ? "" : "28P01");
+	ck_assert_ptr_null(r.lookup); /* once, not again and again */
 	rig_end(&r);
 }
 END_TEST
@@ -967,6 +1032,26 @@ START_TEST(bytes_wait_for_the_answer)
 	give_answer(&r, LOOKUP_FOUND, "secret");
 	ck_assert_int_eq(r.login.state, LOGIN_DONE);
 	ck_assert_uint_eq(r.in.len, 0);
+	rig_end(&r);
+}
+END_TEST
+
+/* Its own name as a forced user's: what auth_query found serves for the server, too. */
+START_TEST(a_forced_user_may_be_the_client_itself)
+{
+	struct newcomer *n;
+	uint8_t *early = NULL;
+	struct rig r;
+
+	rig_start(&r, AUTH_USER "auth_type = plain");
+	STARTUP(&r, "user", "far", "database", "own");
+	rig_feed(&r);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	answer(&r, "far", "secret");
+	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(credential_plain(n->credential), "secret");
+	r.counted = 0;
+	newcomer_free(&n);
 	rig_end(&r);
 }
 END_TEST
@@ -1080,7 +1165,7 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, shutting_down_lets_only_consoles_in);
 	tcase_add_loop_test(tc, only_our_own_user_is_an_operator_without_a_password, 0, N_ELEMENTS(operators));
 	tcase_add_loop_test(tc, a_newcomer_has_what_servers_need, 0, N_ELEMENTS(newcomers));
-	tcase_add_test(tc, a_scram_login_teaches_the_servers_keys);
+	tcase_add_loop_test(tc, a_login_teaches_the_servers_keys, 0, N_ELEMENTS(lessons));
 	tcase_add_loop_test(tc, other_messages_end_the_exchange, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, malformed_answers_are_refused_by_what_came, 0, N_ELEMENTS(bad_answers));
 	tcase_add_loop_test(tc, long_passwords_get_an_answer, 0, N_ELEMENTS(password_lengths));
@@ -1090,7 +1175,9 @@ UNIT_MAIN("login", {
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
 	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
+	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
 	tcase_add_test(tc, bytes_wait_for_the_answer);
+	tcase_add_test(tc, a_forced_user_may_be_the_client_itself);
 	tcase_add_test(tc, a_login_may_end_before_the_answer);
 	tcase_add_loop_test(tc, parameters_become_settings, 0, N_ELEMENTS(parameters));
 	tcase_add_test(tc, later_parameters_win_over_options);
