@@ -1,5 +1,6 @@
 /* main.c - the command line. */
 #include "auth/credential.h"
+#include "auth/rules.h"
 #include "core/daemon.h"
 
 #include <event2/event.h>
@@ -51,10 +52,11 @@ static int check(const char *file)
 {
 	struct config_error e = { .text = "" };
 	struct config *c = config_load(file, &e);
+	struct auth_rules *rules = c ? auth_rules_load(c, e.text, sizeof(e.text)) : NULL;
 	struct userlist *users = NULL;
-	bool is_ok = c != NULL;
+	bool is_ok = rules != NULL;
 
-	if (c && *c->auth_file) {
+	if (is_ok && *c->auth_file) {
 		users = userlist_load(c->auth_file, NULL, e.text, sizeof(e.text));
 		is_ok = users != NULL;
 	}
@@ -63,6 +65,7 @@ static int check(const char *file)
 	else
 		fprintf(stderr, "%s\n", e.text);
 	userlist_unref(&users);
+	auth_rules_unref(&rules);
 	config_unref(&c);
 	return is_ok ? 0 : 1;
 }

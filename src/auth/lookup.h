@@ -17,7 +17,9 @@
 #include "net/mailbox.h"
 
 enum lookup_kind {
-	LOOKUP_SECRET, /* what is this user's secret? auth_query */
+	LOOKUP_SECRET,	 /* what is this user's secret? auth_query */
+	LOOKUP_PASSWORD, /* is the password right? LDAP or PAM, as the rule says */
+	LOOKUP_PEER,	 /* may the system's user peer_uid be this user? */
 	LOOKUP_KINDS,
 };
 
@@ -42,6 +44,9 @@ struct lookup {
 	struct snapshot *snapshot;		 /* a reference: the one that the login began with */
 	char *database, *user, *password, *addr; /* database: NULL for the console; password: where none is needed */
 	usec_t deadline;			 /* 0: none */
+	const struct hba_rule *rule;		 /* lives as long as the snapshot */
+	struct address peer;			 /* the client's; len 0: not known */
+	int64_t peer_uid;			 /* LOOKUP_PEER */
 	char *asked_in;	 /* LOOKUP_SECRET: the database that is asked, which needn't be the client's */
 	bool is_refresh; /* LOOKUP_SECRET: what the last one said has just failed the client */
 

@@ -51,6 +51,13 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	return s;
 }
 
+void snapshot_take_rules(struct snapshot *s, struct auth_rules **r)
+{
+	auth_rules_unref(&s->rules);
+	s->rules = *r;
+	*r = NULL;
+}
+
 struct snapshot *snapshot_ref(struct snapshot *s)
 {
 	if (s)
@@ -72,6 +79,7 @@ void snapshot_unref(struct snapshot **sp)
 		free(c);
 	}
 	userlist_unref(&s->userlist);
+	auth_rules_unref(&s->rules);
 	config_unref(&s->config);
 	free(s);
 }

@@ -229,11 +229,6 @@ static bool global_line(struct loader *l, const struct ini_line *line, char *why
 	if (!s)
 		return unknown_key(line->key, setting_guess(&global_settings, line->key),
 			l->c->is_pgbouncer ? "section [pgbouncer]" : "section [pgweir]", why, why_size);
-	if (*line->value == '@' && strcmp(s->key, "unix_socket_dir") == 0) {
-		snprintf(why, why_size,
-			"unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version");
-		return false;
-	}
 	return setting_parse(s, l->c, line->value, why, why_size);
 }
 
@@ -249,11 +244,6 @@ static bool check_host(const char *host, char *why, size_t why_size)
 {
 	if (strchr(host, ',')) {
 		snprintf(why, why_size, "a list of hosts is not supported yet by this version");
-		return false;
-	}
-	if (host[0] == '@') {
-		snprintf(why, why_size,
-			"a host with @ (an abstract Unix socket) is not supported yet by this version");
 		return false;
 	}
 	return true;

@@ -20,7 +20,17 @@
 #include "base/base.h"
 
 enum pool_mode { POOL_MODE_UNSET = -1, POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
-enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST, AUTH_TYPE_PLAIN, AUTH_TYPE_MD5, AUTH_TYPE_SCRAM };
+enum auth_type {
+	AUTH_TYPE_ANY,
+	AUTH_TYPE_TRUST,
+	AUTH_TYPE_PLAIN,
+	AUTH_TYPE_MD5,
+	AUTH_TYPE_SCRAM,
+	AUTH_TYPE_CERT,
+	AUTH_TYPE_HBA,
+	AUTH_TYPE_LDAP,
+	AUTH_TYPE_PAM,
+};
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 
 struct config_database {
@@ -103,6 +113,9 @@ struct config {
 	/* authentication */
 	enum auth_type auth_type;
 	char *auth_file, *admin_users, *stats_users;
+	char *auth_hba_file, *auth_ident_file, *auth_ldap_options /* may hold a password */;
+	int auth_threads;
+	usec_t auth_failure_delay;
 	char *auth_user, *auth_query, *auth_dbname;
 	usec_t auth_query_cache_ttl;
 	int scram_iterations;

@@ -27,6 +27,10 @@ static const char *const auth_types[] = {
 	[AUTH_TYPE_PLAIN] = "plain",
 	[AUTH_TYPE_MD5] = "md5",
 	[AUTH_TYPE_SCRAM] = "scram-sha-256",
+	[AUTH_TYPE_CERT] = "cert",
+	[AUTH_TYPE_HBA] = "hba",
+	[AUTH_TYPE_LDAP] = "ldap",
+	[AUTH_TYPE_PAM] = "pam",
 	NULL,
 };
 static const char *const timeout_actions[] = { [TIMEOUT_ERROR] = "error", [TIMEOUT_DISCONNECT] = "disconnect", NULL };
@@ -34,7 +38,6 @@ static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", 
 	"local3", "local4", "local5", "local6", "local7", NULL };
 static const char *const server_sslmodes[] = { "disable", "allow", "prefer", NULL };
 
-static const char *const auth_types_later[] = { "cert", "hba", "ldap", "pam", NULL };
 static const char *const client_sslmodes_later[] = { "allow", "prefer", "require", "verify-ca", "verify-full",
 	NULL };
 static const char *const server_sslmodes_later[] = { "require", "verify-ca", "verify-full", NULL };
@@ -66,6 +69,8 @@ static const char *const disable_later[] = { "disable", NULL };
 #define TEXT_FROM(k, f, when, b, w, lo)                                                                      \
 	ROW(k, SETTING_TEXT, when, OFFSET(config, char *, f), b, w, lo, TEXT_MAX, NULL, NULL)
 #define TEXT(k, f, when, b, w) TEXT_FROM(k, f, when, b, w, 0)
+#define SECRET(k, f, when)                                                                                   \
+	ROW(k, SETTING_SECRET, when, OFFSET(config, char *, f), NULL, NULL, 0, TEXT_MAX, NULL, NULL)
 #define WORD(k, f, when, b, w, c, later)                                                                     \
 	ROW(k, SETTING_WORD, when, OFFSET(config, char *, f), b, w, 0, 0, c, later)
 #define CHOICE(k, t, f, when, b, w, c, later)                                                                \
@@ -81,13 +86,16 @@ static const struct setting global_rows[] = {
 	TEXT("admin_users", admin_users, LIVE, "", NO_WEIR),
 	BOOL("application_name_add_host", application_name_add_host, LIVE, "0", NO_WEIR),
 	TEXT("auth_dbname", auth_dbname, LIVE, NULL, NO_WEIR),
+	ROW("auth_failure_delay", SETTING_TIME, LIVE, OFFSET(config, usec_t, auth_failure_delay), "0", "0.5", 0,
+		SECONDS(3600), NULL, NULL),
 	TEXT("auth_file", auth_file, LIVE, NULL, NO_WEIR),
-	FIXED("auth_hba_file", LIVE, "", NULL),
-	FIXED("auth_ident_file", LIVE, NULL, NULL),
-	FIXED("auth_ldap_options", LIVE, NULL, NULL),
+	TEXT("auth_hba_file", auth_hba_file, LIVE, "", NO_WEIR),
+	TEXT("auth_ident_file", auth_ident_file, LIVE, NULL, NO_WEIR),
+	SECRET("auth_ldap_options", auth_ldap_options, LIVE),
 	TEXT_FROM("auth_query", auth_query, LIVE, AUTH_QUERY, NO_WEIR, 1),
 	TIME("auth_query_cache_ttl", auth_query_cache_ttl, LIVE, "1", NO_WEIR),
-	CHOICE("auth_type", auth_type, auth_type, LIVE, "md5", "scram-sha-256", auth_types, auth_types_later),
+	INT("auth_threads", auth_threads, BOOT, "4", NO_WEIR, 1, 256),
+	CHOICE("auth_type", auth_type, auth_type, LIVE, "md5", "scram-sha-256", auth_types, NULL),
 	TEXT("auth_user", auth_user, LIVE, NULL, NO_WEIR),
 	TIME("autodb_idle_timeout", autodb_idle_timeout, LIVE, "3600", NO_WEIR),
 	TIME("cancel_wait_timeout", cancel_wait_timeout, LIVE, "10", NO_WEIR),
@@ -569,7 +577,7 @@ const char *setting_text(const struct setting *s, const void *base, char *buf, s
 	case SETTING_WORD:
 		memcpy(&text, field, sizeof(text));
 		return text && (*text || s->bouncer) ? text : s->bouncer ? "" : NULL;
-	case SETTING_SECRET: return "";
+	case SETTING_SECRET: memcpy(&text, field, sizeof(text)); return text && *text ? "" : NULL;
 	case SETTING_CHOICE: return s->choices[read_int_field(s, base)];
 	case SETTING_FIXED: return s->bouncer;
 	}

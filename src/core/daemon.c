@@ -1,6 +1,7 @@
 #include "core/daemon.h"
 
 #include "admin/console.h"
+#include "auth/external.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/file_watch.h"
@@ -26,6 +27,7 @@ struct daemon {
 	struct registry *registry;
 	struct resolver *resolver;
 	struct passwords *passwords;
+	struct external *external;
 	struct listener *listener;
 	struct file_watch auth_file;
 	struct console *console;
@@ -129,6 +131,8 @@ static void ask(void *ctx, struct lookup *q)
 		q->message.deliver = auth_query_ask;
 		mailbox_post(&d->workers[auth_query_worker(q, d->n_workers)]->loop.mailbox, &q->message);
 		return;
+	case LOOKUP_PASSWORD:
+	case LOOKUP_PEER: external_ask(d->external, q); return;
 	case LOOKUP_KINDS: break;
 	}
 	ASSERT(!"a lookup of no kind");
@@ -187,6 +191,7 @@ static bool reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
 	struct file_watch had = d->auth_file;
+	struct auth_rules *rules;
 	struct userlist *users;
 	struct config *c;
 	struct snapshot *s;
@@ -201,13 +206,16 @@ static bool reload(struct daemon *d, char *error, size_t size)
 		return false;
 	}
 	users = load_users(d, c, d->snapshot->userlist, error, size);
-	if (!users || !open_log(d, c, error, size)) {
+	rules = users ? auth_rules_load(c, error, size) : NULL;
+	if (!rules || !open_log(d, c, error, size)) {
+		auth_rules_unref(&rules);
 		userlist_unref(&users);
 		config_unref(&c);
 		d->auth_file = had; /* what was read isn't used */
 		return false;
 	}
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_rules(s, &rules);
 	publish_snapshot(d, &s);
 	log_info(NULL, "configuration reloaded");
 	return true;
@@ -325,6 +333,7 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	struct daemon *d = ctx;
 	struct config_error e = { .text = "" };
 	struct config *c = config_with(d->snapshot->config, key, value, &e);
+	struct auth_rules *rules;
 	struct userlist *users;
 	struct snapshot *s;
 
@@ -332,12 +341,17 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 		snprintf(error, size, "%s", e.text);
 		return false;
 	}
-	if (!open_log(d, c, error, size)) {
+	/* other settings don't depend on what has become of the files */
+	rules = strncmp(key, "auth_", 5) == 0 ? auth_rules_load(c, error, size)
+					      : auth_rules_ref(d->snapshot->rules);
+	if (!rules || !open_log(d, c, error, size)) {
+		auth_rules_unref(&rules);
 		config_unref(&c);
 		return false;
 	}
 	users = userlist_ref(d->snapshot->userlist);
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_rules(s, &rules);
 	publish_snapshot(d, &s);
 	return true;
 }
@@ -434,6 +448,7 @@ static void start_threads(struct daemon *d)
 	log_start_thread();
 	d->resolver = resolver_start();
 	d->passwords = passwords_new();
+	d->external = external_start(d->snapshot->config->auth_threads);
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
@@ -467,8 +482,10 @@ static void end_threads(struct daemon *d)
 {
 	for (int i = 0; i < d->n_workers; i++)
 		pthread_join(d->threads[i], NULL);
+	external_stop(d->external); /* before those to whom it answers */
 	for (int i = 0; i < d->n_fronts; i++)
 		front_stop(&d->fronts[i]);
+	external_free(&d->external);
 	resolver_stop(d->resolver);
 	passwords_free(&d->passwords);
 	for (int i = 0; i < d->n_workers; i++)
@@ -489,14 +506,19 @@ static void end_threads(struct daemon *d)
 static bool prepare(struct daemon *d, struct config **config, char *error, size_t size)
 {
 	const struct config *c = *config;
+	struct auth_rules *rules;
 	struct userlist *users;
 
 	if (!open_log(d, c, error, size))
 		return false;
-	users = load_users(d, c, NULL, error, size);
-	if (!users)
+	rules = auth_rules_load(c, error, size);
+	users = rules ? load_users(d, c, NULL, error, size) : NULL;
+	if (!users) {
+		auth_rules_unref(&rules);
 		return false;
+	}
 	d->snapshot = snapshot_new(config, &users, NULL);
+	snapshot_take_rules(d->snapshot, &rules);
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
 	d->listener = listener_open(c, error, size);

@@ -2,6 +2,7 @@
 
 #include "base/table.h"
 #include "front/login.h"
+#include "front/slowdown.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -35,10 +36,11 @@ struct visitor {
 	UT_hash_handle hh; /* in front->asking, under its number, while is_asking */
 	bool is_asking;	   /* an answer is on its way: it isn't read meanwhile */
 	struct front *front;
-	struct list *list; /* logins, finished or lingering; NULL: closed */
+	struct list *list; /* logins, finished, delayed or lingering; NULL: closed */
 	struct list_node node;
 	struct doomed doomed;
-	usec_t since; /* accepted */
+	usec_t since;	      /* accepted */
+	usec_t delayed_until; /* its last word waits */
 	usec_t linger_until;
 	size_t lingered;
 	uint8_t *early; /* came behind the login */
@@ -62,10 +64,12 @@ struct front {
 	enum front_door door;
 	usec_t paused_until; /* descriptors had run out */
 	usec_t next_recheck;
-	usec_t complained_at;	 /* last logged that they had */
-	struct list logins;	 /* in the order of accept, which is that of their deadlines */
-	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
-	struct list lingering;	 /* FAILED: the last word is on its way; in deadlines' order */
+	usec_t complained_at;  /* last logged that they had */
+	struct list logins;    /* in the order of accept, which is that of their deadlines */
+	struct list finished;  /* DONE or CANCEL, handed over at the round's end */
+	struct list delayed;   /* FAILED: the last word waits, as its address has failed before */
+	struct list lingering; /* FAILED: the last word is on its way; in deadlines' order */
+	struct slowdown *slowdown;
 	struct visitor *asking;	 /* hash by number */
 	int served, served_last; /* logins that had work, this round and in the last */
 
@@ -84,7 +88,7 @@ static void move_to(struct visitor *v, struct list *list)
 
 static size_t places_taken(const struct front *f)
 {
-	return f->logins.count + f->lingering.count + f->finished.count;
+	return f->logins.count + f->delayed.count + f->lingering.count + f->finished.count;
 }
 
 static size_t places(const struct front *f)
@@ -152,6 +156,32 @@ static void linger(struct visitor *v)
 	move_to(v, &f->lingering);
 }
 
+/* How long the last word waits; not at all where places are needed. */
+static usec_t delay_of(struct visitor *v)
+{
+	struct front *f = v->front;
+	usec_t delay = f->snapshot->config->auth_failure_delay;
+
+	if (!delay || !v->login.is_auth_failure || v->login.out.len == 0 || places_taken(f) >= places(f))
+		return 0;
+	return slowdown_failed(f->slowdown, &v->login.peer, delay, f->loop.now);
+}
+
+static void fail(struct visitor *v)
+{
+	struct front *f = v->front;
+	usec_t delay = delay_of(v);
+
+	if (!delay) {
+		linger(v);
+		return;
+	}
+	end_asking(v);
+	v->delayed_until = f->loop.now + delay;
+	move_to(v, &f->delayed);
+	loop_tick_soon(&f->loop);
+}
+
 static size_t discard(struct visitor *v, size_t len)
 {
 	v->lingered += len;
@@ -189,7 +219,7 @@ static bool react(struct visitor *v, const uint8_t *rest, size_t len)
 		return true;
 	}
 	if (l->state == LOGIN_FAILED) {
-		linger(v);
+		fail(v);
 		return true;
 	}
 	stream_send_bytes(&v->stream, l->out.data, l->out.len);
@@ -361,12 +391,13 @@ static void close_door(struct door *d)
 	d->fd = -1;
 }
 
-static bool is_own_uid(int fd, bool is_unix)
+/* Whose process is at the other end of a Unix socket? -1: not known. */
+static int64_t peer_uid(int fd, bool is_unix)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid();
+	return is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? (int64_t)peer.uid : -1;
 }
 
 static void tune(const struct front *f, int fd, bool is_unix)
@@ -387,12 +418,14 @@ static void tune(const struct front *f, int fd, bool is_unix)
 static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix)
 {
 	struct visitor *v = xcalloc(1, sizeof(*v));
+	int64_t uid = peer_uid(fd, is_unix);
 
 	tune(f, fd, is_unix);
 	v->front = f;
 	v->since = f->loop.now;
 	v->doomed.free = visitor_free;
-	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, is_own_uid(fd, is_unix));
+	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, uid == (int64_t)geteuid());
+	v->login.peer_uid = uid;
 	f->next_id += f->id_step;
 	stream_init(&v->stream, &visitor_ops, fd, false);
 	stream_attach(&v->stream, &f->loop);
@@ -502,18 +535,38 @@ static usec_t sweep_lingering(struct front *f)
 	return TICK_IDLE;
 }
 
+/* In no order: each waits for its own time, or until its place is needed. */
+static usec_t sweep_delayed(struct front *f)
+{
+	bool is_full = places_taken(f) >= places(f);
+	usec_t in = TICK_IDLE;
+
+	LIST_FOREACH(&f->delayed, node, next) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, node);
+
+		if (is_full || v->delayed_until <= f->loop.now)
+			linger(v);
+		else
+			in = MIN(in, v->delayed_until - f->loop.now);
+	}
+	return in;
+}
+
 /* See stream_recheck(): one that sent a few bytes and a reset in one go would keep its place until client_login_timeout. */
 static void recheck_logins(struct front *f)
 {
 	LIST_FOREACH(&f->logins, node, next)
+		stream_recheck(&CONTAINER_OF(node, struct visitor, node)->stream);
+	LIST_FOREACH(&f->delayed, node, next)
 		stream_recheck(&CONTAINER_OF(node, struct visitor, node)->stream);
 }
 
 static usec_t tick(void *owner)
 {
 	struct front *f = owner;
-	usec_t logins = sweep_logins(f), lingering = sweep_lingering(f); /* MIN() would call them twice */
-	usec_t in = MIN(MIN(logins, lingering), TICK_IDLE);
+	usec_t logins = sweep_logins(f), delayed = sweep_delayed(f); /* MIN() would call them twice */
+	usec_t lingering = sweep_lingering(f);			     /* after those who have just begun to */
+	usec_t in = MIN(MIN(logins, delayed), MIN(lingering, TICK_IDLE));
 
 	if (f->paused_until > f->loop.now)
 		in = MIN(in, f->paused_until - f->loop.now);
@@ -522,7 +575,7 @@ static usec_t tick(void *owner)
 		recheck_logins(f);
 	}
 	update_doors(f);
-	return f->logins.count ? MIN(in, TICK_IDLE) : in;
+	return in;
 }
 
 /* Messages from the main thread. */
@@ -656,7 +709,9 @@ struct front *front_start(const struct front_options *o)
 	f->id_step = o->id_step;
 	list_init(&f->logins);
 	list_init(&f->finished);
+	list_init(&f->delayed);
 	list_init(&f->lingering);
+	f->slowdown = slowdown_new();
 	loop_init(&f->loop, f, tick);
 	f->loop.round_end = round_end;
 	open_doors(f, o->listener);
@@ -685,6 +740,9 @@ void front_stop(struct front **fp)
 	pthread_join(f->thread, NULL);
 	while ((node = list_first(&f->lingering)))
 		drop(CONTAINER_OF(node, struct visitor, node));
+	while ((node = list_first(&f->delayed)))
+		drop(CONTAINER_OF(node, struct visitor, node));
+	slowdown_free(&f->slowdown);
 	for (size_t i = 0; i < f->n_doors; i++)
 		close_door(&f->doors[i]);
 	loop_destroy(&f->loop);

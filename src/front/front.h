@@ -10,6 +10,7 @@
  * Limits:  max_client_conn + 1000 logins at once; client_login_timeout for each, and only a few seconds
  *          while all places are taken. Failed ones are read from for at most a second more, so that the
  *          last word arrives.
+ * Guesses: who didn't prove who it is waits for the answer as slowdown.h says, and costs no turn meanwhile.
  * Up:      finished logins and cancels go to ops, at the end of a round, on this thread. ops may be called
  *          from several fronts at once.
  * Owner:   front duplicates the descriptors that it listens on. Newcomers and cancel requests belong to

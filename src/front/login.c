@@ -17,7 +17,8 @@ static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
 	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
 		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
-	[LOGIN_LOOKUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_LOOKUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
+		TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_MD5] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
@@ -40,6 +41,7 @@ void login_init(struct login *l, const struct login_env *env, struct snapshot *s
 	l->snapshot = snapshot_ref(snapshot);
 	l->peer = *peer;
 	l->is_own_uid = is_own_uid;
+	l->peer_uid = -1;
 	address_text(peer, l->addr);
 	l->who = (struct log_who){ .kind = "client", .id = id, .addr = l->addr };
 }
@@ -56,7 +58,10 @@ void login_free(struct login *l)
 	snapshot_unref(&l->snapshot);
 	writer_free(&l->out);
 	free(l->packet);
+	free(l->tls_cn);
+	free(l->tls_dn);
 	l->packet = NULL;
+	l->tls_cn = l->tls_dn = NULL;
 	l->who.user = l->who.database = NULL;
 }
 
@@ -97,15 +102,38 @@ static enum result fail_silently(struct login *l, const char *why)
 	return RES_OK;
 }
 
-static enum result fail_password(struct login *l, const char *cause)
+/* PostgreSQL's words for each method. */
+static const struct {
+	const char *name, *sqlstate;
+} failures[] = {
+	[HBA_TRUST] = { "\"trust\"", "28000" },
+	[HBA_REJECT] = { "", "28000" },
+	[HBA_PASSWORD] = { "password", "28P01" },
+	[HBA_MD5] = { "password", "28P01" },
+	[HBA_SCRAM] = { "password", "28P01" },
+	[HBA_PEER] = { "Peer", "28000" },
+	[HBA_CERT] = { "certificate", "28000" },
+	[HBA_LDAP] = { "LDAP", "28000" },
+	[HBA_PAM] = { "PAM", "28000" },
+};
+
+/* The client learns no more than that; cause is for the log. */
+static enum result fail_method(struct login *l, enum hba_method method, const char *cause)
 {
 	char message[128];
 
 	if (l->snapshot->config->log_pooler_errors)
 		log_info(&l->who, "login failed: %s", l->is_mock ? l->cause : cause);
-	snprintf(message, sizeof(message), "password authentication failed for user \"%.63s\"", l->who.user);
-	write_fatal(l, "28P01", message);
+	snprintf(message, sizeof(message), "%s authentication failed for user \"%.63s\"",
+		failures[method].name, l->who.user);
+	l->is_auth_failure = true;
+	write_fatal(l, failures[method].sqlstate, message);
 	return RES_OK;
+}
+
+static enum result fail_auth(struct login *l, const char *cause)
+{
+	return fail_method(l, l->rule->method, cause);
 }
 
 /* Succeeding: the password was right, or none was asked for. */
@@ -276,6 +304,37 @@ static struct credential *client_credential(const struct login *l)
 			      : userlist_find(s->userlist, l->who.user);
 }
 
+/* Certificates. They count only where they were verified. */
+
+static bool has_certificate(const struct login *l)
+{
+	return l->tls_dn != NULL;
+}
+
+static bool certificate_fits(const struct login *l)
+{
+	const char *name = l->rule->is_clientname_dn ? l->tls_dn : l->tls_cn;
+
+	return name && auth_rules_allow(l->snapshot->rules, l->rule, name, l->who.user);
+}
+
+static enum result fail_certificate(struct login *l)
+{
+	char cause[LOOKUP_TEXT_MAX];
+
+	snprintf(cause, sizeof(cause), "the certificate of \"%.160s\" is not this user's",
+		l->tls_dn ? l->tls_dn : "");
+	return fail_method(l, HBA_CERT, cause);
+}
+
+/* Whatever proved who it is: the certificate may have to, as well. */
+static enum result admit(struct login *l)
+{
+	if (l->rule->clientcert == HBA_CLIENTCERT_FULL && !certificate_fits(l))
+		return fail_certificate(l);
+	return succeed(l);
+}
+
 static enum result enter_any(struct login *l)
 {
 	const struct config_database *db = database_of(l);
@@ -290,7 +349,7 @@ static enum result enter_trusted(struct login *l)
 {
 	if (!l->credential && !is_uri_user(l)) /* the URI may be without a password */
 		return fail(l, "28000", "role \"%.63s\" does not exist", l->who.user);
-	return succeed(l);
+	return admit(l);
 }
 
 static struct credential *share(struct credential *c)
@@ -298,25 +357,18 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
-/* With l->credential, or NULL and the reason why there is none. */
-static enum result authenticate_with(struct login *l, const char *why_none)
+/* A password, whatever it will be compared with: unknown users are asked for one like all others. */
+static enum result ask_password(struct login *l, const char *why_none)
 {
-	enum auth_type type = l->snapshot->config->auth_type;
-
-	if (type == AUTH_TYPE_TRUST)
-		return enter_trusted(l);
 	if (!l->credential)
 		use_mock(l, why_none);
 	else if (credential_kind(l->credential) == SECRET_NONE)
 		use_mock(l, "the user has no password");
-	switch (type) {
-	case AUTH_TYPE_PLAIN: return ask_cleartext(l);
-	case AUTH_TYPE_MD5: return credential_kind(l->credential) == SECRET_SCRAM ? ask_sasl(l) : ask_md5(l);
-	case AUTH_TYPE_SCRAM: return ask_sasl(l);
-	case AUTH_TYPE_ANY:
-	case AUTH_TYPE_TRUST: break;
-	}
-	ASSERT(!"an auth_type without an exchange");
+	if (l->rule->method == HBA_PASSWORD)
+		return ask_cleartext(l);
+	if (l->rule->method == HBA_MD5 && credential_kind(l->credential) != SECRET_SCRAM)
+		return ask_md5(l);
+	return ask_sasl(l);
 }
 
 /* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
@@ -347,6 +399,39 @@ static enum result look_up_secret(
 	return RES_OK;
 }
 
+/* What this process isn't the one to know. */
+static enum result look_up_elsewhere(struct login *l, enum lookup_kind kind, const char *password,
+	void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, l->is_console ? NULL : l->who.database,
+		l->who.user, password, l->addr);
+
+	q->rule = l->rule;
+	q->peer = l->peer;
+	q->peer_uid = l->peer_uid;
+	l->answered = answered;
+	set_state(l, LOGIN_LOOKUP);
+	l->env->ask(l->env->ctx, q);
+	return RES_OK;
+}
+
+/* With l->credential, or NULL and the reason why there is none. */
+static enum result authenticate_with(struct login *l, const char *why_none)
+{
+	switch (l->rule->method) {
+	case HBA_TRUST:
+	case HBA_PEER:
+	case HBA_CERT: return enter_trusted(l);
+	case HBA_PASSWORD:
+	case HBA_MD5:
+	case HBA_SCRAM: return ask_password(l, why_none);
+	case HBA_REJECT:
+	case HBA_LDAP:
+	case HBA_PAM: break;
+	}
+	ASSERT(!"a method that needs no secret");
+}
+
 static void on_secret(struct login *l, const struct lookup *q)
 {
 	if (q->answer == LOOKUP_FAILED) {
@@ -364,16 +449,80 @@ void login_answer(struct login *l, struct lookup **q)
 	lookup_free(q);
 }
 
+static enum result find_secret(struct login *l)
+{
+	l->credential = share(client_credential(l));
+	if (!l->credential && !is_uri_user(l) && lookup_database(l))
+		return look_up_secret(l, false, on_secret);
+	return authenticate_with(l, "no such user");
+}
+
+static void on_peer(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_ACCEPTED)
+		find_secret(l);
+	else
+		fail_auth(l, q->text);
+}
+
+static enum result check_peer(struct login *l)
+{
+	if (l->peer_uid < 0)
+		return fail_auth(l, "the system doesn't say whose process it is");
+	return look_up_elsewhere(l, LOOKUP_PEER, NULL, on_peer);
+}
+
+static void on_password(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_ACCEPTED)
+		admit(l);
+	else
+		fail_auth(l, q->text);
+}
+
+static const struct hba_rule *find_rule(const struct login *l)
+{
+	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->is_tls, false };
+
+	return auth_rules_find(l->snapshot->rules, l->snapshot->config->auth_type, &c);
+}
+
+static enum result fail_without_rule(struct login *l, const char *what)
+{
+	char host[ADDRESS_TEXT_MAX] = "[local]";
+
+	if (!address_is_unix(&l->peer))
+		address_host(&l->peer, host);
+	return fail(l, "28000", "%s host \"%s\", user \"%.63s\", database \"%.63s\", %s", what, host,
+		l->who.user, l->who.database, l->is_tls ? "SSL encryption" : "no encryption");
+}
+
+/* auth_file and auth_query know nothing of these users: their password is checked elsewhere. */
+static bool is_checked_elsewhere(const struct hba_rule *r)
+{
+	return r->method == HBA_LDAP || r->method == HBA_PAM;
+}
+
 static enum result authenticate(struct login *l)
 {
 	if (is_own_operator(l))
 		return succeed(l);
 	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
 		return enter_any(l);
-	l->credential = share(client_credential(l));
-	if (!l->credential && !is_uri_user(l) && lookup_database(l))
-		return look_up_secret(l, false, on_secret);
-	return authenticate_with(l, "no such user");
+	l->rule = find_rule(l);
+	if (!l->rule)
+		return fail_without_rule(l, "no pg_hba.conf entry for");
+	if (l->rule->method == HBA_REJECT)
+		return fail_without_rule(l, "pg_hba.conf rejects connection for");
+	if (l->rule->clientcert != HBA_CLIENTCERT_NONE && !has_certificate(l))
+		return fail(l, "28000", "connection requires a valid client certificate");
+	if (is_checked_elsewhere(l->rule))
+		return ask_cleartext(l);
+	if (l->rule->method == HBA_PEER)
+		return check_peer(l);
+	if (l->rule->method == HBA_CERT && !certificate_fits(l))
+		return fail_certificate(l);
+	return find_secret(l);
 }
 
 /* The startup packet. */
@@ -528,17 +677,16 @@ static void on_newer_secret(struct login *l, const struct lookup *q)
 	bool has_changed = q->answer == LOOKUP_FOUND && !credential_same(q->credential, l->credential);
 
 	if (!has_changed || !l->response) {
-		fail_password(l,
-			has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");
+		fail_auth(l, has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");
 		return;
 	}
 	credential_unref(&l->credential);
 	l->credential = credential_ref(q->credential);
 	l->is_mock = false;
 	if (is_right_password(l, l->response, l->is_md5))
-		succeed(l);
+		admit(l);
 	else
-		fail_password(l, "wrong password");
+		fail_auth(l, "wrong password");
 }
 
 /*
@@ -548,10 +696,19 @@ static void on_newer_secret(struct login *l, const struct lookup *q)
 static enum result refuse_password(struct login *l, const char *response)
 {
 	if (!l->is_looked_up)
-		return fail_password(l, "wrong password");
+		return fail_auth(l, "wrong password");
 	l->is_md5 = l->state == LOGIN_MD5;
 	l->response = xstrdup(response);
 	return look_up_secret(l, true, on_newer_secret);
+}
+
+/* The client's own password is what servers are logged in with, where the database has none. */
+static enum result check_elsewhere(struct login *l, const char *password)
+{
+	if (!*password) /* to LDAP that would be an anonymous bind, which succeeds */
+		return fail_auth(l, "the password is empty");
+	l->credential = credential_new(l->who.user, password);
+	return look_up_elsewhere(l, LOOKUP_PASSWORD, password, on_password);
 }
 
 static enum result password_step(struct login *l, struct reader *in)
@@ -565,8 +722,10 @@ static enum result password_step(struct login *l, struct reader *in)
 	password = read_password(l, &body);
 	if (!password)
 		return RES_OK;
+	if (is_checked_elsewhere(l->rule))
+		return check_elsewhere(l, password);
 	if (is_right_password(l, password, l->state == LOGIN_MD5) && !l->is_mock)
-		return succeed(l);
+		return admit(l);
 	return refuse_password(l, password);
 }
 
@@ -650,7 +809,7 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	msg_end(&l->out);
 	credential_learn_client_key(l->credential, client_key);
 	explicit_bzero(client_key, sizeof(client_key));
-	return succeed(l);
+	return admit(l);
 }
 
 /* No step: LOGIN_LOOKUP, and whatever is over. */

@@ -6,6 +6,7 @@
  * out while the login goes on. In LOGIN_DONE out is the greeting, which goes with the newcomer; in
  * LOGIN_FAILED it is the last word, or empty where the peer doesn't speak our protocol.
  *
+ * Methods:   the rule that fits the client (auth_type, or the HBA file's first line) is chosen once its names are known.
  * Secrecy:   an unknown user, one without a fitting secret and a wrong password get the same exchange and
  *            the same error; an unknown database is told only after the right password. The cause is in the
  *            log.
@@ -64,12 +65,17 @@ struct login {
 	struct scram scram;
 	char cause[LOOKUP_TEXT_MAX];				   /* why a mock, for the log */
 	void (*answered)(struct login *l, const struct lookup *q); /* LOGIN_LOOKUP: what goes on with the answer */
+	const struct hba_rule *rule; /* how this client proves who it is; the snapshot's. NULL: not chosen, or auth_type any */
 	uint8_t salt[4];
 	char *response; /* LOGIN_LOOKUP for a newer secret: a password or its MD5, to be checked against that */
 	struct settings *settings;
 	struct writer out;
 	uint32_t cancel_pid, cancel_secret;
+	int64_t peer_uid; /* on our Unix socket: whose process it is; -1: not known. Set by the caller, as what follows */
 	bool is_own_uid; /* on our Unix socket by this process's own user */
+	bool is_tls;
+	char *tls_cn, *tls_dn; /* of the client's certificate, which was verified; NULL: it showed none. Freed here */
+	bool is_auth_failure; /* LOGIN_FAILED: who it is wasn't proved; the answer may be delayed */
 	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted, is_looked_up, is_md5;
 };
 

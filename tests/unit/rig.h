@@ -14,6 +14,8 @@ static inline struct snapshot *rig_snapshot(const char *settings, const char *us
 	char path[] = "/tmp/pgweir-test-XXXXXX", error[256] = "";
 	struct config_error config_error = { 0 };
 	struct config *config;
+	struct auth_rules *rules;
+	struct snapshot *s;
 	struct userlist *list;
 	int fd = mkstemp(path);
 	FILE *file = fdopen(fd, "w");
@@ -42,7 +44,13 @@ static inline struct snapshot *rig_snapshot(const char *settings, const char *us
 		fprintf(stderr, "%s\n", config_error.text);
 	list = userlist_parse(users, strlen(users), "users", NULL, error, sizeof(error));
 	ASSERT(config && list);
-	return snapshot_new(&config, &list, NULL);
+	rules = auth_rules_load(config, error, sizeof(error));
+	if (!rules)
+		fprintf(stderr, "%s\n", error);
+	ASSERT(rules);
+	s = snapshot_new(&config, &list, NULL);
+	snapshot_take_rules(s, &rules);
+	return s;
 }
 
 #endif

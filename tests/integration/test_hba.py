@@ -1,0 +1,174 @@
+"""HBA files and user name maps: who comes in from where, and how; PostgreSQL with the same file is the reference."""
+import os
+import pwd
+import signal
+
+import psycopg2
+import pytest
+from pooler import Pooler
+from postgres import PASSWORDS
+from wire import Client, LoginFailed, wait_until
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+HBA = """# everybody's file
+local   all             other           trust
+local   all             "app"           peer map=me
+host    test            scram_user      127.0.0.1/32            scram-sha-256
+host    test            md5_user        127.0.0.1 255.255.255.255 md5
+host    test            plain_user      samehost                password
+host    test            trust_user      all                     trust
+host    "te st",/^tes   app             samenet                 trust
+host    pgweir,pgbouncer admin          all                     trust
+host    test            reject_user     0.0.0.0/0               reject
+hostssl all             all             all                     trust
+"""
+IDENT = "me /^%s(.?)$ app\\1\n" % ME
+
+
+def hba_pooler(new_pooler, hba=HBA, **settings):
+    return new_pooler(dict({"auth_type": "hba", "auth_hba_file": "hba.conf", "auth_ident_file": "ident.conf"}, **settings),
+                      files={"hba.conf": hba, "ident.conf": IDENT})
+
+
+def refusal(host, port, user, database="test", password=None):
+    with pytest.raises(LoginFailed) as failed:
+        Client(host, port).login(user, database, password)
+    return failed.value.sqlstate, failed.value.error.text
+
+
+@pytest.fixture(scope="module")
+def like_ours(postgres):
+    """PostgreSQL with our HBA file, and afterwards with its own again."""
+    files = {name: open(postgres.data + "/" + name).read() for name in ("pg_hba.conf", "pg_ident.conf")}
+
+    def write(hba, ident):
+        for name, text in (("pg_hba.conf", hba), ("pg_ident.conf", ident)):
+            with open(postgres.data + "/" + name, "w") as f:
+                f.write(text)
+
+    # the harness connects as postgres, by the Unix socket
+    write("local all postgres trust\n" + HBA.replace("/^tes", "test"), IDENT)
+    postgres.sql("select pg_reload_conf()")
+    wait_until(lambda: postgres.sql("select count(*) from pg_hba_file_rules where 'reject_user' = any(user_name)")[0][0] == 1, what="its rules")
+    yield postgres
+    write(files["pg_hba.conf"], files["pg_ident.conf"])
+    postgres.sql("select pg_reload_conf()")
+
+
+CASES = [  # socket, user, database, password, refusal
+    ("tcp", "trust_user", "test", None, None),
+    ("tcp", "scram_user", "test", PASSWORDS["scram_user"], None),
+    ("tcp", "scram_user", "test", "wrong", ("28P01", 'password authentication failed for user "scram_user"')),
+    ("tcp", "md5_user", "test", PASSWORDS["md5_user"], None),
+    ("tcp", "md5_user", "test", "wrong", ("28P01", 'password authentication failed for user "md5_user"')),
+    ("tcp", "plain_user", "test", PASSWORDS["plain_user"], None),
+    ("tcp", "plain_user", "test", "wrong", ("28P01", 'password authentication failed for user "plain_user"')),
+    ("tcp", "app", "test", None, None),
+    ("tcp", "reject_user", "test", None,
+     ("28000", 'pg_hba.conf rejects connection for host "127.0.0.1", user "reject_user", database "test", no encryption')),
+    ("tcp", "trust_user", "test2", None,
+     ("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "trust_user", database "test2", no encryption')),
+    ("tcp", "other", "test", None, ("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "other", database "test", no encryption')),
+    ("unix", "other", "test", None, None),
+    ("unix", "app", "test", None, None),
+    ("unix", "trust_user", "test", None,
+     ("28000", 'no pg_hba.conf entry for host "[local]", user "trust_user", database "test", no encryption')),
+]
+
+
+@pytest.mark.parametrize("path", ["direct", "pgweir"])
+def test_hba_decides_as_postgresql_does(like_ours, new_pooler, path):
+    """Each way in, the right and the wrong password, and the words of each refusal. PostgreSQL's own connections come by trust."""
+    end = like_ours
+    if path == "pgweir":
+        end = hba_pooler(new_pooler)
+        end.databases["*"] = "host=%s port=%d user=postgres" % (like_ours.dir, like_ours.port)
+        end.reload()
+    for socket, user, database, password, refused in CASES:
+        host = end.host if socket == "tcp" else end.dir
+        if refused:
+            assert refusal(host, end.port, user, database, password) == refused, (socket, user, database)
+        else:
+            c = Client(host, end.port).login(user, database, password)
+            assert c.query("select 1") == [["1"]]
+            c.close()
+
+
+def test_hba_peer(new_pooler):
+    """peer: the process's user, by a map with a regular expression, and without a map only the one of the same name."""
+    p = hba_pooler(new_pooler)
+    Client(p.dir, p.port).login("app", "test").close()
+    p.files["ident.conf"] = "me /^nobody(.*)$ app\\1\n"
+    p.reload()
+    assert refusal(p.dir, p.port, "app") == ("28000", 'Peer authentication failed for user "app"')
+    assert "the system's user \"%s\" may not log in as this one" % ME in p.log()
+    p.files["hba.conf"] = "local all all peer\nhost pgweir admin all trust\n"
+    p.userlist[ME] = "x"
+    p.databases["*"] += " user=app"
+    p.reload()
+    Client(p.dir, p.port).login(ME, "test").close()
+    assert refusal(p.dir, p.port, "other")[0] == "28000"
+
+
+def test_hba_broken_file_keeps_the_old_whole(new_pooler):
+    """A reload with a mistake changes nothing, neither in the file nor beside it, and says where the mistake is."""
+    p = hba_pooler(new_pooler)
+    p.files["hba.conf"] = HBA.replace("host    test            trust_user      all                     trust", "host test trust_user all magic")
+    p.databases["test2"] = p.server_address() + " dbname=test"
+    p.write()
+    with pytest.raises(psycopg2.Error):
+        p.ask("RELOAD")
+    assert 'hba.conf:7: invalid authentication method "magic"' in p.log()
+    Client(p.host, p.port).login("trust_user", "test").close()
+    assert "test2" not in {r["name"] for r in p.ask("SHOW DATABASES")}
+    p.files["hba.conf"], p.files["ident.conf"] = HBA, "me /( x\n"
+    p.write()
+    p.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "ident.conf:1: invalid regular expression" in p.log(), what="the mistake in the log")
+    p.files["ident.conf"] = IDENT
+    p.reload()
+    assert "test2" in {r["name"] for r in p.ask("SHOW DATABASES")}
+
+
+def test_hba_reload_and_set(new_pooler):
+    """New rules are for new logins; those who are in stay. SET auth_type reads the file, or says why it can't."""
+    p = hba_pooler(new_pooler)
+    inside = p.connect("trust_user")
+    p.files["hba.conf"] = HBA.replace("trust_user", "nobody")
+    p.reload()
+    assert refusal(p.host, p.port, "trust_user")[0] == "28000"
+    assert inside.query("select 1") == [["1"]]
+    p.ask("SET auth_type = 'trust'")
+    p.connect("trust_user").close()
+    with pytest.raises(psycopg2.Error):
+        p.ask("SET auth_hba_file = 'missing.conf'; ")
+        p.ask("SET auth_type = 'hba'")
+    p.ask("SET auth_hba_file = 'hba.conf'")
+    p.ask("SET auth_type = 'hba'")
+    assert refusal(p.host, p.port, "trust_user")[0] == "28000"
+
+
+@pytest.mark.parametrize("settings,error", [
+    ({"auth_type": "hba"}, "auth_type hba needs auth_hba_file"),
+    ({"auth_type": "hba", "auth_hba_file": "missing"}, 'cannot read "missing": No such file or directory'),
+    ({"auth_type": "hba", "auth_hba_file": "bad"}, "bad:2: unterminated quoted string"),
+    ({"auth_type": "hba", "auth_hba_file": "loop"}, 'loop:1: cannot read "loop": files are nested too deeply'),
+    ({"auth_type": "ldap"}, 'auth_ldap_options:1: authentication method "ldap" requires argument "ldapserver" to be set'),
+    ({"auth_type": "ldap", "auth_ldap_options": "ldapserver=x ldapprefix=y ldapbindpasswd=sesame open"},
+     "auth_ldap_options:1: authentication option not in name=value format"),
+])
+def test_hba_mistakes_at_the_start(postgres, settings, error):
+    """pgweir doesn't start, and says where the mistake is; no password is part of that."""
+    p = Pooler(postgres, settings, files={"bad": "# x\nlocal all \"all trust\n", "loop": "include loop\n"}, start=False)
+    with pytest.raises(AssertionError, match="ended at once"):
+        p.start()
+    assert error in p.log() and "sesame" not in p.log()
+    p.process = None
+    p.destroy()
+
+
+def test_hba_console(new_pooler):
+    """The console is a database: rules say who may try, admin_users who may do what."""
+    p = hba_pooler(new_pooler)
+    assert p.ask("SHOW VERSION")
+    assert refusal(p.host, p.port, "trust_user", "pgweir")[0] == "28000"
