@@ -21,6 +21,8 @@
 
 enum pool_mode { POOL_MODE_UNSET = -1, POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST, AUTH_TYPE_PLAIN, AUTH_TYPE_MD5, AUTH_TYPE_SCRAM };
+enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
+enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 
 struct config_database {
@@ -32,7 +34,8 @@ struct config_database {
 	char *connect_query;   /* NULL: none */
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
-	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;
+	enum session_features session_features;
+	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections, max_pinned;
 	int64_t server_lifetime; /* usec, or -1 */
 	int64_t query_wait_timeout;
 	int line; /* where the file defines it */
@@ -92,6 +95,14 @@ struct config {
 		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout;
 	enum timeout_action query_wait_timeout_action;
 
+	/* session state */
+	enum session_features session_features;
+	enum session_probe session_probe;
+	char *suspect_functions;
+	int max_pinned; /* of a pool; 0: auto, all but one of its servers */
+	bool pin_notice;
+	usec_t pin_idle_timeout;
+
 	/* parameters */
 	char *ignore_startup_parameters;
 	bool application_name_add_host, disable_pqexec;
@@ -147,6 +158,8 @@ bool config_list_has(const char *list, const char *name); /* is name in a comma 
 /* Values after precedence: the user's, then the database's, then the global. db or user may be NULL. */
 enum pool_mode config_pool_mode(
 	const struct config *c, const struct config_database *db, const struct config_user *user);
+enum session_features config_session_features(const struct config *c, const struct config_database *db);
+int config_max_pinned(const struct config *c, const struct config_database *db, const struct config_user *user);
 int config_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user);
 int config_min_pool_size(const struct config *c, const struct config_database *db); /* at most the database's pool size */
 int config_reserve_pool_size(
