@@ -2,6 +2,7 @@
 
 #include "admin/control.h"
 #include "session/client.h"
+#include "wire/sqlscan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ void report_free(struct report **rp)
 		return;
 	free(r->pools);
 	free(r->links);
+	free(r->pins);
 	writer_free(&r->text);
 	free(r);
 }
@@ -189,6 +191,27 @@ static void report_clients(struct report *r, const struct worker *w)
 	}
 }
 
+static void report_pins(struct report *r, const struct worker *w)
+{
+	memcpy(r->pins_made, w->pins_made, sizeof(r->pins_made));
+	LIST_FOREACH(&w->clients, n, next) {
+		const struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (!c->pins || !c->server)
+			continue;
+		r->pins = grow(r->pins, r->n_pins, &r->cap_pins, sizeof(*r->pins));
+		r->pins[r->n_pins++] = (struct pin_row){ .database = add_text(r, c->database),
+			.user = add_text(r, c->user),
+			.client = c->id,
+			.server = c->server->id,
+			.server_pid = c->server->cancel_pid,
+			.pins = c->pins,
+			.by = scan_kind(c->pinned_by),
+			.since = c->pinned_since };
+		address_restore(&c->peer, &r->pins[r->n_pins - 1].peer);
+	}
+}
+
 static void report_servers(struct report *r, const struct worker *w)
 {
 	struct pool *p, *next_pool;
@@ -223,6 +246,8 @@ static void deliver_question(struct message *m, void *owner)
 		report_clients(r, w);
 	if (a->q.wants & WANT_SERVERS)
 		report_servers(r, w);
+	if (a->q.wants & WANT_PINS)
+		report_pins(r, w);
 	mailbox_post(a->q.reply_to, &r->message);
 	free_asked(m);
 }

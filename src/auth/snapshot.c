@@ -42,6 +42,7 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	s->refs_ = 1;
 	s->config = *config;
 	s->userlist = *userlist;
+	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL; /* a new user list doesn't change who may come in how */
 	*config = NULL;
 	*userlist = NULL;
 	for (const struct config_database *db = s->config->databases; db; db = db->next) {

@@ -69,7 +69,8 @@ static void database_clear(struct config_database *db)
 	db->port = 5432;
 	db->pool_mode = POOL_MODE_UNSET;
 	db->pool_size = db->min_pool_size = db->reserve_pool_size = -1;
-	db->max_db_connections = db->max_db_client_connections = -1;
+	db->max_db_connections = db->max_db_client_connections = db->max_pinned = -1;
+	db->session_features = FEATURES_UNSET;
 	db->server_lifetime = db->query_wait_timeout = db->password_ttl = -1;
 }
 
@@ -633,6 +634,18 @@ enum pool_mode config_pool_mode(
 	if (user && user->pool_mode != POOL_MODE_UNSET)
 		return user->pool_mode;
 	return db && db->pool_mode != POOL_MODE_UNSET ? db->pool_mode : c->pool_mode;
+}
+
+enum session_features config_session_features(const struct config *c, const struct config_database *db)
+{
+	return db && db->session_features != FEATURES_UNSET ? db->session_features : c->session_features;
+}
+
+int config_max_pinned(const struct config *c, const struct config_database *db, const struct config_user *user)
+{
+	int max = first_int(-1, db ? db->max_pinned : -1, c->max_pinned);
+
+	return max > 0 ? max : MAX(config_pool_size(c, db, user) - 1, 1);
 }
 
 int config_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user)

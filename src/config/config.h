@@ -31,6 +31,8 @@ enum auth_type {
 	AUTH_TYPE_LDAP,
 	AUTH_TYPE_PAM,
 };
+enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
+enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 
 struct config_database {
@@ -46,7 +48,8 @@ struct config_database {
 	char *connect_query;						 /* NULL: none */
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
-	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;
+	enum session_features session_features;
+	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections, max_pinned;
 	int64_t server_lifetime; /* usec, or -1 */
 	int64_t query_wait_timeout;
 	int line; /* where the file defines it */
@@ -105,6 +108,14 @@ struct config {
 	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,
 		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout;
 	enum timeout_action query_wait_timeout_action;
+
+	/* session state */
+	enum session_features session_features;
+	enum session_probe session_probe;
+	char *suspect_functions;
+	int max_pinned; /* of a pool; 0: auto, all but one of its servers */
+	bool pin_notice;
+	usec_t pin_idle_timeout;
 
 	/* parameters */
 	char *ignore_startup_parameters;
@@ -167,6 +178,8 @@ bool config_list_has(const char *list, const char *name); /* is name in a comma 
 /* Values after precedence: the user's, then the database's, then the global. db or user may be NULL. */
 enum pool_mode config_pool_mode(
 	const struct config *c, const struct config_database *db, const struct config_user *user);
+enum session_features config_session_features(const struct config *c, const struct config_database *db);
+int config_max_pinned(const struct config *c, const struct config_database *db, const struct config_user *user);
 int config_pool_size(const struct config *c, const struct config_database *db, const struct config_user *user);
 int config_min_pool_size(const struct config *c, const struct config_database *db); /* at most the database's pool size */
 int config_reserve_pool_size(

@@ -21,6 +21,14 @@ static const char *const pool_modes[] = {
 	[POOL_STATEMENT] = "statement",
 	NULL,
 };
+static const char *const session_features[] = { [FEATURES_PIN] = "pin",
+	[FEATURES_ERROR] = "error",
+	[FEATURES_IGNORE] = "ignore",
+	NULL };
+static const char *const session_probes[] = { [PROBE_SUSPECT] = "suspect",
+	[PROBE_ALWAYS] = "always",
+	[PROBE_OFF] = "off",
+	NULL };
 static const char *const auth_types[] = {
 	[AUTH_TYPE_ANY] = "any",
 	[AUTH_TYPE_TRUST] = "trust",
@@ -136,6 +144,7 @@ static const struct setting global_rows[] = {
 	COUNT("max_db_connections", max_db_connections, LIVE, "0", NO_WEIR, 0),
 	ROW("max_packet_size", SETTING_UINT32, LIVE, OFFSET(config, uint32_t, max_packet_size), "2147483647",
 		NO_WEIR, 1, INT_MAX, NULL, NULL),
+	AUTO("max_pinned", max_pinned, LIVE, "auto", NO_WEIR, 1, COUNT_MAX),
 	INT("max_prepared_statements", max_prepared_statements, LIVE, "200", NO_WEIR, 0, 1000000),
 	COUNT("max_user_client_connections", max_user_client_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_user_connections", max_user_connections, LIVE, "0", NO_WEIR, 0),
@@ -144,6 +153,8 @@ static const struct setting global_rows[] = {
 	TIME("password_ttl", password_ttl, LIVE, "600", NO_WEIR),
 	FIXED("peer_id", LIVE, "0", NULL),
 	TEXT("pidfile", pidfile, BOOT, "", NO_WEIR),
+	TIME("pin_idle_timeout", pin_idle_timeout, LIVE, "0", NO_WEIR),
+	BOOL("pin_notice", pin_notice, LIVE, "1", NO_WEIR),
 	COUNT("pkt_buf", inert.pkt_buf, BOOT, "4096", NO_WEIR, 1),
 	CHOICE("pool_mode", pool_mode, pool_mode, LIVE, "session", "transaction", pool_modes, NULL),
 	TIME("query_timeout", query_timeout, LIVE, "0", NO_WEIR),
@@ -175,9 +186,13 @@ static const struct setting global_rows[] = {
 	FIXED("server_tls_protocols", LIVE, "secure", NULL),
 	WORD("server_tls_sslmode", inert.server_tls_sslmode, LIVE, "prefer", NO_WEIR, server_sslmodes,
 		server_sslmodes_later),
+	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features,
+		NULL),
+	CHOICE("session_probe", session_probe, session_probe, LIVE, "suspect", NO_WEIR, session_probes, NULL),
 	BOOL("so_reuseport", so_reuseport, BOOT, "0", NO_WEIR),
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
 	TEXT("stats_users", stats_users, LIVE, "", NO_WEIR),
+	TEXT("suspect_functions", suspect_functions, LIVE, "", NO_WEIR),
 	TIME("suspend_timeout", inert.suspend_timeout, LIVE, "10", NO_WEIR),
 	BOOL("syslog", syslog, LIVE, "0", NO_WEIR),
 	WORD("syslog_facility", syslog_facility, LIVE, "daemon", NO_WEIR, facilities, NULL),
@@ -224,6 +239,7 @@ static const struct setting database_rows[] = {
 	ROW("load_balance_hosts", SETTING_FIXED, LIVE, 0, "round-robin", NULL, 0, 0, NULL, disable_later),
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
+	DB_COUNT("max_pinned", max_pinned, 1),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
 	DB("password", SETTING_SECRET, char *, password, 0, SECRET_MAX),
 	DB("password_command", SETTING_SECRET, char *, password_command, 1, TEXT_MAX),
@@ -237,6 +253,8 @@ static const struct setting database_rows[] = {
 	DB_COUNT("reserve_pool", reserve_pool_size, 0), /* PgBouncer's old name */
 	DB_COUNT("reserve_pool_size", reserve_pool_size, 0),
 	DB_TIME("server_lifetime", server_lifetime),
+	ROW("session_features", SETTING_CHOICE, LIVE, OFFSET(config_database, enum session_features, session_features),
+		NULL, NULL, 0, 0, session_features, NULL),
 	DB_TEXT("timezone", timezone, NAME_MAX_BYTES),
 	DB("user", SETTING_TEXT, char *, user, 1, NAME_MAX_BYTES),
 };

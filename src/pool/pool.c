@@ -102,6 +102,8 @@ void pool_configure(struct pool *p)
 	p->reserve = config_reserve_pool_size(c, p->database, p->user);
 	p->min_size = MIN(config_min_pool_size(c, p->database), p->limits.pool);
 	p->mode = config_pool_mode(c, p->database, p->user);
+	p->features = config_session_features(c, p->database);
+	p->max_pinned = config_max_pinned(c, p->database, p->user);
 	p->query_wait_timeout = config_query_wait_timeout(c, p->database, p->user);
 	p->server_lifetime = config_server_lifetime(c, p->database);
 	print = fingerprint(p->database);
@@ -160,6 +162,7 @@ void pool_free(struct pool *p)
 	settings_unref(&p->welcome_reported);
 	settings_unref(&p->welcome_startup);
 	settings_unref(&p->welcome_told);
+	settings_unref(&p->custom_names);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	free(p->fingerprint);
 	free(p);
@@ -277,8 +280,16 @@ static void start_test(struct pool *p, struct server *s)
 	worker_tick_fast(p->worker);
 }
 
+static struct server *find_idle(const struct pool *p, uint64_t id, struct server *otherwise)
+{
+	for (struct list_node *n = list_first(&p->idle); n; n = list_next(&p->idle, n))
+		if (idle_at(n)->id == id)
+			return idle_at(n);
+	return otherwise;
+}
+
 /* An idle server, best with the settings that are wanted. One that has been idle for long is tested first. */
-static struct server *take_idle(struct pool *p, const struct settings *wants)
+static struct server *take_idle(struct pool *p, const struct settings *wants, uint64_t prefers)
 {
 	struct list_node *n = p->worker->config->server_round_robin ? list_last(&p->idle) : list_first(&p->idle);
 	struct server *best = idle_at(n);
@@ -293,6 +304,8 @@ static struct server *take_idle(struct pool *p, const struct settings *wants)
 			break;
 		}
 	}
+	if (prefers)
+		best = find_idle(p, prefers, best);
 	list_remove(&p->idle, &best->node);
 	publish_idle(p);
 	if (!needs_test(p, best))
@@ -611,7 +624,7 @@ void pool_kick(struct pool *p)
 
 	if (p->is_paused)
 		return;
-	while (first_waiter(p) && (s = take_idle(p, first_waiter(p)->wants)))
+	while (first_waiter(p) && (s = take_idle(p, first_waiter(p)->wants, first_waiter(p)->prefers)))
 		grant(p, s);
 	want = MAX(p->waiting.count, p->greeting.count ? 1 : 0);
 	coming = p->n_login + p->n_testing;
@@ -656,7 +669,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	w->since = p->worker->loop.now;
 	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
-	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants)))
+	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants, w->prefers)))
 		return s;
 	if (!p->is_paused && refuse_by_last_error(p, w))
 		return NULL;
@@ -680,7 +693,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 
 struct server *pool_take_idle(struct pool *p, const struct settings *wants)
 {
-	return list_is_empty(&p->waiting) && !p->is_paused ? take_idle(p, wants) : NULL;
+	return list_is_empty(&p->waiting) && !p->is_paused ? take_idle(p, wants, 0) : NULL;
 }
 
 /* 0: any value of it is good. */

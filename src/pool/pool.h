@@ -31,6 +31,7 @@ struct waiter { /* embedded in the client */
 	const struct waiter_ops *ops;
 	usec_t since, deadline; /* deadline 0: none */
 	const struct settings *wants;
+	uint64_t prefers; /* this server, if it's idle; 0: any */
 	bool is_notified;
 	bool is_greeting; /* doesn't want a server, only the pool's parameters */
 };
@@ -44,7 +45,10 @@ struct pool {
 	const struct config_database *database; /* NULL: removed by a reload */
 	const struct config_user *user;
 	struct slot_limits limits; /* without the reserve */
-	int reserve, min_size;
+	int reserve, min_size, max_pinned;
+	enum session_features features;
+	bool uses_sequences;	       /* somebody has asked for currval or lastval */
+	struct settings *custom_names; /* names of custom settings that were found to exist */
 	enum pool_mode mode;
 	usec_t query_wait_timeout, server_lifetime;
 

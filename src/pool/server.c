@@ -87,13 +87,15 @@ void server_note_free(struct prepared_note **np)
 		return;
 	if (n->removes_name)
 		client_statement_free(&n->name);
+	statement_unref(&n->unnamed_before);
 	free(n->text);
+	free(n->detail);
 	free(n);
 }
 
 static void undo_parse(struct server *s, const struct prepared_note *note)
 {
-	if (!note)
+	if (!note || note->is_unnamed)
 		s->has_unnamed = false;
 	else if (note->adds)
 		server_statements_remove(&s->statements, note->id);
@@ -299,8 +301,11 @@ static void take_tag(struct server *s, struct reader r)
 	if (strcmp(tag, "DISCARD ALL") == 0) {
 		server_statements_clear(&s->statements, true);
 		settings_unref(&s->settings);
-		s->has_unknown_settings = false;
+		s->has_unknown_settings = s->has_foreign_sequences = false;
+		s->opaque_client = 0;
 		s->has_unnamed = false;
+	} else if (strcmp(tag, "DISCARD SEQUENCES") == 0) {
+		s->has_foreign_sequences = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
 		server_statements_clear(&s->statements, true);
 	} else if (strcmp(tag, "DEALLOCATE") == 0) {
@@ -316,7 +321,7 @@ static void take_error(struct server *s, const struct server_message *m)
 		return;
 	error_parse(reader_over(m->body, m->body_len), &e);
 	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 ||
-		(m->verdict == PENDING_OURS && s->state != SERVER_ACTIVE)) {
+		(m->verdict == PENDING_OURS && (s->state != SERVER_ACTIVE || s->pool->shared->is_own))) {
 		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
 		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
 		snprintf(s->our_detail, sizeof(s->our_detail), "%s", e.detail);
@@ -368,7 +373,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		s->has_ddl = false;
 		note_schema(s);
 	}
-	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref)
+	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref &&
+		((struct prepared_note *)m->popped.ref)->adds)
 		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		undo_parse(s, m->popped.ref);
@@ -600,6 +606,8 @@ static void finish_sync(struct server *s)
 		settings_unref(&s->settings);
 		s->settings = s->syncing;
 		s->syncing = NULL;
+		if (s->has_unknown_settings)
+			s->opaque_client = 0;
 		s->has_unknown_settings = false;
 		server_set_state(s, SERVER_ACTIVE);
 		s->link->synced(s, NULL);

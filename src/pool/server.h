@@ -50,7 +50,10 @@ struct prepared_note { /* what a pending Parse or Close will have changed */
 	bool adds, removes;	       /* the statement on the server */
 	bool adds_name, removes_name;  /* of the client */
 	struct client_statement *name; /* removes_name: owned */
-	char *text;		       /* PEND_FAIL: what the client is told; owned */
+	bool is_unnamed; /* of a Parse, Query or Close that changes the unnamed statement */
+	struct statement *unnamed_before; /* owned */
+	char *text, *detail;	       /* what the client is told instead of the server's error; owned */
+	const char *hint;
 };
 
 struct server_login;
@@ -76,6 +79,9 @@ struct server {
 	bool body_pass;	  /* .. and whether it goes on to the client */
 
 	struct settings *settings; /* what we have set */
+	uint64_t opaque_client;	   /* that may have made custom settings of names that nobody knows; 0: none */
+	uint64_t last_client;	   /* that has used it */
+	bool has_foreign_sequences; /* currval and lastval may be those of clients before */
 	bool has_unknown_settings; /* a server_reset_query did who knows what */
 	struct settings *syncing;  /* .. and will have when our SET is answered */
 	unsigned sync_tries;

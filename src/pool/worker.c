@@ -2,6 +2,7 @@
 
 #include "pool/auth_query.h"
 #include "pool/pool.h"
+#include "wire/sqlscan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,14 @@ void worker_warm_pools(struct worker *w)
 	}
 }
 
+static void take_config(struct worker *w, const struct config *c)
+{
+	w->config = c;
+	free(w->suspects);
+	w->suspects = scan_suspects(c->suspect_functions);
+	w->n_snapshots++;
+}
+
 void worker_init(struct worker *w, int index, struct worker **peers, int n_workers, struct registry *r,
 	struct resolver *resolver, struct mailbox *slow, struct snapshot *snapshot)
 {
@@ -140,7 +149,7 @@ void worker_init(struct worker *w, int index, struct worker **peers, int n_worke
 	w->resolver = resolver;
 	w->slow = slow;
 	w->snapshot = snapshot_ref(snapshot);
-	w->config = snapshot->config;
+	take_config(w, snapshot->config);
 	list_init(&w->moving);
 	list_init(&w->clients);
 	list_init(&w->lingering);
@@ -156,7 +165,7 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot)
 
 	w->snapshot = *snapshot;
 	*snapshot = NULL;
-	w->config = w->snapshot->config;
+	take_config(w, w->snapshot->config);
 	HASH_ITER(hh, w->pools, p, next)
 		pool_configure(p);
 	snapshot_unref(&old); /* only now: pools pointed into it */
@@ -180,6 +189,7 @@ void worker_destroy(struct worker *w)
 	if (w->client_slab.size)
 		slab_destroy(&w->client_slab);
 	snapshot_unref(&w->snapshot);
+	free(w->suspects);
 	ASSERT(!w->statements.by_id);
 	free(w->slots);
 }

@@ -13,6 +13,7 @@
 #include "net/resolver.h"
 #include "pool/paused.h"
 #include "pool/shared.h"
+#include "state/probe.h"
 #include "state/prepared.h"
 #include "stats/counters.h"
 #include "net/loop.h"
@@ -48,6 +49,9 @@ struct worker {
 	struct loop loop;
 	struct snapshot *snapshot;
 	const struct config *config;   /* the snapshot's */
+	const char **suspects;	     /* suspect_functions */
+	unsigned n_snapshots;	     /* which one: what was decided by an older one is decided anew */
+	uint64_t pins_made[PINS_N];  /* for each reason, since the start */
 	struct pool *pools;	       /* hash by shared part */
 	unsigned n_waiting;	       /* over all pools; published in registry->worker_waiting */
 	struct paused paused;	       /* pools of these are made paused */

@@ -15,6 +15,7 @@
 #define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
 #define SLOT_BITS 24
 #define PROBE_TRIES 20
+#define CUSTOM_NAMES_MAX 64
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
@@ -191,6 +192,41 @@ static void forget_name(void *ctx, struct pending_entry *e)
 	note->name = NULL;
 }
 
+static void tell_pin(struct client *c, enum pin pin)
+{
+	struct error_info e = { .severity = "NOTICE", .sqlstate = "00000", .hint = pin_hint(pin) };
+	char *message = xasprintf("pgweir keeps a server connection for this session: it has %s", pin_text(pin));
+
+	e.message = message;
+	e.detail = "It is kept until they are gone, and nobody else can use it meanwhile.";
+	client_error(c, &e);
+	free(message);
+}
+
+/* What it has that can't follow it to another server. Leaving, or another server, ends all pins. */
+static void set_pins(struct client *c, unsigned pins)
+{
+	unsigned fresh = pins & ~c->pins;
+
+	if (pins && !c->pins) {
+		atomic_fetch_add_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
+		c->pinned_since = c->worker->loop.now;
+		c->pinned_by = c->seen;
+	} else if (!pins && c->pins) {
+		atomic_fetch_sub_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
+	}
+	c->pins = pins;
+	for (unsigned i = 0; i < PINS_N; i++) {
+		if (!(fresh & 1u << i))
+			continue;
+		c->worker->pins_made[i]++;
+		if (c->worker->config->pin_notice)
+			tell_pin(c, (enum pin)(1u << i));
+	}
+	if (!pins)
+		c->has_loaded = false;
+}
+
 static void leave_server(struct client *c)
 {
 	struct server *s = c->server;
@@ -201,8 +237,10 @@ static void leave_server(struct client *c)
 	if (c->out)
 		gather_flush(c->out); /* it is on record as sent */
 	pending_each(&s->pending, forget_name, NULL);
-	if (c->mode == POOL_SESSION || c->is_stateful || c->is_pinned)
+	if (c->mode == POOL_SESSION || c->is_stateful || c->pins)
 		s->is_touched = true;
+	if (c->has_loaded && c->pool->features != FEATURES_IGNORE)
+		s->close_reason = "its client has loaded a library";
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
 	server_unlink(s, c->body_left && c->body_to == BODY_FORWARD);
@@ -215,9 +253,11 @@ static void leave(struct client *c)
 
 	pool_withdraw(c->pool, &c->waiter);
 	leave_server(c);
+	set_pins(c, 0);
 	give_back_slot(c);
 	client_statements_clear(&c->statements, false);
 	statement_unref(&c->unnamed);
+	statement_unref(&c->unnamed_kept);
 	settings_unref(&c->startup);
 	settings_unref(&c->settings);
 	settings_unref(&c->told);
@@ -310,11 +350,35 @@ static void tell_parameters(struct client *c, struct server *s)
 	client_set_told(c, s->reported);
 }
 
+/* Who has used it, as far as PostgreSQL can't be asked: currval() and lastval() must never be another client's. */
+static void use_server(struct client *c, struct server *s)
+{
+	if (s->last_client && s->last_client != c->id)
+		s->has_foreign_sequences = true;
+	s->last_client = c->id;
+	c->last_server = s->id;
+	if (c->pool->uses_sequences)
+		client_own_sequences(c);
+}
+
+void client_own_sequences(struct client *c)
+{
+	struct server *s = c->server;
+
+	if (c->mode == POOL_SESSION || !s->has_foreign_sequences || c->pool->features == FEATURES_IGNORE)
+		return;
+	s->has_foreign_sequences = false;
+	server_query(s, "DISCARD SEQUENCES"); /* in front of what the client sends; nobody waits for its answer */
+}
+
 static void become_active(struct client *c)
 {
 	client_set_state(c, CLIENT_ACTIVE);
 	c->server->xact_at = c->worker->loop.now;
-	c->is_stateful = c->is_pinned = false;
+	c->is_stateful = c->is_opaque = c->asks_sequences = c->wants_sequences = false;
+	c->seen = 0;
+	c->waiter.prefers = 0;
+	use_server(c, c->server);
 	tell_parameters(c, c->server);
 }
 
@@ -324,6 +388,8 @@ static bool take_server(struct client *c, struct server *s)
 	c->server = s;
 	c->has_sent = false;
 	server_link(s, c, &client_link);
+	if (s->opaque_client && s->opaque_client != c->id)
+		s->has_unknown_settings = true;
 	if (server_sync(s, c->settings)) {
 		become_active(c);
 		return true;
@@ -426,6 +492,7 @@ static void check_startup(struct client *c)
 	c->server = s;
 	c->has_sent = false;
 	server_link(s, c, &client_link);
+	s->has_unknown_settings = s->has_unknown_settings || s->opaque_client;
 	client_set_state(c, CLIENT_SYNCING);
 	if (server_sync(s, c->settings))
 		end_check(c, NULL);
@@ -515,7 +582,8 @@ static const char *reason_to_leave(const struct client *c)
 /* What else a statement may have changed on the server, apart from what ParameterStatus tells: ask, before anybody else gets it. */
 static bool needs_probe(const struct client *c)
 {
-	return c->is_stateful && c->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE;
+	return c->is_stateful && c->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE &&
+		c->worker->config->session_probe != PROBE_OFF;
 }
 
 /*
@@ -551,11 +619,37 @@ static void fail_probe(struct client *c, struct server *s)
 	client_end(c, &e);
 }
 
+static unsigned pins_found(const struct client *c, const struct server *s)
+{
+	if (c->pool->features == FEATURES_IGNORE)
+		return 0;
+	return s->probe.pins | (c->has_loaded ? PIN_LOAD : 0) | (c->wants_sequences ? PIN_SEQUENCE : 0);
+}
+
+/* Names of custom settings can't be listed: those that turned out to exist are asked for where others may hide. */
+static void note_custom_names(struct client *c, const struct settings *found)
+{
+	struct pool *p = c->pool;
+
+	for (size_t i = 0; found && i < found->n; i++)
+		if (strchr(found->items[i].name, '.') && (!p->custom_names || p->custom_names->n < CUSTOM_NAMES_MAX))
+			settings_put(&p->custom_names, found->items[i].name, "");
+}
+
+static void ask_server(struct client *c)
+{
+	struct settings *known = c->is_opaque ? c->pool->custom_names : NULL;
+
+	for (size_t i = 0; known && i < known->n; i++)
+		settings_put(&c->custom_names, known->items[i].name, "");
+	server_probe(c->server, c->custom_names, c->probe_tries);
+}
+
 void client_probed(struct server *s, bool is_ok)
 {
 	struct client *c = s->client;
 	if (!is_ok && ++c->probe_tries < PROBE_TRIES) { /* a cancel that came late may have hit it, or the session's statement_timeout */
-		server_probe(s, c->custom_names, c->probe_tries);
+		ask_server(c);
 		return;
 	}
 	c->probe_tries = 0;
@@ -564,10 +658,15 @@ void client_probed(struct server *s, bool is_ok)
 		return;
 	}
 	take_found_settings(c, s);
+	note_custom_names(c, s->probe.settings);
+	if (c->is_opaque)
+		s->opaque_client = c->id;
+	c->is_opaque = false;
 	settings_unref(&c->custom_names);
 	client_set_told(c, s->reported);
-	c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
-	if (!c->is_pinned)
+	set_pins(c, pins_found(c, s));
+	c->seen = 0;
+	if (!c->pins)
 		s->is_touched = false;
 	if (!settings_same(s->settings, c->settings)) {
 		server_sync(s, c->settings); /* also if it's given back: the client is to be told by ParameterStatus */
@@ -595,17 +694,21 @@ void client_maybe_release(struct client *c)
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;
 		client_pause(c, PAUSE_PROBE);
-		server_probe(s, c->custom_names, 0);
+		ask_server(c);
 		return;
 	}
 	reason = reason_to_leave(c);
 	if (!reason && c->mode == POOL_SESSION && s->close_reason && c->worker->config->server_fast_close)
 		reason = s->close_reason;
-	if (c->is_pinned && !reason)
+	if (c->pins && !reason)
 		return;
 	if (c->mode == POOL_SESSION && !reason)
 		return;
-	s->is_touched = s->is_touched || c->mode == POOL_SESSION;
+	/* Not asked (session_probe = off): then it is cleaned. */
+	s->is_touched = s->is_touched || c->mode == POOL_SESSION || c->is_stateful;
+	if (c->has_loaded && c->pool->features != FEATURES_IGNORE)
+		s->close_reason = "its client has loaded a library";
+	set_pins(c, 0);
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
 	client_set_state(c, CLIENT_IDLE);
@@ -796,11 +899,23 @@ static void end_query(struct client *c, const char *sqlstate, const char *messag
 	client_fatal(c, sqlstate, message);
 }
 
+static void end_pinned(struct client *c)
+{
+	enum pin pin = (enum pin)(c->pins & -c->pins);
+	char *detail = xasprintf("It was idle and kept a server connection: it has %s.", pin_text(pin));
+
+	client_end(c, &(struct error_info){
+			      .sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
+	free(detail);
+}
+
 /* It has a server and nothing to do: session pooling, or a pin. */
 static void tick_resting(struct client *c, const struct config_user *user, usec_t now)
 {
 	if (is_over(c->idle_since, config_client_idle_timeout(c->worker->config, user), now))
 		client_fatal(c, "57P05", "client_idle_timeout");
+	else if (c->pins && is_over(c->idle_since, c->worker->config->pin_idle_timeout, now))
+		end_pinned(c);
 	else if (reason_to_leave(c))
 		client_maybe_release(c);
 }
@@ -890,7 +1005,7 @@ static void tick_busy(struct worker *w)
 		LIST_FOREACH(&p->servers, n, next) {
 			struct server *s = CONTAINER_OF(n, struct server, node);
 
-			if (s->client)
+			if (s->link == &client_link) /* auth_query lends servers, too */
 				tick_client(s->client, w->loop.now, false);
 		}
 	}

@@ -67,8 +67,10 @@ struct client {
 	struct hash128 context;	   /* of settings, for statements */
 
 	struct client_statements statements;
-	struct statement *unnamed; /* NULL: it has none */
-	uint16_t unnamed_parses; /* numbers its Parses of the unnamed one: the error of an old one is none of the newest's */
+	struct statement *unnamed; /* as of what was sent; NULL: it has none */
+	struct statement *unnamed_kept; /* .. as of what was answered, while one change is on its way; for more see unnamed_before */
+	uint16_t unnamed_number; /* of the change that led to unnamed, in the detail of its pending entry: a Parse, Query or Close */
+	uint16_t unnamed_due;	 /* changes that are on their way */
 	uint32_t batch; /* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
@@ -82,7 +84,15 @@ struct client {
 	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
-	bool is_pinned; /* the probe has found what only this server has */
+	bool is_opaque; /* .. or something in which names of settings may hide */
+	unsigned seen;	/* scan flags of what it has sent since we asked last, for SHOW PINS */
+	unsigned pins;	/* enum pin: what only this server has */
+	unsigned pinned_by;  /* scan flags of what made it pinned */
+	usec_t pinned_since;
+	bool has_loaded;      /* a library, on the server that it has now */
+	bool asks_sequences;  /* it has sent currval or lastval */
+	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
+	uint64_t last_server;
 	bool listens;	/* it has sent LISTEN */
 	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	bool is_counted, is_greeted, is_own_user;
@@ -115,6 +125,7 @@ bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, o
 void client_maybe_release(struct client *c);
 void client_greet(struct client *c); /* from CLIENT_NEW or SYNCING to IDLE */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
+void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
 uint8_t client_tx_status(const struct client *c);		  /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);
 void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */

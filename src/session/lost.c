@@ -74,7 +74,7 @@ static void settle_debts(struct client *c, struct server *s, const struct error_
 /* What it has set or holds there went with the server: it may not go on as if it still had that. */
 static bool has_lost_state(const struct client *c, const struct server *s)
 {
-	return c->mode == POOL_SESSION || c->is_pinned || s->state == SERVER_PROBING;
+	return c->mode == POOL_SESSION || c->pins || s->state == SERVER_PROBING;
 }
 
 static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)
@@ -276,7 +276,9 @@ static enum step lost_parse(struct client *c, struct reader r)
 		client_statements_add(&c->statements, cs);
 	} else {
 		statement_unref(&c->unnamed);
+		statement_unref(&c->unnamed_kept);
 		c->unnamed = statement_ref(st);
+		c->unnamed_kept = statement_ref(st);
 	}
 	statement_unref(&st);
 	answer_empty(c, MSG_PARSE_COMPLETE);

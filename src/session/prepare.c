@@ -87,12 +87,17 @@ bool prepare_may_be_skipped(struct client *c, const struct statement *st)
 		pending_head(p);
 }
 
-void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, char *text)
+struct prepared_note *prepare_note(char *text)
 {
-	static const char name[] = "pgweir_refused";
 	struct prepared_note *note = xcalloc(1, sizeof(*note));
 
 	note->text = text;
+	return note;
+}
+
+void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, struct prepared_note *note)
+{
+	static const char name[] = "pgweir_refused";
 	gather_header(g, MSG_BIND, 1 + sizeof(name) + 6);
 	gather_copy(g, "", 1);
 	gather_string(g, name);

@@ -19,9 +19,10 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 void prepare_gather_parse(struct gather *g, const char *name, const struct statement *st); /* the bytes alone */
 /*
  * A mistake of the client's that only we can see: the server is made to fail in its place, so that the transaction fails as
- * it would. Takes text.
+ * it would. The note, which it takes, has what the client is told.
  */
-void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, char *text);
+void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, struct prepared_note *note);
+struct prepared_note *prepare_note(char *text); /* takes text */
 
 struct statement *prepare_statement_of(const struct client *c, const char *name); /* "": the unnamed one; NULL: none */
 /* The client has the name no more; note has it until it's known whether that holds. */

@@ -58,6 +58,43 @@ static void answer_deallocate(struct client *c)
 	writer_free(&w);
 }
 
+/* A Parse or Close of the unnamed statement, or a Query, which takes it away. */
+static bool changes_unnamed(const struct pending_entry *e)
+{
+	return !e->is_ours && e->detail && (e->type == PEND_PARSE || e->type == PEND_QUERY || e->type == PEND_CLOSE);
+}
+
+static void confirm_unnamed(struct client *c, const struct pending_entry *e, bool is_error)
+{
+	bool is_newest = e->detail == c->unnamed_number;
+
+	c->unnamed_due--;
+	if (is_error && is_newest)
+		statement_unref(&c->unnamed);
+	statement_unref(&c->unnamed_kept);
+	if (is_newest)
+		c->unnamed_kept = statement_ref(c->unnamed);
+}
+
+/* It was skipped, and what the client had before stays. Drops come newest first. */
+static void undo_unnamed(struct client *c, const struct pending_entry *e)
+{
+	struct prepared_note *note = e->ref;
+
+	c->unnamed_due--;
+	if (e->detail != c->unnamed_number)
+		return;
+	statement_unref(&c->unnamed);
+	if (note) {
+		c->unnamed = note->unnamed_before;
+		note->unnamed_before = NULL;
+	} else {
+		c->unnamed = statement_ref(c->unnamed_kept);
+	}
+	if (--c->unnamed_number == 0)
+		c->unnamed_number = UINT16_MAX;
+}
+
 static void confirm(const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
@@ -82,10 +119,18 @@ void relay_local(struct client *c, const struct pending_entry *e)
 static void answer_fail(struct client *c, const struct pending_entry *e)
 {
 	static const char *const states[] = {
-		[FAIL_DUPLICATE] = "42P05", [FAIL_NO_STATEMENT] = "26000", [FAIL_TOO_MANY] = "54000"
+		[FAIL_DUPLICATE] = "42P05",
+		[FAIL_NO_STATEMENT] = "26000",
+		[FAIL_TOO_MANY] = "54000",
+		[FAIL_FEATURE] = "0A000",
+		[FAIL_PINNED] = "53400",
 	};
 	struct prepared_note *note = e->ref;
-	struct error_info info = { .severity = "ERROR", .sqlstate = states[e->detail], .message = note->text };
+	struct error_info info = { .severity = "ERROR",
+		.sqlstate = states[e->detail],
+		.message = note->text,
+		.detail = note->detail,
+		.hint = note->hint };
 
 	/* A Bind of an unknown statement is told so even then, a Parse isn't. */
 	put_error(c, c->server->pending.tx_status == TX_FAILED && e->detail != FAIL_NO_STATEMENT ? &aborted : &info);
@@ -93,18 +138,25 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 
 /* ---- the server's messages ---- */
 
+static bool is_tag(const struct server_message *m, const char *tag)
+{
+	return m->body_len == strlen(tag) + 1 && memcmp(m->body, tag, m->body_len) == 0;
+}
+
 static void on_tag(struct client *c, const struct server_message *m)
 {
-	const char *tag = (const char *)m->body;
-
-	if (!m->body || m->body_len < sizeof("DISCARD ALL") || tag[0] != 'D')
+	if (!m->body || !m->body_len || (m->body[0] != 'D' && m->body[0] != 'L'))
 		return;
-	if (memcmp(tag, "DISCARD ALL", sizeof("DISCARD ALL")) == 0) {
-		client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
-	} else if (m->body_len >= sizeof("DEALLOCATE ALL") &&
-		memcmp(tag, "DEALLOCATE ALL", sizeof("DEALLOCATE ALL")) == 0) {
+	if (is_tag(m, "LOAD"))
+		c->has_loaded = true;
+	else if (is_tag(m, "DISCARD SEQUENCES"))
+		c->wants_sequences = false;
+	else if (is_tag(m, "DEALLOCATE ALL"))
 		client_statements_clear(&c->statements, true);
-	}
+	if (!is_tag(m, "DISCARD ALL"))
+		return;
+	client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
+	c->wants_sequences = false;
 }
 
 /* Not at the release: a pipeline holds many transactions, and in session mode there is none. */
@@ -148,6 +200,20 @@ static bool is_last_word(const struct server_message *m)
 	return strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
 }
 
+struct named {
+	struct hash128 id;
+	const char *name;
+};
+
+static void look_for_name(void *ctx, struct pending_entry *e)
+{
+	const struct prepared_note *note = e->ref;
+	struct named *look = ctx;
+
+	if (note && note->name && hash128_equal(note->name->statement->id, look->id))
+		look->name = note->name->name;
+}
+
 /* The error speaks of a statement: by the name that the client has for it. False: it may pass as it is. */
 static bool put_renamed(struct client *c, const struct server_message *m)
 {
@@ -161,6 +227,12 @@ static bool put_renamed(struct client *c, const struct server_message *m)
 	if (!at || m->body[m->body_len - 1] != '\0' || !statement_id_of_name((const char *)at, &id))
 		return false;
 	name = client_statements_name(&c->statements, id);
+	if (!name) { /* a Close of it is on its way */
+		struct named look = { .id = id };
+
+		pending_each(&c->server->pending, look_for_name, &look);
+		name = look.name;
+	}
 	if (!name)
 		return false;
 	before = (size_t)(at - m->body);
@@ -217,8 +289,10 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	} else {
 		pass = !put_renamed(c, m);
 	}
-	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours && m->popped.detail == c->unnamed_parses)
-		statement_unref(&c->unnamed);
+	if (changes_unnamed(&m->popped))
+		confirm_unnamed(c, &m->popped, true);
+	if (c->asks_sequences && has_sqlstate(m, "55000"))
+		c->wants_sequences = c->is_stateful = true; /* client_probed() pins it */
 	undo_name(c, note);
 	server_note_free(&note);
 	return pass;
@@ -232,8 +306,11 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 		return on_error(c, s, m);
 	if (m->verdict == PENDING_ASYNC)
 		return on_async(c, s, m);
-	if (m->popped.type != PEND_NONE)
+	if (m->popped.type != PEND_NONE) {
+		if (changes_unnamed(&m->popped))
+			confirm_unnamed(c, &m->popped, false);
 		confirm(&m->popped);
+	}
 	if (m->verdict == PENDING_OURS)
 		return false;
 	if (m->frame.type == MSG_READY_FOR_QUERY)
@@ -312,8 +389,8 @@ static void on_dropped(struct server *s, const struct pending_entry *e)
 	struct client *c = s->client;
 	struct prepared_note *note = e->ref;
 
-	if (e->type == PEND_PARSE && !note && !e->is_ours && e->detail == c->unnamed_parses)
-		statement_unref(&c->unnamed);
+	if (changes_unnamed(e))
+		undo_unnamed(c, e);
 	undo_name(c, note);
 }
 

@@ -60,8 +60,10 @@ void request_sent(
 		c->server->xact_at = c->worker->loop.now; /* a transaction begins */
 	c->has_sent = true;
 	/* DROP and CLOSE don't look stateful; they may be what ends a pin. */
-	if (c->is_pinned && (c->server->probe.pins & (PIN_TEMP | PIN_CURSOR)))
+	if (c->pins & (PIN_TEMP | PIN_CURSOR))
 		c->is_stateful = true;
+	if (c->worker->config->session_probe == PROBE_ALWAYS && type != PEND_LOCAL)
+		c->is_stateful = c->is_opaque = true;
 	pending_sent(p, type, is_ours, detail, note);
 }
 
@@ -139,17 +141,93 @@ static enum step pass_malformed(struct client *c, struct message_in *m, enum pen
 	return pass(c, m);
 }
 
-static enum step fail_and_discard(struct client *c, struct message_in *m, enum fail_reason reason, char *text)
+static enum step fail_and_discard(
+	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
 {
-	prepare_fail(c, m->g, reason, text);
+	prepare_fail(c, m->g, reason, note);
 	return discard(c, m);
+}
+
+/* ---- what would pin it ---- */
+
+static bool is_pool_full_of_pins(const struct client *c)
+{
+	return !c->pins && atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed) >= c->pool->max_pinned;
+}
+
+/* A statement that makes these (enum scan_flag) may not run: why not. NULL: it may. */
+static struct prepared_note *refuse_pin(const struct client *c, unsigned makes, enum fail_reason *reason)
+{
+	unsigned pins = pins_of_scan(makes);
+	struct prepared_note *note;
+	enum pin pin;
+
+	if (!pins || c->mode == POOL_SESSION || c->pool->features == FEATURES_IGNORE)
+		return NULL;
+	if (c->pool->features == FEATURES_PIN && !is_pool_full_of_pins(c))
+		return NULL;
+	pin = (enum pin)(pins & -pins);
+	if (c->pool->features == FEATURES_ERROR) {
+		*reason = FAIL_FEATURE;
+		note = prepare_note(xasprintf("sessions can't have %s here", pin_text(pin)));
+		note->detail = xstrdup("Server connections are shared transaction by transaction, and session_features is \"error\".");
+	} else {
+		*reason = FAIL_PINNED;
+		note = prepare_note(xasprintf("too many sessions keep a server connection of their own (max_pinned)"));
+		note->detail = xasprintf("%d of the pool's server connections are kept by their clients, and this statement asks for %s.",
+			atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed), pin_text(pin));
+	}
+	note->hint = pin_hint(pin);
+	return note;
+}
+
+/* A Query that isn't sent: what fails in its place is a Bind, and its ReadyForQuery is a Sync's. */
+static enum step refuse_query(struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
+{
+	prepare_fail(c, m->g, reason, note);
+	gather_copy(m->g, "S\0\0\0\4", FRAME_HEADER_SIZE);
+	c->batch++;
+	statement_unref(&c->unnamed);
+	statement_unref(&c->unnamed_kept);
+	request_sent(c, PEND_SYNC, false, 0, NULL);
+	return discard(c, m);
+}
+
+/*
+ * What it is about to send makes this its unnamed statement. The number is for the pending entry of that, and so is the note, if there is one: only where
+ * an earlier change is still on its way.
+ */
+static uint16_t change_unnamed(struct client *c, struct statement *st, struct prepared_note **note)
+{
+	*note = NULL;
+	if (c->unnamed_due++) {
+		*note = xcalloc(1, sizeof(**note));
+		(*note)->is_unnamed = true;
+		(*note)->unnamed_before = c->unnamed;
+		c->unnamed = NULL;
+	}
+	statement_unref(&c->unnamed);
+	c->unnamed = statement_ref(st);
+	if (++c->unnamed_number == 0)
+		c->unnamed_number = 1;
+	return c->unnamed_number;
+}
+
+static void sent_unnamed(struct client *c, enum pending_type type, struct statement *st)
+{
+	struct prepared_note *note;
+	uint16_t number = change_unnamed(c, st, &note);
+
+	request_sent(c, type, false, number, note);
 }
 
 /* ---- Query and FunctionCall ---- */
 
 static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
 {
-	struct scan_options o = { .standard_conforming_strings = c->strings_conform, .is_truncated = !is_whole(m) };
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform,
+		.is_truncated = !is_whole(m),
+		.suspects = c->worker->suspects };
 	struct reader r = body_of(m);
 	size_t len = reader_left(&r);
 
@@ -161,13 +239,25 @@ static struct client_statement *find_own_deallocated(struct client *c, const str
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked ||
-		!r->is_deallocate || r->is_deallocate_all)
+	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked || !r->is_deallocate ||
+		r->is_deallocate_all)
 		return NULL;
 	return client_statements_find(&c->statements, r->name);
 }
 
 #define MAY_SET (SCAN_SET | SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
+#define HIDES_NAMES (SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
+
+/*
+ * currval() and lastval(). The first time that a pool sees one, what others have left on the server goes now (not in the middle of a
+ * transaction: there it's the transaction's own); from then on whenever a server changes hands.
+ */
+static void note_sequences(struct client *c)
+{
+	c->pool->uses_sequences = c->asks_sequences = true;
+	if (!c->has_sent)
+		client_own_sequences(c);
+}
 
 static void note_stateful(struct client *c, unsigned flags, const void *text, size_t len)
 {
@@ -176,8 +266,13 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 	/* currval() and lastval() only read; what they read can't be probed for. */
 	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE))
 		c->is_stateful = true;
+	if (flags & HIDES_NAMES)
+		c->is_opaque = true;
 	if (flags & SCAN_LISTEN)
 		c->listens = true;
+	if (flags & SCAN_SEQUENCE)
+		note_sequences(c);
+	c->seen |= flags;
 }
 
 /* It may deallocate what the server has prepared: what comes behind it can't count on that. */
@@ -187,25 +282,41 @@ static bool deallocates_all(const struct scan_result *r)
 		((r->flags & SCAN_PREPARE) && (r->is_deallocate_all || r->statements > 1));
 }
 
+/* Where its sequences have values, if nobody else has used that server since. */
+static void prefer_last_server(struct client *c, unsigned flags)
+{
+	c->waiter.prefers = flags & SCAN_SEQUENCE ? c->last_server : 0;
+}
+
 static enum step on_query(struct client *c, struct message_in *m)
 {
 	struct client_statement *own;
+	struct prepared_note *refused;
+	enum fail_reason reason;
 	struct scan_result r;
 
 	if (c->worker->config->disable_pqexec)
 		return fatal(c, "08P01", "PQexec disallowed");
 	if (!is_whole(m) && m->frame.length <= SCAN_WHOLE_MAX)
 		return STEP_MORE;
+	if (c->pool->uses_sequences && c->state == CLIENT_IDLE) {
+		scan(c, m, &r);
+		prefer_last_server(c, r.flags);
+	}
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	scan(c, m, &r);
 	own = find_own_deallocated(c, &r);
 	if (is_uncertain(c, own))
 		return barrier(c);
-	statement_unref(&c->unnamed);
+	refused = refuse_pin(c, r.makes, &reason);
+	if (refused)
+		return refuse_query(c, m, reason, refused);
 	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
 
+		statement_unref(&c->unnamed);
+		statement_unref(&c->unnamed_kept);
 		prepare_take_name(c, own, note);
 		request_sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, note);
 		m->must_answer = true;
@@ -217,7 +328,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		c->is_forgetting = true;
 	}
 	c->server->has_unnamed = false;
-	request_sent(c, PEND_QUERY, false, 0, NULL);
+	sent_unnamed(c, PEND_QUERY, NULL);
 	return pass(c, m);
 }
 
@@ -232,21 +343,12 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 
 /* ---- Parse ---- */
 
-static uint16_t next_unnamed(struct client *c)
-{
-	if (++c->unnamed_parses == 0) /* a malformed Parse's */
-		c->unnamed_parses = 1;
-	return c->unnamed_parses;
-}
-
 static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
 {
-	statement_unref(&c->unnamed);
-	c->unnamed = statement_ref(st);
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
 	c->pool->counters.server_parses++;
-	request_sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
+	sent_unnamed(c, PEND_PARSE, st);
 	if (!st->deallocates)
 		return pass(c, m);
 	prepare_gather_parse(m->g, "", st);
@@ -301,10 +403,9 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 		return fatal(c, "54000", "a named prepared statement is too long");
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	statement_unref(&c->unnamed);
 	c->server->has_unnamed = false;
 	note_stateful(c, SCAN_TRUNCATED, r.pos, reader_left(&r));
-	request_sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
+	sent_unnamed(c, PEND_PARSE, NULL);
 	return pass(c, m);
 }
 
@@ -313,33 +414,38 @@ static struct statement *intern(struct client *c, struct reader body)
 	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
 	struct hash128 context = statement_version(c->context, schema);
 	struct statement *st;
-	struct scan_options o = { .standard_conforming_strings = c->strings_conform };
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform, .suspects = c->worker->suspects };
 	struct scan_result r;
 
-	if (statement_is(c->unnamed, body.pos, reader_left(&body), context)) /* the same query again: the usual case */
+	if (statement_is(c->unnamed, body.pos, reader_left(&body), context) &&
+		c->unnamed->scanned_for == c->worker->n_snapshots) /* the same query again: the usual case */
 		return statement_ref(c->unnamed);
 	st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), context);
-	if (!st->is_scanned) {
+	if (st->scanned_for != c->worker->n_snapshots) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
+		st->makes = r.makes;
+		free(st->deallocates);
 		st->deallocates_all = deallocates_all(&r);
 		st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
-		st->is_scanned = true;
+		st->scanned_for = c->worker->n_snapshots;
 	}
 	return st;
 }
 
 static enum step parse_linked(struct client *c, struct message_in *m, const char *name, struct statement *st)
 {
+	if (st->scan_flags & SCAN_SEQUENCE)
+		note_sequences(c);
 	if (client_statements_find(&c->statements, name)) {
 		if (!prepare_has(c, m->g, st, c->worker->loop.now)) /* what is wrong with its text comes first */
 			prepare_parse(c, m->g, st, NULL);
 		return fail_and_discard(
-			c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+			c, m, FAIL_DUPLICATE, prepare_note(xasprintf("prepared statement \"%s\" already exists", name)));
 	}
 	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return fail_and_discard(c, m, FAIL_TOO_MANY,
-			xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
+			prepare_note(xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX)));
 	return *name ? parse_named(c, m, name, st) : parse_unnamed(c, m, st);
 }
 
@@ -364,7 +470,7 @@ static enum step on_parse(struct client *c, struct message_in *m)
 	st = intern(c, r);
 	if (parse_without_server(c, name, st))
 		step = discard(c, m);
-	else if (link_server(c, m))
+	else if (prefer_last_server(c, st->scan_flags), link_server(c, m))
 		step = *name && prepare_may_be_skipped(c, st) ? barrier(c) : parse_linked(c, m, name, st);
 	if (step == STEP_TAKEN)
 		c->pool->counters.client_parses++;
@@ -381,9 +487,9 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 
 	if (!cs)
 		return NULL;
+	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
 		prepare_parse(c, g, cs->statement, NULL);
-	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	return cs->statement->server_name;
 }
 
@@ -407,9 +513,9 @@ static bool has_statement(struct client *c, const char *name)
 	return *name || c->unnamed || !c->is_tracked;
 }
 
-static char *no_unnamed_text(void)
+static struct prepared_note *no_unnamed_note(void)
 {
-	return xstrdup("unnamed prepared statement does not exist");
+	return prepare_note(xstrdup("unnamed prepared statement does not exist"));
 }
 
 /*
@@ -432,6 +538,8 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	struct reader r = body_of(m);
 	const char *name, *renamed = NULL;
 	const char *portal = read_cstring(&r);
+	struct prepared_note *refused;
+	enum fail_reason reason;
 	struct statement *st;
 	size_t portal_size, at;
 
@@ -442,6 +550,9 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return STEP_MORE;
 	if (r.bad)
 		return pass_malformed(c, m, PEND_BIND);
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+	if (st)
+		prefer_last_server(c, st->scan_flags);
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	if (is_unclear(c, name))
@@ -450,8 +561,10 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return barrier(c);
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
-	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
+	refused = st ? refuse_pin(c, st->makes, &reason) : NULL;
+	if (refused)
+		return fail_and_discard(c, m, reason, refused);
 	if (c->is_tracked && *name)
 		renamed = resolve_name(c, m->g, name);
 	else if (c->is_tracked)
@@ -507,7 +620,7 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		return barrier(c);
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
-			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
+			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
 		if (*name)
 			renamed = resolve_name(c, m->g, name);
 		else
@@ -541,9 +654,12 @@ static enum step on_close(struct client *c, struct message_in *m)
 	if (is_uncertain(c, cs))
 		return barrier(c);
 	if (!cs) {
-		if (kind == 'S' && !*name)
-			statement_unref(&c->unnamed);
-		request_sent(c, PEND_CLOSE, false, 0, NULL);
+		if (kind == 'S' && !*name) {
+			c->server->has_unnamed = false;
+			sent_unnamed(c, PEND_CLOSE, NULL);
+		} else {
+			request_sent(c, PEND_CLOSE, false, 0, NULL);
+		}
 		return pass(c, m);
 	}
 	note = xcalloc(1, sizeof(*note));

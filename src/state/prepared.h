@@ -34,8 +34,8 @@ struct statement {
 	struct statement_table *table;
 	int refs;
 	struct hash128 id;
-	bool is_scanned;
-	unsigned scan_flags;  /* of sqlscan.h, once it was scanned */
+	unsigned scanned_for; /* the worker's snapshot for which it was scanned; 0: none yet */
+	unsigned scan_flags, makes; /* of sqlscan.h, once it was scanned */
 	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
 	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
 	bool is_good;	      /* a server has parsed it without complaint */

@@ -1,6 +1,7 @@
 #include "state/probe.h"
 
 #include "wire/msg.h"
+#include "wire/sqlscan.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 
 static const char hurried_sql[] = "SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout');"
 				  "SET LOCAL statement_timeout=0;";
-static const char settings_sql[] = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'";
+static const char settings_sql[] = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
+	" AND name" DIFFERS "ALL ('{transaction_isolation,transaction_read_only,transaction_deferrable,seed}')";
 static const char hurried_condition[] = " AND name" DIFFERS "'statement_timeout'";
 static const char rest_sql[] =
 	" UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role')" DIFFERS
@@ -102,21 +104,55 @@ void probe_write_query(struct writer *w, const struct settings *names, const str
 
 static const struct {
 	enum pin pin;
-	const char *name;
-} pins[] = {
-	{ PIN_TEMP, "temp" },
-	{ PIN_ADVISORY, "advisory" },
-	{ PIN_CURSOR, "cursor" },
-	{ PIN_PREPARE, "prepare" },
-	{ PIN_LISTEN, "listen" },
+	const char *name, *text, *hint;
+	unsigned made_by; /* enum scan_flag */
+} pins[PINS_N] = {
+	{ PIN_TEMP, "temp", "temporary tables, views or sequences",
+		"Drop them when they aren't needed any more, or create them inside a transaction with ON COMMIT DROP.", SCAN_TEMP },
+	{ PIN_ADVISORY, "advisory", "session-level advisory locks",
+		"Use pg_advisory_xact_lock(), which the end of the transaction unlocks.", SCAN_ADVISORY },
+	{ PIN_CURSOR, "cursor", "cursors WITH HOLD", "Close them, or use cursors inside a transaction.", SCAN_HOLD },
+	{ PIN_PREPARE, "prepare", "statements made by PREPARE",
+		"Use the prepared statements of the protocol, as drivers do, or DEALLOCATE them.", SCAN_PREPARE },
+	{ PIN_LISTEN, "listen", "channels that it listens on",
+		"Listen on a connection of its own, to a database with pool_mode = session or to PostgreSQL itself.", SCAN_LISTEN },
+	{ PIN_LOAD, "load", "a library that it has loaded", "Name the library in session_preload_libraries.", SCAN_LOAD },
+	{ PIN_SEQUENCE, "sequence", "the values of sequences that it asks for by currval() or lastval()",
+		"Use INSERT .. RETURNING, or ask in the transaction of the INSERT.", 0 },
 };
+
+static size_t index_of(enum pin pin)
+{
+	for (size_t i = 0; i < PINS_N; i++)
+		if (pins[i].pin == pin)
+			return i;
+	ASSERT(!"a pin");
+	return 0;
+}
 
 const char *pin_name(enum pin pin)
 {
-	for (size_t i = 0; i < N_ELEMENTS(pins); i++)
-		if (pins[i].pin == pin)
-			return pins[i].name;
-	return "";
+	return pins[index_of(pin)].name;
+}
+
+const char *pin_text(enum pin pin)
+{
+	return pins[index_of(pin)].text;
+}
+
+const char *pin_hint(enum pin pin)
+{
+	return pins[index_of(pin)].hint;
+}
+
+unsigned pins_of_scan(unsigned flags)
+{
+	unsigned found = 0;
+
+	for (size_t i = 0; i < PINS_N; i++)
+		if (flags & pins[i].made_by)
+			found |= pins[i].pin;
+	return found;
 }
 
 /* A text column; NULL for SQL's NULL. The caller's buffer, since rows have no NULs at the end. */

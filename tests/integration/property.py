@@ -23,14 +23,15 @@ create schema s1
 create schema s2
 create table s1.same as select 'one'::text as x
 create table s2.same as select 'two'::text as x
-grant usage on schema s1, s2, public to public
+grant usage on schema s1, s2 to public
+grant all on schema public to public
 grant select on s1.same, s2.same to public
 create or replace function public.prop_set(n text, v text) returns text language plpgsql as $$ begin perform set_config(n, v, false); return v; end $$
 create or replace function public.prop_fail(n text, v text) returns text language plpgsql as $$ begin perform set_config(n, v, false); raise 'no'; end $$
 create or replace function public.prop_try(n text, v text) returns text language plpgsql as $$ begin begin perform set_config(n, v, false); raise 'no'; exception when others then return 'caught'; end; end $$
 create or replace function public.prop_local() returns text language plpgsql set work_mem = '1111kB' as $$ begin return current_setting('work_mem'); end $$
-drop procedure if exists public.prop_proc(text)
-create procedure public.prop_proc(v text) language plpgsql as $$ begin perform set_config('app.proc', v, false); commit; perform set_config('app.proc', v || '2', false); rollback; end $$
+drop procedure if exists public.prop_proc(text, text)
+create procedure public.prop_proc(n text, v text) language plpgsql as $$ begin perform set_config(n, v, false); commit; perform set_config(n, v || '2', false); rollback; end $$
 """
 CLIENT_SETUP = """
 drop table if exists public.own{i}, public.ddl{i}
@@ -62,7 +63,7 @@ LOOKED_AT = [n for n in PLAIN if not n.startswith("app.")] + ["intervalstyle"]
 CUSTOM = ["app.user_id", "app.other", "app.proc"]
 VIEW = """select concat_ws('|', current_user, session_user, current_setting('role'),
  (select string_agg(name || '=' || setting, ',' order by name collate "C") from pg_settings
-   where source = 'session' and not name = any ($1::text[])),
+   where source = 'session' and not name = any ($1::text[]) and name !~ '^transaction_'),
  %s,
  (select string_agg(relname || relkind::text, ',' order by relname collate "C") from pg_class where relnamespace = pg_my_temp_schema()),
  (select string_agg(objid || mode, ',' order by objid, mode collate "C") from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
@@ -131,6 +132,8 @@ class Generator:
 
     def setting(self):
         name = self.rng.choice(list(PLAIN))
+        if "." in name and self.rng.random() < .2:
+            return "select coalesce(current_setting('%s', true), '')" % name  # one that was set once is '', never again NULL
         value = self.value(name)
         plain = value if value[0] == "'" else "'%s'" % value
         return self.pick(
@@ -141,7 +144,7 @@ class Generator:
             "do $d$ begin set %s = %s; raise 'no'; end $d$" % (name, value),
             "select prop_set('%s', %s)" % (name, plain), "select prop_fail('%s', %s)" % (name, plain),
             "select prop_try('%s', %s)" % (name, plain), "set %s = %s; select 1/0" % (name, value),
-            "set %s = %s; set %s = %s" % (name, value, name, self.value(name)), "show %s" % name)
+            "set %s = %s; set %s = %s" % (name, value, name, self.value(name)), "show %s" % name if "." not in name else "select 1")
 
     def other_setting(self):
         return self.pick(
@@ -152,8 +155,8 @@ class Generator:
             "set role prop_r1", "set role prop_r2", "set role none", "reset role", "set local role prop_r1", "set role nobody_there",
             "set session authorization prop_r1", "set session authorization default", "reset session authorization",
             "set transaction isolation level serializable", "set schema 's1'", "select prop_local()",
-            "call prop_proc('p')", "select x from same", "select '\\', current_user", "select '2024-02-03'::date, 1.1::float8, '\\x41'::bytea",
-            "alter system set nonsense = 1", "select current_setting('app.user_id', true), current_setting('search_path')",
+            "call prop_proc('app.proc', 'p')", "select x from same", "select '\\', current_user", "select '2024-02-03'::date, 1.1::float8, '\\x41'::bytea",
+            "alter system set nonsense = 1", "select coalesce(current_setting('app.user_id', true), ''), current_setting('search_path')",
             "select * from s1.same for update" if self.rng.random() < .1 else "select 1 as one")
 
     def transaction(self):
@@ -165,8 +168,7 @@ class Generator:
 
     def temporary(self):
         n = self.pick("t1", "t2")
-        return self.pick("create temp table %s (x int)" % n, "create temp table %s as select 7 as x" % n, "drop table pg_temp.%s" % n,
-                         "drop table if exists %s" % n, "insert into %s values (1)" % n, "select x from %s" % n, "select 3 as x into temp %s" % n,
+        return self.pick("create temp table %s (x int)" % n, "create temp table %s as select 7 as x" % n, "drop table if exists %s" % n, "insert into %s values (1)" % n, "select x from %s" % n, "select 3 as x into temp %s" % n,
                          "create temp table %s (x int) on commit drop" % n, "create temp view v%s as select 1 as y" % n,
                          "drop view if exists v%s" % n, "do $d$ begin create temp table if not exists %s (x int); end $d$" % n,
                          "discard temp", "create temp sequence q%s" % n, "drop sequence if exists q%s" % n)
@@ -431,7 +433,7 @@ class World:
 
 
 LEAK = """select concat_ws('|', current_user, session_user, current_setting('role'),
- (select string_agg(name || '=' || setting, ',') from pg_settings where source = 'session'),
+ (select string_agg(name || '=' || setting, ',') from pg_settings where source = 'session' and name !~ '^transaction_'),
  %s,
  (select string_agg(relname, ',') from pg_class where relnamespace = pg_my_temp_schema()),
  (select string_agg(objid::text, ',') from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
@@ -590,7 +592,8 @@ def main():
 
 
 def settings(n_servers):
-    return {"default_pool_size": n_servers, "worker_threads": 1, "client_login_timeout": 60}
+    return {"default_pool_size": n_servers, "worker_threads": 1, "client_login_timeout": 60,
+            "max_pinned": 100, "suspect_functions": "public.prop_set, prop_fail,prop_try, pg_temp.none"}
 
 
 def own_pooler(pooler):

@@ -28,7 +28,7 @@ def role(cluster):
     """Makes roles: role(name, password=.., encryption=..); all of them go at the end."""
     made = []
 
-    def make(name, password="secret", encryption="scram-sha-256", extra=""):
+    def make(name, password="t0p-s3cr3t", encryption="scram-sha-256", extra=""):
         made.append(name)
         cluster.sql("drop role if exists " + name, "set password_encryption = '%s'; create role %s login %s %s" %
                     (encryption, name, "password '%s'" % password if password else "", extra))
@@ -81,9 +81,9 @@ def test_users_of_postgresql_get_in(asking, cluster, role, auth_type, encryption
     p = asking({"auth_type": auth_type})
     fits = not (auth_type == "scram-sha-256" and encryption == "md5")
     assert try_login(p, user, "wrong") == "28P01"
-    assert try_login(p, user, "secret") == (None if fits else "28P01")
+    assert try_login(p, user, "t0p-s3cr3t") == (None if fits else "28P01")
     if fits:  # and with these keys they get to PostgreSQL
-        assert p.connect(user, "test", password="secret").value("select current_user") == user
+        assert p.connect(user, "test", password="t0p-s3cr3t").value("select current_user") == user
 
 
 def test_SE_08_a_herd_asks_once(asking, cluster, role):
@@ -97,7 +97,7 @@ def test_SE_08_a_herd_asks_once(asking, cluster, role):
         c.send(startup({"user": user, "database": "test"}))
         clients.append(c)
     for c in clients:
-        c.login(user, "test", password="secret", send_startup=False)
+        c.login(user, "test", password="t0p-s3cr3t", send_startup=False)
     assert lookups(cluster, since) == 1
     assert clients[499].value("select 1") == "1"
     assert len(cluster.sessions("application_name = 'pgweir auth_query'")) == 1
@@ -108,7 +108,7 @@ def test_SE_08_a_herd_asks_once(asking, cluster, role):
 def test_SE_01_unknown_users_are_nobody(asking, cluster):
     """SE-01: An unknown user isn't logged in as auth_user, whatever he says."""
     p = asking()
-    for password in ("", "askers", "secret"):
+    for password in ("", "askers", "t0p-s3cr3t"):
         assert try_login(p, "nobody_at_all", password) == "28P01"
     wait_until(lambda: "no such user, says auth_query" in p.log(), what="the cause in the log")
     assert try_login(p, "nobody_at_all", "x", "no_such_database") == "28P01"
@@ -139,8 +139,8 @@ def test_SE_02_search_path_and_options_of_others(asking, cluster, role):
                 p.connect("mallory", "test", password="mallorys", params={"options": "-c search_path=trap,pg_catalog"})
             with pytest.raises(LoginFailed):
                 p.connect("mallory", "test", password="mallorys", params={"search_path": "trap,pg_catalog"})
-            assert try_login(p, user, "secret") is None
-            c = p.connect(user, "test", password="secret", params={"search_path": "trap"})
+            assert try_login(p, user, "t0p-s3cr3t") is None
+            c = p.connect(user, "test", password="t0p-s3cr3t", params={"search_path": "trap"})
             assert c.value("show search_path") == "trap"
             assert cluster.sessions("application_name = 'pgweir auth_query' and usename = 'asker'")
     finally:
@@ -163,23 +163,23 @@ def test_SE_03_valid_until_and_nologin(asking, cluster, role):
     p = asking({"auth_query_cache_ttl": 0.1})
     expired, until, without = role("expired", extra="valid until '2000-01-01'"), role("later", extra="valid until '2100-01-01'"), role("without")
     cluster.sql("alter role %s nologin" % without)
-    assert try_login(p, expired, "secret") == "28P01"
-    assert try_login(p, without, "secret") == "28P01"
-    assert try_login(p, until, "secret") is None
+    assert try_login(p, expired, "t0p-s3cr3t") == "28P01"
+    assert try_login(p, without, "t0p-s3cr3t") == "28P01"
+    assert try_login(p, until, "t0p-s3cr3t") is None
     cluster.sql("alter role %s valid until '2000-01-01'" % until)
-    wait_until(lambda: try_login(p, until, "secret") == "28P01", what="an expired role is refused")
+    wait_until(lambda: try_login(p, until, "t0p-s3cr3t") == "28P01", what="an expired role is refused")
 
 
 BAD_QUERIES = {
     "no row": ("select usename, passwd from pg_shadow where false and usename = $1", "no such user"),
-    "two rows": ("select $1::text, 'secret' from generate_series(1, 2)", "more than one row"),
-    "a million rows": ("select $1::text, 'secret' from generate_series(1, 1000000)", "more than one row"),
+    "two rows": ("select $1::text, 't0p-' || 's3cr3t' from generate_series(1, 2)", "more than one row"),
+    "a million rows": ("select $1::text, 't0p-' || 's3cr3t' from generate_series(1, 1000000)", "more than one row"),
     "NULL": ("select $1::text, null::text", "has no password"),
     "empty": ("select $1::text, ''", "has no password"),
     "one column": ("select $1::text", "did not return two columns"),
-    "three columns": ("select $1::text, 'secret', 1", "did not return two columns"),
-    "another user's secret": ("select 'asker', 'secret' where $1::text is not null", "another user"),
-    "NULL as name": ("select null::text, 'secret' where $1::text is not null", "another user"),
+    "three columns": ("select $1::text, 't0p-' || 's3cr3t', 1", "did not return two columns"),
+    "another user's secret": ("select 'asker', 't0p-' || 's3cr3t' where $1::text is not null", "another user"),
+    "NULL as name": ("select null::text, 't0p-' || 's3cr3t' where $1::text is not null", "another user"),
     "an error": ("select 1/0, $1::text", "division by zero (22012)"),
     "no SQL": ("say $1", "syntax error"),
     "two parameters": ("select $1::text, $2::text", "auth_query failed"),
@@ -200,10 +200,10 @@ def test_SE_07_queries_that_are_not_fit(asking, cluster, role, what):
     p = asking({"auth_query": query, "auth_query_cache_ttl": 0, "auth_type": "plain"},
                databases={"test": "host=%s port=%d" % (cluster.host, cluster.port),
                           "good": "host=%s port=%d dbname=test auth_query='%s'" % (cluster.host, cluster.port, QUERY)})
-    assert try_login(p, user, "secret") == "28P01"
+    assert try_login(p, user, "t0p-s3cr3t") == "28P01"
     wait_until(lambda: cause in p.log(), what="the cause in the log")
     assert try_login(p, user, "") == "28P01"
-    assert try_login(p, user, "secret", "good") is None
+    assert try_login(p, user, "t0p-s3cr3t", "good") is None
     assert len(cluster.sessions("application_name = 'pgweir auth_query'")) <= 2
 
 
@@ -215,7 +215,7 @@ def test_SE_07_a_notice_and_an_auditing_function(asking, cluster, role):
                 "select passwd into secret from pg_catalog.pg_shadow where usename = who; end $$", database="test")
     try:
         p = asking({"auth_query": "select who, secret from public.lookup($1)"})
-        assert try_login(p, user, "secret") is None
+        assert try_login(p, user, "t0p-s3cr3t") is None
         assert cluster.sql("select who from audit", database="test") == [(user,)]
     finally:
         cluster.sql("drop function public.lookup", "drop table audit", database="test")
@@ -225,10 +225,10 @@ def test_SE_08_a_full_pool_keeps_nobody_out(asking, cluster, role):
     """SE-08: Own connections: neither a full pool nor a database's or a user's limit is in the way."""
     user = role("far")
     p = asking({"max_db_connections": 1, "max_user_connections": 1, "default_pool_size": 1, "max_client_conn": 10, "auth_query_cache_ttl": 0})
-    holder = p.connect(user, "test", password="secret")
+    holder = p.connect(user, "test", password="t0p-s3cr3t")
     holder.query("begin")
     since = log_end(cluster)
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     assert lookups(cluster, since) == 1
     assert holder.query("select 1") == [["1"]]
     assert len(cluster.sessions("usename = '%s'" % user)) == 1
@@ -266,12 +266,12 @@ def test_SE_10_a_changed_password(asking, cluster, role, auth_type):
     """SE-10: The new one works at once where the client's answer can be checked against it, the old one ends within the ttl."""
     user = role("far", encryption="md5" if auth_type == "md5" else "scram-sha-256")
     p = asking({"auth_type": auth_type, "auth_query_cache_ttl": 60})
-    stays = p.connect(user, "test", password="secret")
+    stays = p.connect(user, "test", password="t0p-s3cr3t")
     cluster.sql("set password_encryption = '%s'; alter role %s password 'other'" % ("md5" if auth_type == "md5" else "scram-sha-256", user))
     first = try_login(p, user, "other")
     assert first is None or auth_type == "scram-sha-256"  # its proof was over the old secret
     assert try_login(p, user, "other") is None
-    assert try_login(p, user, "secret") == "28P01"
+    assert try_login(p, user, "t0p-s3cr3t") == "28P01"
     assert stays.query("select current_user") == [[user]]
 
 
@@ -279,12 +279,12 @@ def test_SE_10_within_the_default_ttl(asking, cluster, role):
     """SE-10: By default even SCRAM's first try works, once a second has passed."""
     user = role("far")
     p = asking()
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     since = time.monotonic()
     cluster.sql("alter role %s password 'other'" % user)
     wait_until(lambda: time.monotonic() - since > 1.05, what="the ttl")
     assert try_login(p, user, "other") is None
-    assert try_login(p, user, "secret") == "28P01"
+    assert try_login(p, user, "t0p-s3cr3t") == "28P01"
 
 
 def test_SE_10_wrong_passwords_are_no_flood(asking, cluster, role):
@@ -301,9 +301,9 @@ def test_SE_10_wrong_passwords_are_no_flood(asking, cluster, role):
 def test_a_dropped_role(asking, cluster, role):
     user = role("far")
     p = asking({"auth_query_cache_ttl": 0.2})
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     cluster.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = '%s'" % user, "drop role " + user)
-    wait_until(lambda: try_login(p, user, "secret") == "28P01", what="a role that is gone is refused")
+    wait_until(lambda: try_login(p, user, "t0p-s3cr3t") == "28P01", what="a role that is gone is refused")
     role("far", password="again")
     wait_until(lambda: try_login(p, user, "again") is None, what="and a new one gets in")
 
@@ -317,12 +317,12 @@ def test_who_is_asked_where(asking, cluster, role):
         "alone": server, "asks": server + " auth_user=asker", "vaulted": server + " auth_user=asker auth_dbname=vault",
         "vault": "host=%s port=%d" % (cluster.host, cluster.port)})
     try:
-        assert try_login(p, user, "secret", "alone") == "28P01"
+        assert try_login(p, user, "t0p-s3cr3t", "alone") == "28P01"
         assert not cluster.sessions("application_name = 'pgweir auth_query'")
-        assert try_login(p, user, "secret", "asks") is None
+        assert try_login(p, user, "t0p-s3cr3t", "asks") is None
         assert len(cluster.sessions("application_name = 'pgweir auth_query'")) == 1
         assert not cluster.sessions("application_name = 'pgweir auth_query'", "vault")
-        assert try_login(p, user, "secret", "vaulted") is None
+        assert try_login(p, user, "t0p-s3cr3t", "vaulted") is None
         assert len(cluster.sessions("application_name = 'pgweir auth_query'", "vault")) == 1
     finally:
         p.end(signal.SIGQUIT)
@@ -334,8 +334,8 @@ def test_ST_16_only_the_right_password_learns_what_databases_there_are(asking, c
     user = role("far")
     p = asking({"auth_dbname": "test"}, databases={"test": "host=%s port=%d" % (cluster.host, cluster.port)})
     assert try_login(p, user, "wrong", "nowhere") == "28P01"
-    assert try_login(p, user, "secret", "nowhere") == "3D000"
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t", "nowhere") == "3D000"
+    assert try_login(p, user, "t0p-s3cr3t") is None
 
 
 def test_console_users_by_auth_dbname(asking, cluster, role):
@@ -343,7 +343,7 @@ def test_console_users_by_auth_dbname(asking, cluster, role):
     p = asking({"auth_dbname": "test", "admin_users": "admin," + user},
                databases={"test": "host=%s port=%d" % (cluster.host, cluster.port)})
     assert try_login(p, user, "wrong", "pgbouncer") == "28P01"
-    assert try_login(p, user, "secret", "pgbouncer") is None
+    assert try_login(p, user, "t0p-s3cr3t", "pgbouncer") is None
 
 
 def test_auth_user_with_a_wrong_password(asking, cluster, role):
@@ -357,12 +357,12 @@ def test_auth_user_with_a_wrong_password(asking, cluster, role):
     user = role("far")
     try:
         p = asking({"auth_user": "asker2", "server_login_retry": 1}, userlist={"asker2": "wrong"})
-        assert try_login(p, user, "secret") == "28P01"
+        assert try_login(p, user, "t0p-s3cr3t") == "28P01"
         wait_until(lambda: "auth_query cannot be asked" in p.log(), what="the cause in the log")
         assert "wrong" not in p.log()
         p.userlist["asker2"] = "askers2"
         p.write()
-        wait_until(lambda: try_login(p, user, "secret") is None, what="auth_file has been read again")
+        wait_until(lambda: try_login(p, user, "t0p-s3cr3t") is None, what="auth_file has been read again")
         p.end(signal.SIGQUIT)
     finally:
         with open(cluster.data + "/pg_hba.conf", "w") as f:
@@ -374,37 +374,37 @@ def test_SE_08_postgresql_is_away(asking, cluster, role):
     """SE-08: What is known serves; who isn't known waits until shortly before the login's time is up, and is told why."""
     user, unknown = role("far"), role("unknown")
     p = asking({"auth_query_cache_ttl": 0, "client_login_timeout": 3 * SLOW, "auth_type": "plain", "server_login_retry": 0.2}, userlist={"asker": "askers", "known": "k"})
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     cluster.stop()
     try:
         # logging in needs no server once the pool's parameters are known
-        assert try_login(p, user, "secret") is None
+        assert try_login(p, user, "t0p-s3cr3t") is None
         assert try_login(p, user, "wrong") == "28P01"
         begin = time.monotonic()
-        assert try_login(p, unknown, "secret") == "57P03"
+        assert try_login(p, unknown, "t0p-s3cr3t") == "57P03"
         assert time.monotonic() - begin < 3 * SLOW
         waiting = Client(p.host, p.port)
         waiting.send(startup({"user": unknown, "database": "test"}))
     finally:
         cluster.start()
-    waiting.login(unknown, "test", password="secret", send_startup=False)  # it comes back in time
+    waiting.login(unknown, "test", password="t0p-s3cr3t", send_startup=False)  # it comes back in time
 
 
 def test_SE_08_postgresql_is_frozen(asking, cluster, role):
     """SE-08: A server that doesn't answer holds up nobody whose answer is known, nor another database."""
     user = role("far")
     p = asking({"auth_query_cache_ttl": 0, "auth_type": "plain"})
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     pid = cluster.sessions("application_name = 'pgweir auth_query'")[0]["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
         begin = time.monotonic()
-        assert try_login(p, user, "secret") is None
+        assert try_login(p, user, "t0p-s3cr3t") is None
         assert 1 < time.monotonic() - begin < 8 * SLOW
-        assert try_login(p, user, "secret", "test2") is None
+        assert try_login(p, user, "t0p-s3cr3t", "test2") is None
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
 
 
 def test_its_connection_is_ended(asking, cluster, role):
@@ -412,7 +412,7 @@ def test_its_connection_is_ended(asking, cluster, role):
     user = role("far")
     p = asking({"auth_query_cache_ttl": 0})
     for _ in range(5):
-        assert try_login(p, user, "secret") is None
+        assert try_login(p, user, "t0p-s3cr3t") is None
         cluster.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pgweir auth_query'")
 
 
@@ -427,7 +427,7 @@ def test_RL_04_reloads_while_logins_ask(asking, cluster, role):
     def log_in():
         while not stop.is_set():
             try:
-                outcomes.add(try_login(p, user, "secret"))
+                outcomes.add(try_login(p, user, "t0p-s3cr3t"))
             except (ConnectionError, AssertionError) as e:
                 outcomes.add(repr(e))
 
@@ -445,7 +445,7 @@ def test_RL_04_reloads_while_logins_ask(asking, cluster, role):
     p.databases = {"test": server}
     p.write()
     admin(p, "RELOAD")
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
 
 
 def test_clients_leave_while_they_wait(asking, cluster, role):
@@ -459,7 +459,7 @@ def test_clients_leave_while_they_wait(asking, cluster, role):
         gone.append(c)
     for i, c in enumerate(gone):
         c.rst() if i % 3 else c.fin()
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     c = Client(p.host, p.port)
     c.send(startup({"user": "yet_another", "database": "test"}))
     assert p.end(signal.SIGQUIT) == 0

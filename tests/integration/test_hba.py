@@ -172,3 +172,13 @@ def test_hba_console(new_pooler):
     p = hba_pooler(new_pooler)
     assert p.ask("SHOW VERSION")
     assert refusal(p.host, p.port, "trust_user", "pgweir")[0] == "28000"
+
+
+def test_a_changed_auth_file_leaves_the_rules(postgres, new_pooler):
+    """auth_file is read again by itself: that changes who knows what, not who may come in from where."""
+    p = hba_pooler(new_pooler)
+    p.userlist["newcomer"] = "secret"
+    p.write()
+    wait_until(lambda: "auth_file has changed" in p.log(), what="auth_file has been read again")
+    assert refusal(p.host, p.port, "reject_user")[0] == "28000"
+    Client(p.host, p.port).login("trust_user", "test").close()

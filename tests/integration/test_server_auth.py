@@ -31,7 +31,7 @@ def cluster():
 def role(cluster):
     made = []
 
-    def make(name, password="secret", encryption="scram-sha-256"):
+    def make(name, password="t0p-s3cr3t", encryption="scram-sha-256"):
         made.append(name)
         cluster.sql("drop role if exists " + name, "set password_encryption = '%s'; create role %s login password '%s'" %
                     (encryption, name, password))
@@ -67,12 +67,12 @@ def kick_out(cluster, user):
 
 
 @pytest.mark.parametrize("encryption", ["md5", "scram-sha-256"])
-@pytest.mark.parametrize("form", ["plain", "secret"])
+@pytest.mark.parametrize("form", ["plain", "t0p-s3cr3t"])
 def test_forms_of_secrets(front, cluster, role, encryption, form):
     """Plain text does for every method; a secret does for its own, SCRAM's with the key of the client's login."""
     secret = role("bob", encryption=encryption)
-    p = front({"auth_type": "md5"}, userlist={"bob": secret if form == "secret" else "secret"})
-    c = p.connect("bob", "test", password="secret")
+    p = front({"auth_type": "md5"}, userlist={"bob": secret if form == "t0p-s3cr3t" else "t0p-s3cr3t"})
+    c = p.connect("bob", "test", password="t0p-s3cr3t")
     assert c.value("select current_user") == "bob"
     kick_out(cluster, "bob")
     wait_until(lambda: _value(c, "select 1") == "1", what="a new server")
@@ -91,7 +91,7 @@ def test_SE_09_keys_of_the_clients_own_login(front, cluster, role, workers):
     secret = role("bob")
     p = front({"worker_threads": workers, "default_pool_size": 2 * workers}, userlist={"bob": secret},
               databases={"test": server_of(cluster), "second": server_of(cluster)})
-    clients = [p.connect("bob", d, password="secret") for d in ("test", "second") for _ in range(2 * workers)]
+    clients = [p.connect("bob", d, password="t0p-s3cr3t") for d in ("test", "second") for _ in range(2 * workers)]
     for c in clients:
         c.query("begin")
         assert c.value("select current_user") == "bob"
@@ -111,11 +111,11 @@ def test_SE_09_forced_users(front, cluster, role):
     try:
         p = front(userlist={"bob": secret, "twin": secret, "stranger": strangers}, databases={
             "twins": server_of(cluster, "user=twin"), "strangers": server_of(cluster, "user=stranger"),
-            "plain": server_of(cluster, "user=stranger password=secret")})
-        assert p.connect("bob", "twins", password="secret").value("select current_user") == "twin"
-        assert p.connect("bob", "plain", password="secret").value("select current_user") == "stranger"
+            "plain": server_of(cluster, "user=stranger password=t0p-s3cr3t")})
+        assert p.connect("bob", "twins", password="t0p-s3cr3t").value("select current_user") == "twin"
+        assert p.connect("bob", "plain", password="t0p-s3cr3t").value("select current_user") == "stranger"
         with pytest.raises((LoginFailed, QueryFailed)) as failed:
-            p.connect("bob", "strangers", password="secret").query("select 1")
+            p.connect("bob", "strangers", password="t0p-s3cr3t").query("select 1")
         assert failed.value.sqlstate == "28P01"
     finally:
         p.end(signal.SIGQUIT)
@@ -128,11 +128,11 @@ def test_SE_09_secrets_from_auth_query(front, cluster, role, encryption):
     role("bob", encryption=encryption)
     cluster.sql("drop role if exists asker", "create role asker login superuser password 'askers'")
     p = front({"auth_type": "md5", "auth_user": "asker", "worker_threads": 2, "auth_query_cache_ttl": 0}, userlist={"asker": "askers"})
-    c = p.connect("bob", "test", password="secret")
+    c = p.connect("bob", "test", password="t0p-s3cr3t")
     assert c.value("select current_user") == "bob"
     cluster.sql("set password_encryption = '%s'; alter role bob password 'other'" % encryption)
     assert c.value("select current_user") == "bob"  # running clients stay
-    assert try_login(p, "bob", "secret") == "28P01"
+    assert try_login(p, "bob", "t0p-s3cr3t") == "28P01"
     newer = p.connect("bob", "test", password="other")
     kick_out(cluster, "bob")
     for client in (newer, c):  # the older one's worker has learnt it as well
@@ -157,10 +157,10 @@ def test_plain_text_is_derived_once(front, cluster, role):
     """Many logins to a server cost one PBKDF2: with so many iterations that each one would be seen."""
     role("bob")
     begin = time.process_time()
-    secret = scram_secret("secret", 1000000)
+    secret = scram_secret("t0p-s3cr3t", 1000000)
     cost = time.process_time() - begin
     cluster.sql("alter role bob password '%s'" % secret)
-    p = front({"auth_type": "trust", "worker_threads": 2}, userlist={"bob": "secret"})
+    p = front({"auth_type": "trust", "worker_threads": 2}, userlist={"bob": "t0p-s3cr3t"})
     c = p.connect("bob", "test")
     assert c.value("select 1") == "1"
     before = cpu_seconds(p.process.pid)
@@ -176,12 +176,12 @@ def test_plain_text_is_derived_once(front, cluster, role):
 def test_auth_file_is_read_when_it_changes(front, cluster, role):
     """Without RELOAD: new users get in, old passwords don't, also when the file is replaced; a broken one changes nothing."""
     role("bob")
-    p = front(userlist={"bob": "secret", "eve": "x"}, databases={"test": server_of(cluster, "user=bob password=secret")})
-    assert try_login(p, "bob", "secret") is None
+    p = front(userlist={"bob": "t0p-s3cr3t", "eve": "x"}, databases={"test": server_of(cluster, "user=bob password=t0p-s3cr3t")})
+    assert try_login(p, "bob", "t0p-s3cr3t") is None
     p.userlist["bob"] = "other"
     p.write()
     wait_until(lambda: try_login(p, "bob", "other") is None, what="the new password")
-    assert try_login(p, "bob", "secret") == "28P01"
+    assert try_login(p, "bob", "t0p-s3cr3t") == "28P01"
     p.userlist["carol"] = "carols"
     path = p.settings["auth_file"]
     p.settings["auth_file"] = path + ".new"
@@ -204,8 +204,8 @@ def test_auth_file_is_read_when_it_changes(front, cluster, role):
 def test_a_new_auth_file_reaches_pools_that_exist(front, cluster, role):
     """The server's password changes: clients that are connected go on as soon as auth_file has it."""
     role("bob")
-    p = front({"auth_type": "md5"}, userlist={"bob": "secret"})
-    c = p.connect("bob", "test", password="secret")
+    p = front({"auth_type": "md5"}, userlist={"bob": "t0p-s3cr3t"})
+    c = p.connect("bob", "test", password="t0p-s3cr3t")
     assert c.value("select 1") == "1"
     cluster.sql("alter role bob password 'other'")
     kick_out(cluster, "bob")
@@ -243,7 +243,7 @@ class Source:
 def source():
     directory = tempfile.mkdtemp(prefix="pgweir-pw.")
     own(directory)
-    yield Source(directory, "secret")
+    yield Source(directory, "t0p-s3cr3t")
     shutil.rmtree(directory)
 
 
@@ -306,7 +306,7 @@ def test_a_wrong_password_is_told_and_not_hammered(front, cluster, role, source)
         f.seek(since)
         assert f.read().count('password authentication failed for user "bob"') <= 1
     assert "wrong-password" not in p.log()
-    source.set("secret")
+    source.set("t0p-s3cr3t")
     wait_until(lambda: _works(p, "db"), what="the right password")
 
 
@@ -340,7 +340,7 @@ def test_a_command_that_hangs_holds_up_nobody(front, cluster, role):
     role("bob")
     p = front({"auth_type": "trust", "query_wait_timeout": 1, "client_login_timeout": 2},
               databases={"db": server_of(cluster, "user=bob password_command='sleep 1000'"),
-                         "other": server_of(cluster, "user=bob password=secret")})
+                         "other": server_of(cluster, "user=bob password=t0p-s3cr3t")})
     with pytest.raises((LoginFailed, QueryFailed)):
         p.connect("app", "db").query("select 1")
     assert p.connect("app", "other").value("select 1") == "1"
@@ -372,9 +372,9 @@ def test_ST_13_long_passwords(front, cluster, role, auth_type, size):
     """ST-13: Up to 64 KiB, from the client and from files, and to the server by SCRAM."""
     password = "p" * size
     fits_server = size <= 60000
-    role("bob", password if fits_server else "secret")
+    role("bob", password if fits_server else "t0p-s3cr3t")
     p = front({"auth_type": auth_type}, userlist={"app": password}, databases={
-        "db": server_of(cluster, "user=bob password=" + (password if fits_server else "secret"))})
+        "db": server_of(cluster, "user=bob password=" + (password if fits_server else "t0p-s3cr3t"))})
     assert p.connect("app", "db", password=password).value("select current_user") == "bob"
     assert try_login(p, "app", password[:-1], "db") == "28P01"
     assert try_login(p, "app", password[:-1] + "x", "db") == "28P01"

@@ -178,10 +178,16 @@ static const char *const own_keys[] = {
 	"handoff_tolerance",
 	"login_concurrency",
 	"login_threads",
+	"max_pinned",
 	"max_waiting_clients",
 	"password_ttl",
+	"pin_idle_timeout",
+	"pin_notice",
 	"query_wait_timeout_action",
 	"server_connect_concurrency",
+	"session_features",
+	"session_probe",
+	"suspect_functions",
 	"worker_threads",
 };
 
