@@ -407,6 +407,22 @@ def test_SE_08_postgresql_is_frozen(asking, cluster, role):
     assert try_login(p, user, "t0p-s3cr3t") is None
 
 
+def test_PAUSE_and_RESUME(asking, cluster, role):
+    """Nothing of ours is left at a database that is paused; who isn't known waits for RESUME."""
+    user, unknown = role("far"), role("unknown")
+    p = asking({"auth_query_cache_ttl": 3600})
+    assert try_login(p, user, "secret") is None
+    admin(p, "PAUSE test")
+    wait_until(lambda: not cluster.sessions(), what="all connections ended")
+    waiting = Client(p.host, p.port)
+    waiting.send(startup({"user": unknown, "database": "test"}))
+    assert try_login(p, user, "wrong", "test2") == "28P01"
+    assert not cluster.sessions()
+    admin(p, "RESUME test")
+    waiting.login(unknown, "test", password="secret", send_startup=False)
+    assert try_login(p, user, "secret") is None
+
+
 def test_its_connection_is_ended(asking, cluster, role):
     """The next question gets another one, and the login doesn't notice."""
     user = role("far")
@@ -463,3 +479,24 @@ def test_clients_leave_while_they_wait(asking, cluster, role):
     c = Client(p.host, p.port)
     c.send(startup({"user": "yet_another", "database": "test"}))
     assert p.end(signal.SIGQUIT) == 0
+
+
+def test_SE_08_many_users_few_connections(asking, cluster):
+    """SE-08: Three hundred users at one instant: all get in, over no more than four connections."""
+    names = ["many%d" % i for i in range(300)]
+    cluster.sql("do $$ begin for i in 0..299 loop execute format('create role many%s login password ''secret''', i); end loop; end $$")
+    try:
+        p = asking({"auth_type": "md5", "default_pool_size": 1, "max_db_connections": 10, "listen_backlog": 1000})
+        since, clients = log_end(cluster), []
+        for name in names:
+            c = Client(p.host, p.port, timeout=60)
+            c.send(startup({"user": name, "database": "test"}))
+            clients.append(c)
+        for c in clients:
+            assert c.recv().kind == "R"  # its secret is known
+        assert lookups(cluster, since) == len(names)
+        assert 1 <= len(cluster.sessions("application_name = 'pgweir auth_query'")) <= 4
+        for c in clients:
+            c.fin()
+    finally:
+        cluster.sql("do $$ begin for i in 0..299 loop execute format('drop role many%s', i); end loop; end $$")
