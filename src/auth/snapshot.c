@@ -44,6 +44,7 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	s->userlist = *userlist;
 	*config = NULL;
 	*userlist = NULL;
+	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL;
 	for (const struct config_database *db = s->config->databases; db; db = db->next) {
 		if (db->user && db->password)
 			add_credential(s, db, old);

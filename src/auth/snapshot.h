@@ -23,7 +23,7 @@ struct snapshot {
 	struct database_credential *credentials_;
 };
 
-/* Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys. */
+/* Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys, and so are old's rules. */
 struct snapshot *snapshot_new(struct config **config, struct userlist **userlist, const struct snapshot *old);
 void snapshot_take_rules(struct snapshot *s, struct auth_rules **r); /* moves it; before anybody else has the snapshot */
 struct snapshot *snapshot_ref(struct snapshot *s);

@@ -38,9 +38,12 @@ struct config_database {
 	char *dbname; /* on the server; NULL: as the client said */
 	char *host; /* NULL or "": Unix socket in unix_socket_dir; "/dir": that directory; else one name or address */
 	int port;
-	char *user, *password;			    /* forced user and its password; NULL: the client's own */
-	char *auth_user, *auth_query, *auth_dbname; /* NULL: the global ones */
-	char *connect_query;			    /* NULL: none */
+	char *user, *password; /* forced user and its password; NULL: the client's own */
+	char *password_file,
+		*password_command; /* where the forced user's password comes from instead; NULL: not from there */
+	int64_t password_ttl;	   /* usec, or -1 */
+	char *auth_user, *auth_query, *auth_dbname;			 /* NULL: the global ones */
+	char *connect_query;						 /* NULL: none */
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
 	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;
@@ -116,6 +119,7 @@ struct config {
 	char *auth_user, *auth_query, *auth_dbname;
 	usec_t auth_query_cache_ttl;
 	int scram_iterations;
+	usec_t password_ttl;
 
 	/* What PgBouncer's files may say and pgweir has no use for; pgweir.ini(5) says why. Kept for SHOW CONFIG only. */
 	struct {
@@ -177,6 +181,7 @@ usec_t config_transaction_timeout(const struct config *c, const struct config_us
 usec_t config_client_idle_timeout(const struct config *c, const struct config_user *user);
 usec_t config_query_wait_timeout(
 	const struct config *c, const struct config_database *db, const struct config_user *user);
+usec_t config_password_ttl(const struct config *c, const struct config_database *db);
 const char *config_auth_user(const struct config *c, const struct config_database *db); /* "": there is none */
 const char *config_auth_query(const struct config *c, const struct config_database *db);
 const char *config_auth_dbname(const struct config *c, const struct config_database *db); /* NULL: the database itself */

@@ -10,6 +10,7 @@
 
 #define COUNT_MAX 1000000000 /* sums of a few of them still fit an int */
 #define TEXT_MAX 65535
+#define SECRET_MAX 65536
 #define NAME_MAX_BYTES 127
 #define SECONDS(n) ((int64_t)(n) * (int64_t)USEC_PER_SEC)
 #define TIME_MAX SECONDS(1000000000)
@@ -140,6 +141,7 @@ static const struct setting global_rows[] = {
 	COUNT("max_user_connections", max_user_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_waiting_clients", max_waiting_clients, LIVE, "0", "10000", 0),
 	COUNT("min_pool_size", min_pool_size, LIVE, "0", NO_WEIR, 0),
+	TIME("password_ttl", password_ttl, LIVE, "600", NO_WEIR),
 	FIXED("peer_id", LIVE, "0", NULL),
 	TEXT("pidfile", pidfile, BOOT, "", NO_WEIR),
 	COUNT("pkt_buf", inert.pkt_buf, BOOT, "4096", NO_WEIR, 1),
@@ -223,7 +225,10 @@ static const struct setting database_rows[] = {
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
-	DB("password", SETTING_SECRET, char *, password, 0, TEXT_MAX),
+	DB("password", SETTING_SECRET, char *, password, 0, SECRET_MAX),
+	DB("password_command", SETTING_SECRET, char *, password_command, 1, TEXT_MAX),
+	DB("password_file", SETTING_TEXT, char *, password_file, 1, 4095),
+	DB_TIME("password_ttl", password_ttl),
 	ROW("pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum pool_mode, pool_mode), NULL, NULL,
 		0, 0, pool_modes, NULL),
 	DB_COUNT("pool_size", pool_size, 1),

@@ -27,6 +27,7 @@ struct daemon {
 	struct registry *registry;
 	struct resolver *resolver;
 	struct external *external;
+	struct passwords *passwords;
 	struct listener *listener;
 	struct file_watch auth_file;
 	struct console *console;
@@ -447,6 +448,7 @@ static void start_threads(struct daemon *d)
 	log_start_thread();
 	d->resolver = resolver_start();
 	d->external = external_start(d->snapshot->config->auth_threads);
+	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
@@ -462,6 +464,7 @@ static void start_threads(struct daemon *d)
 		d->fronts[i] = front_start(&o);
 	}
 	for (int i = 0; i < d->n_workers; i++) {
+		d->workers[i]->passwords = d->passwords;
 		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
 		worker_thread_start(d->workers[i], &d->threads[i]);
 	}
@@ -484,6 +487,7 @@ static void end_threads(struct daemon *d)
 		front_stop(&d->fronts[i]);
 	external_free(&d->external);
 	resolver_stop(d->resolver);
+	passwords_free(&d->passwords);
 	for (int i = 0; i < d->n_workers; i++)
 		mailbox_discard(&d->workers[i]->loop.mailbox); /* servers on their way need their pools' registry */
 	for (int i = 0; i < d->n_workers; i++) {

@@ -674,8 +674,7 @@ static bool is_right_password(struct login *l, const char *password, bool is_md5
 /* The secret may have changed since auth_query was asked. What the client answered to our challenge is checked once more, if it can be. */
 static void on_newer_secret(struct login *l, const struct lookup *q)
 {
-	bool has_changed =
-		q->answer == LOOKUP_FOUND && (l->is_mock || !credential_same(q->credential, l->credential));
+	bool has_changed = q->answer == LOOKUP_FOUND && !credential_same(q->credential, l->credential);
 
 	if (!has_changed || !l->response) {
 		fail_auth(l, has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");

@@ -28,7 +28,7 @@
 #include "base/log.h"
 #include "session/newcomer.h"
 
-#define LOGIN_PASSWORD_MAX 65536
+#define LOGIN_PASSWORD_MAX (CREDENTIAL_SECRET_MAX + 1) /* and its NUL */
 
 enum login_state {
 	LOGIN_STARTUP,	  /* waits for a startup packet; refused encryption requests come back here */

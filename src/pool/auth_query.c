@@ -164,11 +164,13 @@ static void land_answered(struct flight *f, const char *secret, const char *caus
 
 /* ---- reading the answer ---- */
 
-/* Errors that say nothing about the query or the user. */
+/* Errors that say nothing about the query or the user. 08P01 does: it has more parameters than one, or none. */
 static bool is_away_error(const char *sqlstate)
 {
 	static const char *const classes[] = { "08", "53", "57", "58", "XX" };
 
+	if (strcmp(sqlstate, "08P01") == 0)
+		return false;
 	for (size_t i = 0; i < N_ELEMENTS(classes); i++) {
 		if (strncmp(sqlstate, classes[i], 2) == 0)
 			return true;

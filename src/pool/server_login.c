@@ -10,6 +10,7 @@
 #define LOGIN_MESSAGE_MAX 65536
 
 enum login_step {
+	LOGIN_PASSWORD,	 /* a file or a command has been asked for the password */
 	LOGIN_RESOLVING, /* the resolver has been asked */
 	LOGIN_AUTH, /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
 	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
@@ -22,6 +23,11 @@ enum login_step {
 struct resolving { /* with the resolver; comes back to the worker in any case */
 	struct resolve_request request;
 	struct server *server; /* the worker's: NULL once the server is gone */
+};
+
+struct asking { /* with the passwords; comes back in any case */
+	struct password_request request;
+	struct server *server; /* the worker's */
 };
 
 struct deriving { /* with a login thread; comes back as well */
@@ -40,6 +46,7 @@ struct server_login {
 	enum login_step step;
 	struct credential *credential; /* a reference; NULL: none is known */
 	struct scram scram;
+	struct asking *asking;
 	struct resolving *resolving;
 	struct deriving *deriving;
 };
@@ -51,6 +58,8 @@ void server_login_free(struct server *s)
 	if (!l)
 		return;
 	s->login = NULL;
+	if (l->asking)
+		l->asking->server = NULL;
 	if (l->resolving)
 		l->resolving->server = NULL;
 	if (l->deriving)
@@ -176,14 +185,12 @@ static void resolve(struct server *s, const char *host, int port)
 	resolver_ask(s->pool->worker->resolver, &r->request);
 }
 
-void server_login_start(struct server *s)
+static void reach(struct server *s)
 {
 	const struct config_database *db = s->pool->database;
 	const char *host = db->host && *db->host ? db->host : s->pool->worker->config->unix_socket_dir;
 	struct address a;
 
-	s->login = xcalloc(1, sizeof(*s->login));
-	s->login->credential = shared_credential(s->pool->shared);
 	if (host[0] == '/' || host[0] == '@') {
 		if (address_unix(&a, host, db->port))
 			connect_to(s, &a);
@@ -194,6 +201,118 @@ void server_login_start(struct server *s)
 	} else {
 		resolve(s, host, db->port);
 	}
+}
+
+/* ---- a password from a file or a command ---- */
+
+/* False: the credential is one that the pool knows. */
+static bool get_source(const struct server *s, struct password_source *out)
+{
+	const struct config_database *db = s->pool->database;
+
+	if (!db || (!db->password_file && !db->password_command) || !str_equal(db->user, s->pool->shared->user))
+		return false;
+	*out = (struct password_source){
+		.file = db->password_file,
+		.command = db->password_command,
+		.user = db->user,
+		.host = db->host,
+		.database = db->dbname ? db->dbname : s->pool->shared->database,
+		.port = db->port,
+	};
+	return true;
+}
+
+static void no_source(struct server *s, const char *error, bool is_refused)
+{
+	server_login_fail(s, is_refused ? "28P01" : "08006", error, is_refused);
+}
+
+static void deliver_password(struct message *m, void *owner)
+{
+	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
+	struct server *s = a->server;
+
+	(void)owner;
+	if (s) {
+		s->login->asking = NULL;
+		s->login->credential = a->request.credential;
+		a->request.credential = NULL;
+		if (!s->login->credential)
+			no_source(s, a->request.error, a->request.is_refused);
+		else if (!s->pool->database) /* a reload took it away meanwhile */
+			server_login_fail(s, "08006", "database removed", false);
+		else
+			reach(s);
+	}
+	credential_unref(&a->request.credential);
+	free(a);
+}
+
+static void discard_password(struct message *m)
+{
+	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
+
+	credential_unref(&a->request.credential);
+	free(a);
+}
+
+static void ask_source(struct server *s, const struct password_source *source)
+{
+	struct asking *a = xcalloc(1, sizeof(*a));
+
+	a->server = s;
+	a->request.message.deliver = deliver_password;
+	a->request.message.discard = discard_password;
+	a->request.reply_to = &s->pool->worker->loop.mailbox;
+	s->login->asking = a;
+	s->login->step = LOGIN_PASSWORD;
+	passwords_ask(s->pool->worker->passwords, source, &a->request);
+}
+
+static void start_with_source(struct server *s, const struct password_source *source)
+{
+	struct worker *w = s->pool->worker;
+	usec_t ttl = config_password_ttl(w->config, s->pool->database);
+	char error[PASSWORD_ERROR_MAX];
+
+	switch (passwords_find(w->passwords, source, ttl, w->loop.now, &s->login->credential, error)) {
+	case PASSWORD_KNOWN: reach(s); break;
+	case PASSWORD_UNKNOWN: ask_source(s, source); break;
+	case PASSWORD_FAILING: no_source(s, error, false); break;
+	case PASSWORD_REFUSED: no_source(s, error, true); break;
+	}
+}
+
+/* Is it a password that has had its day? Then the next one may do, and nobody needs to be told. */
+static bool may_have_newer(struct server *s, const char *sqlstate)
+{
+	struct password_source source;
+
+	return strncmp(sqlstate, "28", 2) == 0 && s->login->credential && get_source(s, &source) &&
+		passwords_refused(
+			s->pool->worker->passwords, &source, s->login->credential, s->pool->worker->loop.now);
+}
+
+static void accept_password(struct server *s)
+{
+	struct password_source source;
+
+	if (s->login->credential && get_source(s, &source))
+		passwords_accepted(s->pool->worker->passwords, &source, s->login->credential);
+}
+
+void server_login_start(struct server *s)
+{
+	struct password_source source;
+
+	s->login = xcalloc(1, sizeof(*s->login));
+	if (get_source(s, &source)) {
+		start_with_source(s, &source);
+		return;
+	}
+	s->login->credential = shared_credential(s->pool->shared);
+	reach(s);
 }
 
 /* ---- authentication ---- */
@@ -409,7 +528,8 @@ static void on_error(struct server *s, struct reader r)
 
 	error_parse(r, &e);
 	server_login_fail(s, *e.sqlstate ? e.sqlstate : "08006",
-		*e.message ? e.message : "the server refused without a word", is_final_error(e.sqlstate));
+		*e.message ? e.message : "the server refused without a word",
+		is_final_error(e.sqlstate) && !may_have_newer(s, e.sqlstate));
 }
 
 static void on_parameter(struct server *s, struct reader r)
@@ -438,6 +558,7 @@ static void finish(struct server *s)
 	address_text(&a, local);
 	if (s->pool->worker->config->log_connections)
 		log_info(&who, "new connection to server (from %s)", local);
+	accept_password(s);
 	server_login_free(s);
 	s->pool->n_login--;
 	atomic_fetch_sub(&s->pool->shared->by_database->logins, 1);

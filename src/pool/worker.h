@@ -7,6 +7,7 @@
 #ifndef PGWEIR_WORKER_H
 #define PGWEIR_WORKER_H
 
+#include "auth/passwords.h"
 #include "auth/snapshot.h"
 #include "net/resolver.h"
 #include "pool/paused.h"
@@ -40,6 +41,7 @@ struct worker {
 	struct registry *registry;
 	struct resolver *resolver;
 	struct mailbox *slow; /* a login thread's: PBKDF2 is done there */
+	struct passwords *passwords; /* set like slow, after worker_init() */
 
 	/* its own thread only */
 	struct loop loop;

@@ -125,6 +125,11 @@ class Pooler:
         with open(self.stderr, errors="replace") as f:
             return f.read()
 
+    def logged(self, text):
+        """Waits for the line: a thread of its own writes it."""
+        wait_until(lambda: text in self.log(), what="the log says: " + text)
+        return True
+
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 

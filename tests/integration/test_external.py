@@ -73,7 +73,7 @@ def test_pam(new_pooler, pam):
     for password in ("wrong", "", PASSWORD + "x", "x" * 5000):
         assert refusal(p, "app", password) == denied
     assert refusal(p, "scram_user", "scram secret") == ("28000", 'PAM authentication failed for user "scram_user"')
-    assert "pam_authenticate: " in p.log()
+    p.logged("pam_authenticate: ")
     assert refusal(p, "app", PASSWORD, "pgweir")[0] == "42501"  # right, but no admin
 
 
@@ -267,7 +267,7 @@ def test_ldap_two_users_for_one_name(new_pooler, slapd):
     p = new_pooler({"auth_type": "ldap", "auth_ldap_options": "ldapserver=127.0.0.1 ldapport=%d %s ldapsearchfilter=(mail=both@example.net)" %
                     (slapd.port, BASE)})
     assert refusal(p, "other", PASSWORD)[0] == "28000"
-    assert "LDAP knows more than one such user" in p.log()
+    p.logged("LDAP knows more than one such user")
 
 
 def test_ldap_wrong_certificate(new_pooler, slapd):
@@ -275,7 +275,7 @@ def test_ldap_wrong_certificate(new_pooler, slapd):
     p = new_pooler({"auth_type": "ldap", "auth_ldap_options": "ldapserver=127.0.0.1 ldapport=%d ldaptls=1 %s" % (slapd.port, SIMPLE)},
                    env={"LDAPTLS_CACERT": "/dev/null"})
     assert refusal(p, "app", PASSWORD)[0] == "28000"
-    assert "LDAP StartTLS: " in p.log()
+    p.logged("LDAP StartTLS: ")
 
 
 def test_ldap_away_and_frozen(new_pooler):

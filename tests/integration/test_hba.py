@@ -101,7 +101,7 @@ def test_hba_peer(new_pooler):
     p.files["ident.conf"] = "me /^nobody(.*)$ app\\1\n"
     p.reload()
     assert refusal(p.dir, p.port, "app") == ("28000", 'Peer authentication failed for user "app"')
-    assert "the system's user \"%s\" may not log in as this one" % ME in p.log()
+    p.logged("the system's user \"%s\" may not log in as this one" % ME)
     p.files["hba.conf"] = "local all all peer\nhost pgweir admin all trust\n"
     p.userlist[ME] = "x"
     p.databases["*"] += " user=app"
@@ -118,13 +118,13 @@ def test_hba_broken_file_keeps_the_old_whole(new_pooler):
     p.write()
     with pytest.raises(psycopg2.Error):
         p.ask("RELOAD")
-    assert 'hba.conf:7: invalid authentication method "magic"' in p.log()
+    p.logged('hba.conf:7: invalid authentication method "magic"')
     Client(p.host, p.port).login("trust_user", "test").close()
     assert "test2" not in {r["name"] for r in p.ask("SHOW DATABASES")}
     p.files["hba.conf"], p.files["ident.conf"] = HBA, "me /( x\n"
     p.write()
     p.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "ident.conf:1: invalid regular expression" in p.log(), what="the mistake in the log")
+    p.logged("ident.conf:1: invalid regular expression")
     p.files["ident.conf"] = IDENT
     p.reload()
     assert "test2" in {r["name"] for r in p.ask("SHOW DATABASES")}
@@ -165,6 +165,23 @@ def test_hba_mistakes_at_the_start(postgres, settings, error):
     assert error in p.log() and "sesame" not in p.log()
     p.process = None
     p.destroy()
+
+
+def test_hba_rules_outlive_other_news(new_pooler):
+    """The user list, read again because it changed, and SET of something else leave the rules as they are."""
+    p = hba_pooler(new_pooler)
+    p.userlist["newcomer"] = ""
+    p.write()
+
+    def is_known():
+        return "newcomer" in {r["name"] for r in p.ask("SHOW USERS")}
+    try:
+        wait_until(is_known, what="the new user list")
+    except psycopg2.Error:
+        p.ask("RELOAD")  # a console without SHOW USERS
+    p.ask("SET query_timeout = 7")
+    Client(p.host, p.port).login("trust_user", "test").close()
+    assert refusal(p.host, p.port, "newcomer")[0] == "28000"
 
 
 def test_hba_console(new_pooler):

@@ -179,6 +179,7 @@ static const char *const own_keys[] = {
 	"login_concurrency",
 	"login_threads",
 	"max_waiting_clients",
+	"password_ttl",
 	"query_wait_timeout_action",
 	"server_connect_concurrency",
 	"worker_threads",
@@ -377,6 +378,19 @@ static const struct {
 	{ "[databases]\na = host=h,i\n", "x.ini:2: a list of hosts is not supported yet by this version" },
 	{ "[databases]\na = load_balance_hosts=disable\n",
 		"x.ini:2: load_balance_hosts = disable is not supported yet by this version" },
+	{ "[pgbouncer]\nauth_dbname = a\n[databases]\nb =\n", "x.ini: auth_dbname = a is not among the databases" },
+	{ "[databases]\nb = auth_dbname=a\n[pgbouncer]\n", "x.ini:2: auth_dbname = a is not among the databases" },
+	{ "[databases]\n* = auth_dbname=pgbouncer\n[pgbouncer]\n",
+		"x.ini:2: auth_dbname = pgbouncer is not among the databases" },
+	{ "[pgbouncer]\nauth_query =\n", "x.ini:2: auth_query must not be empty" },
+	{ "[databases]\na = password_file=/f\n",
+		"x.ini:2: password_file needs user: it is the password of that user" },
+	{ "[databases]\na = password_command='echo secret'\n",
+		"x.ini:2: password_command needs user: it is the password of that user" },
+	{ "[databases]\na = user=u password=secret password_file=/f\n",
+		"x.ini:2: only one of password, password_file and password_command can be the source" },
+	{ "[databases]\na = user=u password_file=/f password_command='echo secret'\n",
+		"x.ini:2: only one of password, password_file and password_command can be the source" },
 	/* databases and users */
 	{ "[databases]\npgbouncer = host=h\n",
 		"x.ini:2: the database name \"pgbouncer\" is reserved for the console" },
@@ -552,6 +566,31 @@ START_TEST(a_connection_string_sets_every_field)
 	ck_assert_str_eq(db->datestyle, "ISO, MDY");
 	ck_assert_str_eq(db->timezone, "UTC");
 	ck_assert_str_eq(db->application_name, "");
+	config_unref(&c);
+}
+END_TEST
+
+START_TEST(a_database_has_its_own_ways_to_authenticate)
+{
+	struct config *c = must_load(
+		"[pgweir]\nauth_user = au\nauth_query = q\nauth_dbname = b\npassword_ttl = 9\n[databases]\n"
+		"a = auth_user=u auth_query='select ''x'', $1' auth_dbname=c user=v password_command='x y' password_ttl=1.5\n"
+		"b = user=w password_file=/run/p auth_user=''\nc = auth_dbname=''\n");
+	const struct config_database *a = config_database(c, "a"), *b = config_database(c, "b"),
+				     *d = config_database(c, "c");
+
+	ck_assert_str_eq(config_auth_user(c, a), "u");
+	ck_assert_str_eq(config_auth_query(c, a), "select 'x', $1");
+	ck_assert_str_eq(config_auth_dbname(c, a), "c");
+	ck_assert_str_eq(a->password_command, "x y");
+	ck_assert_uint_eq(config_password_ttl(c, a), 1500000);
+	ck_assert_str_eq(config_auth_user(c, b), "");
+	ck_assert_str_eq(config_auth_query(c, b), "q");
+	ck_assert_str_eq(config_auth_dbname(c, b), "b");
+	ck_assert_str_eq(b->password_file, "/run/p");
+	ck_assert_uint_eq(config_password_ttl(c, b), 9000000);
+	ck_assert_ptr_null(config_auth_dbname(c, d));
+	ck_assert_str_eq(config_auth_user(c, NULL), "au");
 	config_unref(&c);
 }
 END_TEST
@@ -959,6 +998,7 @@ UNIT_MAIN("config", {
 	tcase_add_test(tc, later_duplicates_win);
 	tcase_add_test(tc, databases_are_found_by_name_then_by_star);
 	tcase_add_test(tc, a_connection_string_sets_every_field);
+	tcase_add_test(tc, a_database_has_its_own_ways_to_authenticate);
 	tcase_add_test(tc, a_database_may_be_a_uri);
 	tcase_add_test(tc, user_comes_before_database_before_global);
 	tcase_add_loop_test(tc, lists_hold_whole_names, 0, N_ELEMENTS(lists));

@@ -748,7 +748,7 @@ static const struct {
 	size_t len;
 } bad_answers[] = {
 	{ "too long for its header's word", "p\x7f\xff\xff\xff", 5 },
-	{ "just too long", "p\0\1\0\5", 5 },
+	{ "just too long", "p\0\1\0\6", 5 },
 	{ "negative", "p\xff\xff\xff\xff", 5 },
 	{ "shorter than itself", "p\0\0\0\3", 5 },
 	{ "empty", "p\0\0\0\4", 5 },
@@ -779,7 +779,7 @@ START_TEST(malformed_answers_are_refused_by_what_came)
 }
 END_TEST
 
-static const size_t password_lengths[] = { 63, 1023, 1024, 4096, 8000, 65535 };
+static const size_t password_lengths[] = { 63, 1023, 1024, 4096, 8000, 65535, 65536 };
 
 START_TEST(long_passwords_get_an_answer)
 {
