@@ -1,6 +1,7 @@
 /* main.c - the command line. */
 #include "auth/credential.h"
 #include "core/daemon.h"
+#include "net/tls_set.h"
 
 #include <event2/event.h>
 #include <getopt.h>
@@ -52,9 +53,10 @@ static int check(const char *file)
 	struct config_error e = { .text = "" };
 	struct config *c = config_load(file, &e);
 	struct userlist *users = NULL;
-	bool is_ok = c != NULL;
+	struct tls_set *tls = c ? tls_set_load(c, e.text, sizeof(e.text)) : NULL;
+	bool is_ok = tls != NULL;
 
-	if (c && *c->auth_file) {
+	if (is_ok && *c->auth_file) {
 		users = userlist_load(c->auth_file, NULL, e.text, sizeof(e.text));
 		is_ok = users != NULL;
 	}
@@ -63,6 +65,7 @@ static int check(const char *file)
 	else
 		fprintf(stderr, "%s\n", e.text);
 	userlist_unref(&users);
+	tls_set_unref(&tls);
 	config_unref(&c);
 	return is_ok ? 0 : 1;
 }

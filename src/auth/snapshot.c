@@ -51,6 +51,13 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	return s;
 }
 
+void snapshot_take_tls(struct snapshot *s, struct tls_set **tls)
+{
+	tls_set_unref(&s->tls);
+	s->tls = *tls;
+	*tls = NULL;
+}
+
 struct snapshot *snapshot_ref(struct snapshot *s)
 {
 	if (s)
@@ -72,6 +79,7 @@ void snapshot_unref(struct snapshot **sp)
 		free(c);
 	}
 	userlist_unref(&s->userlist);
+	tls_set_unref(&s->tls);
 	config_unref(&s->config);
 	free(s);
 }

@@ -22,6 +22,24 @@
 enum pool_mode { POOL_MODE_UNSET = -1, POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST, AUTH_TYPE_PLAIN, AUTH_TYPE_MD5, AUTH_TYPE_SCRAM };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
+enum tls_mode {
+	TLS_UNSET = -1,
+	TLS_DISABLE,
+	TLS_ALLOW,
+	TLS_PREFER,
+	TLS_REQUIRE,
+	TLS_VERIFY_CA,
+	TLS_VERIFY_FULL
+};
+enum tls_negotiation { NEGOTIATE_UNSET = -1, NEGOTIATE_POSTGRES, NEGOTIATE_DIRECT };
+
+struct config_tls { /* of one side; the texts are checked by tls_set_load() */
+	enum tls_mode mode;
+	char *ca_file, *cert_file, *key_file;
+	char *protocols, *ciphers, *tls13_ciphers, *curves;
+	char *dheparams; /* clients' only, and so: */
+	bool tickets;
+};
 
 struct config_database {
 	char *name;   /* as clients say it; "*" is the fallback */
@@ -31,6 +49,9 @@ struct config_database {
 	char *user, *password; /* forced user and its password; NULL: the client's own */
 	char *connect_query;   /* NULL: none */
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
+	enum tls_mode sslmode; /* TLS_UNSET, and NULL below: server_tls_* */
+	enum tls_negotiation sslnegotiation;
+	char *sslrootcert, *sslcert, *sslkey;
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
 	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;
 	int64_t server_lifetime; /* usec, or -1 */
@@ -101,11 +122,14 @@ struct config {
 	char *auth_file, *admin_users, *stats_users;
 	int scram_iterations;
 
+	/* encryption */
+	struct config_tls client_tls, server_tls;
+	enum tls_negotiation server_tls_negotiation;
+
 	/* What PgBouncer's files may say and pgweir has no use for; pgweir.ini(5) says why. Kept for SHOW CONFIG only. */
 	struct {
 		int pkt_buf, sbuf_loopcnt;
-		char *server_tls_sslmode; /* disable, allow or prefer: without TLS they are all the same */
-		usec_t suspend_timeout;	  /* there is no SUSPEND */
+		usec_t suspend_timeout;	      /* there is no SUSPEND */
 		char *track_extra_parameters; /* all settings are followed */
 	} inert;
 

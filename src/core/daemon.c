@@ -164,6 +164,7 @@ static bool reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
 	struct userlist *users;
+	struct tls_set *tls;
 	struct config *c;
 	struct snapshot *s;
 
@@ -177,12 +178,15 @@ static bool reload(struct daemon *d, char *error, size_t size)
 		return false;
 	}
 	users = load_users(c, d->snapshot->userlist, error, size);
-	if (!users || !open_log(d, c, error, size)) {
+	tls = users ? tls_set_load(c, error, size) : NULL;
+	if (!tls || !open_log(d, c, error, size)) {
+		tls_set_unref(&tls);
 		userlist_unref(&users);
 		config_unref(&c);
 		return false;
 	}
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
 	log_info(NULL, "configuration reloaded");
 	return true;
@@ -279,18 +283,23 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	struct config_error e = { .text = "" };
 	struct config *c = config_with(d->snapshot->config, key, value, &e);
 	struct userlist *users;
+	struct tls_set *tls;
 	struct snapshot *s;
 
 	if (!c) {
 		snprintf(error, size, "%s", e.text);
 		return false;
 	}
-	if (!open_log(d, c, error, size)) {
+	/* other settings don't depend on what has become of the files */
+	tls = strstr(key, "_tls") ? tls_set_load(c, error, size) : tls_set_ref(d->snapshot->tls);
+	if (!tls || !open_log(d, c, error, size)) {
+		tls_set_unref(&tls);
 		config_unref(&c);
 		return false;
 	}
 	users = userlist_ref(d->snapshot->userlist);
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
 	return true;
 }
@@ -439,13 +448,18 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 {
 	const struct config *c = *config;
 	struct userlist *users;
+	struct tls_set *tls;
 
 	if (!open_log(d, c, error, size))
 		return false;
-	users = load_users(c, NULL, error, size);
-	if (!users)
+	tls = tls_set_load(c, error, size);
+	users = tls ? load_users(c, NULL, error, size) : NULL;
+	if (!users) {
+		tls_set_unref(&tls);
 		return false;
+	}
 	d->snapshot = snapshot_new(config, &users, NULL);
+	snapshot_take_tls(d->snapshot, &tls);
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
 	d->listener = listener_open(c, error, size);

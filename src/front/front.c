@@ -120,8 +120,7 @@ static void linger(struct visitor *v)
 	}
 	stream_send_bytes(&v->stream, v->login.out.data, v->login.out.len);
 	writer_free(&v->login.out);
-	if (!stream_backlog(&v->stream))
-		shutdown(v->stream.fd, SHUT_WR);
+	stream_finish(&v->stream);
 	if (list_is_empty(&f->lingering))
 		loop_tick_soon(&f->loop);
 	v->linger_until = f->loop.now + LINGER;
@@ -155,6 +154,13 @@ static void wipe(const uint8_t *bytes, size_t len)
 	explicit_bzero((void *)(uintptr_t)bytes, len);
 }
 
+static void start_tls(struct visitor *v)
+{
+	struct tls *t = tls_accept(tls_set_clients(v->login.snapshot->tls));
+
+	stream_start_tls(&v->stream, &t);
+}
+
 static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 {
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
@@ -177,7 +183,23 @@ static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 	}
 	stream_send_bytes(s, l->out.data, l->out.len);
 	l->out.len = 0;
+	if (l->state == LOGIN_TLS)
+		start_tls(v);
 	return used;
+}
+
+static void on_handshake(struct stream *s)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+	struct tls_facts facts;
+
+	v->front->served++;
+	if (!tls_is_up(s->tls) || v->login.state != LOGIN_TLS)
+		return;
+	tls_get_facts(s->tls, &facts);
+	login_secured(&v->login, &facts);
+	if (v->login.state == LOGIN_FAILED)
+		linger(v);
 }
 
 static void on_drained(struct stream *s)
@@ -185,7 +207,13 @@ static void on_drained(struct stream *s)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 
 	if (v->list == &v->front->lingering)
-		shutdown(s->fd, SHUT_WR);
+		stream_finish(s);
+}
+
+static void log_handshake_failure(const struct visitor *v)
+{
+	if (v->front->snapshot->config->log_pooler_errors)
+		log_info(&v->login.who, "TLS handshake failed: %s", tls_why(v->stream.tls));
 }
 
 static void on_closed(struct stream *s, enum stream_end why)
@@ -193,12 +221,16 @@ static void on_closed(struct stream *s, enum stream_end why)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 
 	(void)why;
-	if (!login_is_over(&v->login))
+	if (v->login.state == LOGIN_TLS && s->error == EPROTO)
+		log_handshake_failure(v);
+	else if (!login_is_over(&v->login))
 		log_debug(&v->login.who, "closing before login: the client went away");
 	drop(v);
 }
 
-static const struct stream_ops visitor_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+static const struct stream_ops visitor_ops = {
+	.data = on_data, .drained = on_drained, .closed = on_closed, .handshake = on_handshake
+};
 
 /* Handing over. */
 
@@ -206,15 +238,18 @@ static void deliver(struct visitor *v)
 {
 	struct front *f = v->front;
 	struct login *l = &v->login;
+	struct tls *tls = stream_take_tls(&v->stream);
 	struct writer unsent = { 0 };
 	struct newcomer *n;
 
 	/* what the kernel hasn't taken yet goes in front of the greeting */
-	write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
+	if (!tls)
+		write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
 	write_bytes(&unsent, l->out.data, l->out.len);
 	writer_free(&l->out);
 	l->out = unsent;
 	n = login_newcomer(l, stream_release(&v->stream), &v->early, v->early_len, v->since);
+	n->tls = tls;
 	f->ops->deliver(f->ctx, n);
 }
 
@@ -225,6 +260,7 @@ static void deliver_cancel(struct visitor *v)
 
 	c->pid = v->login.cancel_pid;
 	c->secret = v->login.cancel_secret;
+	c->tls = stream_take_tls(&v->stream);
 	c->fd = stream_release(&v->stream);
 	f->ops->cancel(f->ctx, c);
 }

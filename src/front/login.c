@@ -15,8 +15,9 @@
 
 static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
-	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) |
-		TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_STARTUP] = TO(LOGIN_TLS) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
+		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_TLS] = TO(LOGIN_STARTUP) | TO(LOGIN_FAILED),
 	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
@@ -49,6 +50,7 @@ void login_free(struct login *l)
 		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
 	l->is_counted = false;
 	scram_wipe(&l->scram);
+	tls_clear_facts(&l->tls);
 	credential_unref(&l->credential);
 	settings_unref(&l->settings);
 	snapshot_unref(&l->snapshot);
@@ -192,7 +194,8 @@ static bool take_place(struct login *l)
 static enum result succeed(struct login *l)
 {
 	if (l->snapshot->config->log_connections)
-		log_info(&l->who, "login attempt: db=%s user=%s tls=no", l->who.database, l->who.user);
+		log_info(&l->who, "login attempt: db=%s user=%s tls=%s", l->who.database, l->who.user,
+			l->tls.is_on ? l->tls.name : "no");
 	begin_authentication(&l->out, AUTH_OK);
 	msg_end(&l->out);
 	if (may_enter(l) && take_settings(l) && take_place(l))
@@ -321,6 +324,64 @@ static enum result authenticate(struct login *l)
 	ASSERT(!"an auth_type without an exchange");
 }
 
+/* TLS. */
+
+static bool has_tls(const struct login *l)
+{
+	return tls_set_clients(l->snapshot->tls) && !address_is_unix(&l->peer);
+}
+
+static bool asks_certificate(const struct login *l)
+{
+	return l->snapshot->config->client_tls.mode >= TLS_VERIFY_CA;
+}
+
+void login_secured(struct login *l, struct tls_facts *facts)
+{
+	l->tls = *facts;
+	memset(facts, 0, sizeof(*facts));
+	l->asked_ssl = l->asked_gssenc = true; /* neither is to be had inside */
+	if (l->is_direct_tls && !l->tls.has_alpn)
+		fail(l, "08P01",
+			"received direct SSL connection request without ALPN protocol negotiation extension");
+	else if (asks_certificate(l) && !l->tls.is_verified)
+		fail(l, "28000", "connection requires a valid client certificate");
+	else
+		set_state(l, LOGIN_STARTUP);
+}
+
+/* What came with the request was sent by somebody who can't know yet whom he talks to: it must not count as if it had come by TLS. */
+static enum result begin_tls(struct login *l, const struct reader *in)
+{
+	if (reader_left(in) > 0)
+		return fail(l, "08P01", "received unencrypted data after SSL request");
+	l->asked_ssl = true;
+	write_u8(&l->out, 'S');
+	set_state(l, LOGIN_TLS);
+	return RES_OK;
+}
+
+/* sslnegotiation=direct: the first byte of a TLS handshake can't be a startup packet's. */
+static bool is_client_hello(const struct login *l, const struct reader *in)
+{
+	return reader_left(in) > 0 && *in->pos == 0x16 && has_tls(l) && !l->asked_ssl && !l->asked_gssenc;
+}
+
+static enum result begin_direct_tls(struct login *l)
+{
+	l->is_direct_tls = true;
+	set_state(l, LOGIN_TLS);
+	return RES_OK;
+}
+
+static enum result check_encryption(struct login *l)
+{
+	if (l->snapshot->config->client_tls.mode < TLS_REQUIRE || l->tls.is_on || address_is_unix(&l->peer))
+		return RES_OK;
+	fail(l, "28000", "SSL required");
+	return RES_REFUSED;
+}
+
 /* The startup packet. */
 
 /* We speak 3.0 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
@@ -380,6 +441,8 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 	l->who.database = st.database;
 	l->is_console = is_console_name(st.database);
 	negotiate(l, &st);
+	if (check_encryption(l) != RES_OK)
+		return RES_OK;
 	if (check_replication(l, st.replication) != RES_OK)
 		return RES_OK;
 	return authenticate(l);
@@ -402,8 +465,11 @@ static enum result startup_step(struct login *l, struct reader *in)
 	struct startup st;
 	const uint8_t *packet = in->pos;
 	size_t used = 0;
-	enum result r = startup_parse(packet, reader_left(in), &st, &used, &error);
+	enum result r;
 
+	if (is_client_hello(l, in))
+		return begin_direct_tls(l);
+	r = startup_parse(packet, reader_left(in), &st, &used, &error);
 	if (r == RES_MORE)
 		return RES_MORE;
 	if (r != RES_OK)
@@ -411,7 +477,10 @@ static enum result startup_step(struct login *l, struct reader *in)
 				      : fail_silently(l, "not a startup packet");
 	read_bytes(in, used);
 	switch (st.kind) {
-	case STARTUP_SSL: return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
+	case STARTUP_SSL:
+		if (has_tls(l) && !l->asked_ssl)
+			return begin_tls(l, in);
+		return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
 	case STARTUP_GSSENC: return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
 	case STARTUP_CANCEL:
 		l->cancel_pid = st.cancel_pid;

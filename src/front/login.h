@@ -6,6 +6,8 @@
  * out while the login goes on. In LOGIN_DONE out is the greeting, which goes with the newcomer; in
  * LOGIN_FAILED it is the last word, or empty where the peer doesn't speak our protocol.
  *
+ * TLS:       in LOGIN_TLS the caller sends out, which is in plain text still, starts TLS with the clients' context and feeds
+ *            nothing until login_secured(). What login_feed() left is the handshake's.
  * Secrecy:   an unknown user, one without a fitting secret and a wrong password get the same exchange and
  *            the same error; an unknown database is told only after the right password. The cause is in the
  *            log.
@@ -28,7 +30,8 @@
 #define LOGIN_PASSWORD_MAX 65536
 
 enum login_state {
-	LOGIN_STARTUP,	  /* waits for a startup packet; refused encryption requests come back here */
+	LOGIN_STARTUP, /* waits for a startup packet; encryption requests come back here, refused or fulfilled */
+	LOGIN_TLS,     /* waits for the end of the TLS handshake, which is its caller's */
 	LOGIN_CLEARTEXT,  /* asked for the password itself */
 	LOGIN_MD5,	  /* asked for its MD5 with our salt */
 	LOGIN_SASL,	  /* offered SCRAM-SHA-256: waits for SASLInitialResponse */
@@ -58,12 +61,14 @@ struct login {
 	size_t packet_len;
 	struct credential *credential; /* what the client is checked against: its own, or a mock's */
 	struct scram scram;
-	const char *cause; /* why a mock, for the log */
+	struct tls_facts tls; /* is_on: what TLS knows of the client */
+	const char *cause;    /* why a mock, for the log */
 	uint8_t salt[4];
 	struct settings *settings;
 	struct writer out;
 	uint32_t cancel_pid, cancel_secret;
-	bool is_own_uid; /* on our Unix socket by this process's own user */
+	bool is_direct_tls; /* it began without an SSLRequest */
+	bool is_own_uid;    /* on our Unix socket by this process's own user */
 	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted;
 };
 
@@ -79,7 +84,10 @@ size_t login_feed(struct login *l, const uint8_t *bytes, size_t len);
 void login_fail(struct login *l, const char *sqlstate,
 	const char *message); /* from outside: timeout, shutdown. Not once it's over */
 
-/* In LOGIN_DONE, once: fd and early, of which *early is moved, are the caller's to give. */
+/* The handshake is done: out of LOGIN_TLS. Moves what *facts holds. */
+void login_secured(struct login *l, struct tls_facts *facts);
+
+/* In LOGIN_DONE, once: fd, tls and early, of which *early is moved, are the caller's to give. */
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since);
 
 static inline bool login_is_over(const struct login *l)

@@ -17,7 +17,10 @@ struct cancel {
 	struct server *target; /* NULL: it's gone */
 	uint64_t lending;      /* of the target, when the order came */
 	bool is_own, is_sent, is_over;
-	int callers[CALLERS_MAX];
+	struct caller {
+		int fd;
+		struct tls *tls;
+	} callers[CALLERS_MAX];
 	int n_callers;
 	usec_t deadline;
 };
@@ -37,7 +40,7 @@ static void finish(struct cancel *c)
 	c->target = NULL;
 	stream_close(&c->stream);
 	for (int i = 0; i < c->n_callers; i++)
-		close(c->callers[i]);
+		stream_hang_up(c->callers[i].fd, &c->callers[i].tls);
 	list_remove(&c->worker->cancels, &c->node);
 	loop_doom(&c->worker->loop, &c->doomed);
 	if (target)
@@ -87,17 +90,19 @@ static void on_closed(struct stream *st, enum stream_end why)
 
 static const struct stream_ops ops = { .data = on_data, .closed = on_closed, .connected = on_connected };
 
-static void add_caller(struct cancel *c, int fd)
+static void add_caller(struct cancel *c, int fd, struct tls **tls)
 {
 	if (fd < 0)
 		return;
-	if (c->n_callers < CALLERS_MAX)
-		c->callers[c->n_callers++] = fd;
-	else
-		close(fd);
+	if (c->n_callers == CALLERS_MAX) {
+		stream_hang_up(fd, tls);
+		return;
+	}
+	c->callers[c->n_callers++] = (struct caller){ fd, *tls };
+	*tls = NULL;
 }
 
-static void start(struct server *s, int fd, bool is_own)
+static void start(struct server *s, int fd, struct tls **tls, bool is_own)
 {
 	struct worker *w = s->pool->worker;
 	const struct config *conf = w->config;
@@ -107,13 +112,13 @@ static void start(struct server *s, int fd, bool is_own)
 	int sock;
 
 	if (s->cancel) {
-		add_caller(s->cancel, fd);
+		add_caller(s->cancel, fd, tls);
 		return;
 	}
 	sock = s->has_cancel_key ? socket_connect(&s->address, &tcp, &in_progress) : -1;
 	if (sock < 0) {
 		if (fd >= 0)
-			close(fd);
+			stream_hang_up(fd, tls);
 		return;
 	}
 	c = xcalloc(1, sizeof(*c));
@@ -123,7 +128,7 @@ static void start(struct server *s, int fd, bool is_own)
 	c->is_own = is_own;
 	c->doomed.free = free_cancel;
 	c->deadline = w->loop.now + conf->cancel_wait_timeout;
-	add_caller(c, fd);
+	add_caller(c, fd, tls);
 	s->cancel = c;
 	list_push_back(&w->cancels, &c->node);
 	stream_init(&c->stream, &ops, sock, true);
@@ -134,14 +139,16 @@ static void start(struct server *s, int fd, bool is_own)
 	worker_tick_fast(w);
 }
 
-void cancel_start(struct server *s, int fd)
+void cancel_start(struct server *s, int fd, struct tls **tls)
 {
-	start(s, fd, false);
+	start(s, fd, tls, false);
 }
 
 void cancel_start_own(struct server *s)
 {
-	start(s, -1, true);
+	struct tls *none = NULL;
+
+	start(s, -1, &none, true);
 }
 
 void cancel_target_gone(struct server *s)

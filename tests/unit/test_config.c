@@ -171,12 +171,14 @@ static const char *const pgbouncer_keys[] = {
 
 /* pgweir's own */
 static const char *const own_keys[] = {
+	"client_tls_tickets",
 	"client_write_timeout",
 	"handoff_tolerance",
 	"login_concurrency",
 	"login_threads",
 	"max_waiting_clients",
 	"query_wait_timeout_action",
+	"server_tls_negotiation",
 	"server_connect_concurrency",
 	"worker_threads",
 };
@@ -269,7 +271,11 @@ static const struct {
 	{ "worker_threads = 3", "3" },
 	{ "server_tls_sslmode = allow", "allow" },
 	{ "server_tls_sslmode = disable", "disable" },
-	{ "client_tls_sslmode = disable", "disable" },
+	{ "client_tls_sslmode = Verify-CA", "verify-ca" },
+	{ "client_tls_tickets = on", "1" },
+	{ "client_tls_dheparams = none", "none" },
+	{ "client_tls_key_file = /k y", "/k y" },
+	{ "server_tls_negotiation = direct", "direct" },
 	{ "pkt_buf = 8192", "8192" },
 	{ "sbuf_loopcnt = 0", "0" },
 	{ "syslog_facility = LOCAL3", "local3" },
@@ -353,16 +359,12 @@ static const struct {
 	{ "[pgweir]\nunix_socket_mode = 511\n",
 		"x.ini:2: unix_socket_mode must be an octal number with a leading 0, from 0 to 0777, not \"511\"" },
 	{ "[pgweir]\nconffile =\n", "x.ini:2: conffile must not be empty" },
+	{ "[pgweir]\nclient_tls_sslmode = yes\n",
+		"x.ini:2: client_tls_sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full, not \"yes\"" },
+	{ "[pgweir]\nserver_tls_negotiation = tls\n",
+		"x.ini:2: server_tls_negotiation must be one of postgres, direct, not \"tls\"" },
 	{ "[pgweir]\nlogfile = a\x01\n", "x.ini:2: logfile must not contain control characters" },
 	/* what this version can't do */
-	{ "[pgbouncer]\nclient_tls_sslmode = require\n",
-		"x.ini:2: client_tls_sslmode = require is not supported yet by this version" },
-	{ "[pgbouncer]\nserver_tls_sslmode = verify-full\n",
-		"x.ini:2: server_tls_sslmode = verify-full is not supported yet by this version" },
-	{ "[pgbouncer]\nclient_tls_key_file = /k\n",
-		"x.ini:2: client_tls_key_file is not supported yet by this version" },
-	{ "[pgbouncer]\nclient_tls_protocols = all\n",
-		"x.ini:2: client_tls_protocols is not supported yet by this version: it may only be secure" },
 	{ "[pgbouncer]\nauth_type = hba\n", "x.ini:2: auth_type = hba is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_type = pam\n", "x.ini:2: auth_type = pam is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_hba_file = /h\n", "x.ini:2: auth_hba_file is not supported yet by this version" },
@@ -404,8 +406,8 @@ static const struct {
 		"x.ini:2: unknown key \"pool_sise\" in section [users]; did you mean \"pool_size\"?" },
 	{ "[users]\nbob = password=1\n", "x.ini:2: unknown key \"password\" in section [users]" },
 	/* URIs in [databases] */
-	{ "[databases]\na = postgresql://h/d?sslmode=require\n",
-		"x.ini:2: sslmode=require in a URI is not supported yet by this version" },
+	{ "[databases]\na = postgresql://h/d?target_session_attrs=primary\n",
+		"x.ini:2: target_session_attrs=primary in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgres://h/d?connect_timeout=3\n",
 		"x.ini:2: the parameter connect_timeout in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgresql://h,i/d\n", "x.ini:2: a list of hosts is not supported yet by this version" },
@@ -564,7 +566,8 @@ START_TEST(a_database_may_be_a_uri)
 {
 	struct config *c = must_load(
 		"[pgweir]\n[databases]\n"
-		"a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=prefer\n");
+		"a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=verify-full&"
+		"sslrootcert=/ca&sslcert=/c&sslkey=/k\nb = sslnegotiation=direct\n");
 	const struct config_database *db = c->databases;
 
 	ck_assert_str_eq(db->host, "db.example");
@@ -573,6 +576,14 @@ START_TEST(a_database_may_be_a_uri)
 	ck_assert_str_eq(db->password, "p w/");
 	ck_assert_str_eq(db->dbname, "app");
 	ck_assert_str_eq(db->application_name, "x");
+	ck_assert_int_eq(db->sslmode, TLS_VERIFY_FULL);
+	ck_assert_int_eq(db->sslnegotiation, NEGOTIATE_UNSET);
+	ck_assert_str_eq(db->sslrootcert, "/ca");
+	ck_assert_str_eq(db->sslcert, "/c");
+	ck_assert_str_eq(db->sslkey, "/k");
+	ck_assert_int_eq(db->next->sslmode, TLS_UNSET);
+	ck_assert_int_eq(db->next->sslnegotiation, NEGOTIATE_DIRECT);
+	ck_assert_ptr_null(db->next->sslrootcert);
 	config_unref(&c);
 }
 END_TEST
@@ -792,7 +803,7 @@ static const struct {
 	{ "poolmode", "session", "unknown key \"poolmode\" in SET; did you mean \"pool_mode\"?" },
 	{ "pool_mode", "none", "pool_mode must be one of session, transaction, statement, not \"none\"" },
 	{ "logfile", "a\nb", "logfile must not contain control characters" },
-	{ "client_tls_sslmode", "require", "client_tls_sslmode = require is not supported yet by this version" },
+	{ "auth_type", "pam", "auth_type = pam is not supported yet by this version" },
 };
 
 START_TEST(set_refuses_what_a_file_may_not_say)
@@ -856,7 +867,6 @@ static const struct {
 	{ "postgresql://h/d", "the URI names no user" },
 	{ "postgresql://u@/d", "the URI names no host" },
 	{ "postgresql://u@h/pgweir", "the database name \"pgweir\" is reserved for the console" },
-	{ "postgresql://u:p@h/d?sslmode=require", "sslmode=require in a URI is not supported yet by this version" },
 	{ "postgresql://u:p@h/d?channel_binding=require",
 		"channel_binding=require in a URI is not supported yet by this version" },
 	{ "postgresql://u:p@h/d?options=-csearch_path%3Dx",
