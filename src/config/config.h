@@ -32,6 +32,7 @@ enum tls_mode {
 	TLS_VERIFY_FULL
 };
 enum tls_negotiation { NEGOTIATE_UNSET = -1, NEGOTIATE_POSTGRES, NEGOTIATE_DIRECT };
+enum channel_binding { BINDING_PREFER, BINDING_DISABLE, BINDING_REQUIRE };
 
 struct config_tls { /* of one side; the texts are checked by tls_set_load() */
 	enum tls_mode mode;
@@ -51,6 +52,7 @@ struct config_database {
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
 	enum tls_mode sslmode; /* TLS_UNSET, and NULL below: server_tls_* */
 	enum tls_negotiation sslnegotiation;
+	enum channel_binding channel_binding;
 	char *sslrootcert, *sslcert, *sslkey;
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
 	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;

@@ -43,6 +43,9 @@ static const char *const tls_modes[] = {
 static const char *const tls_negotiations[] = {
 	[NEGOTIATE_POSTGRES] = "postgres", [NEGOTIATE_DIRECT] = "direct", NULL
 };
+static const char *const channel_bindings[] = {
+	[BINDING_PREFER] = "prefer", [BINDING_DISABLE] = "disable", [BINDING_REQUIRE] = "require", NULL
+};
 static const char *const dheparams[] = { "auto", "legacy", "none", NULL };
 
 static const char *const auth_types_later[] = { "cert", "hba", "ldap", "pam", NULL };
@@ -216,6 +219,8 @@ static const struct setting database_rows[] = {
 	FIXED("auth_dbname", LIVE, NULL, NULL),
 	FIXED("auth_query", LIVE, NULL, NULL),
 	FIXED("auth_user", LIVE, NULL, NULL),
+	ROW("channel_binding", SETTING_CHOICE, LIVE, OFFSET(config_database, enum channel_binding, channel_binding),
+		NULL, NULL, 0, 0, channel_bindings, NULL),
 	DB_TEXT("client_encoding", client_encoding, NAME_MAX_BYTES),
 	DB_TEXT("connect_query", connect_query, TEXT_MAX),
 	DB_TEXT("datestyle", datestyle, NAME_MAX_BYTES),
@@ -613,7 +618,8 @@ static size_t field_size(enum setting_type type)
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
 		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
-		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
+		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum tls_negotiation) == sizeof(int) &&
+		sizeof(uint32_t) == sizeof(int),
 	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)

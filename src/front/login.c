@@ -10,7 +10,6 @@
 #include <strings.h>
 #include <sys/random.h>
 
-#define MECHANISM "SCRAM-SHA-256"
 #define TO(s) (1u << (s))
 
 static const unsigned moves[LOGIN_FAILED + 1] = {
@@ -253,7 +252,9 @@ static enum result ask_sasl(struct login *l)
 	if (!l->is_mock && credential_kind(l->credential) == SECRET_MD5)
 		use_mock(l, "the user's secret is an md5 hash, which SCRAM can't use");
 	begin_authentication(&l->out, AUTH_SASL);
-	write_cstring(&l->out, MECHANISM);
+	if (l->tls.binding_len)
+		write_cstring(&l->out, SCRAM_MECHANISM_PLUS);
+	write_cstring(&l->out, SCRAM_MECHANISM);
 	write_u8(&l->out, 0);
 	msg_end(&l->out);
 	set_state(l, LOGIN_SASL);
@@ -562,6 +563,8 @@ static enum result take_client_first(struct login *l, struct reader first)
 	explicit_bzero(&secret, sizeof(secret));
 	if (r != RES_OK) {
 		l->out.len = had; /* takes the begun message back */
+		if (r == RES_REFUSED)
+			return fail(l, "28000", "SCRAM channel binding negotiation error");
 		return fail(l, "08P01", "malformed SCRAM message");
 	}
 	msg_end(&l->out);
@@ -583,6 +586,7 @@ static enum result sasl_step(struct login *l, struct reader *in)
 	struct reader body;
 	const char *mechanism;
 	const uint8_t *first;
+	bool is_plus;
 	uint32_t len;
 	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
 
@@ -590,8 +594,10 @@ static enum result sasl_step(struct login *l, struct reader *in)
 		return r;
 	mechanism = read_cstring(&body);
 	len = read_u32(&body);
-	if (!body.bad && strcmp(mechanism, MECHANISM) != 0)
+	is_plus = l->tls.binding_len && strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
+	if (!body.bad && !is_plus && strcmp(mechanism, SCRAM_MECHANISM) != 0)
 		return fail(l, "08P01", "client selected an invalid SASL authentication mechanism");
+	scram_bind(&l->scram, l->tls.binding, l->tls.binding_len, is_plus);
 	if (!body.bad && len == UINT32_MAX && reader_left(&body) == 0)
 		return ask_for_client_first(l);
 	first = read_bytes(&body, len);
@@ -621,6 +627,8 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	r = scram_server_final(&l->scram, body, &l->out, client_key);
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
+		if (l->scram.is_misbound)
+			return fail(l, "28000", "SCRAM channel binding check failed");
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
 							   : fail_password(l, "wrong password");
 	}

@@ -17,8 +17,9 @@ struct tls {
 	struct writer *out;	    /* inside a call: where its bytes go */
 	struct writer unsent;
 	char *why;
+	char *host; /* we are the client: whom we mean to speak to */
 	size_t chatter;
-	bool is_up, is_broken, has_said_goodbye;
+	bool checks_host, is_up, is_broken, has_said_goodbye;
 };
 
 /* ---- OpenSSL's view of the wire: our two buffers ---- */
@@ -102,6 +103,8 @@ struct tls *tls_connect(SSL_CTX *context, const char *host, bool checks_host)
 	bool is_address = X509_VERIFY_PARAM_set1_ip_asc(check, host);
 
 	ASSERT(*host);
+	t->host = xstrdup(host);
+	t->checks_host = checks_host;
 	SSL_set_connect_state(t->ssl);
 	if (!is_address)
 		SSL_set_tlsext_host_name(t->ssl, host);
@@ -114,6 +117,11 @@ struct tls *tls_connect(SSL_CTX *context, const char *host, bool checks_host)
 	return t;
 }
 
+struct tls *tls_connect_like(const struct tls *t)
+{
+	return tls_connect(SSL_get_SSL_CTX(t->ssl), t->host, t->checks_host);
+}
+
 void tls_free(struct tls **tp)
 {
 	struct tls *t = *tp;
@@ -124,6 +132,7 @@ void tls_free(struct tls **tp)
 	SSL_free(t->ssl);
 	writer_free(&t->unsent);
 	free(t->why);
+	free(t->host);
 	free(t);
 }
 

@@ -45,7 +45,8 @@ struct tls_facts {
 
 struct tls *tls_accept(SSL_CTX *context);				       /* we're the server */
 struct tls *tls_connect(SSL_CTX *context, const char *host, bool checks_host); /* host: for SNI, and to be in the certificate */
-void tls_free(struct tls **t);						       /* NULL inside is fine */
+struct tls *tls_connect_like(const struct tls *t); /* another connection to the same server */
+void tls_free(struct tls **t);			   /* NULL inside is fine */
 
 void tls_begin(struct tls *t, struct writer *out); /* a client's first word */
 /* plain has room for len + TLS_RECORD_MAX bytes; *n of them come out. */

@@ -5,6 +5,7 @@
 #include "net/tls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdarg.h>
@@ -44,15 +45,20 @@ struct tls_set {
 	struct database_target *databases;
 };
 
-struct files { /* one side's, with the names that errors call them by */
+struct file {
+	const char *path, *setting; /* setting: what errors call it */
+};
+
+struct files { /* one side's, or one database's */
 	const char *prefix;
 	enum tls_mode mode;
-	const char *ca, *cert, *key;
+	struct file ca, cert, key;
 	const struct config_tls *tls;
 };
 
 struct loading {
 	const struct config *config;
+	const char *database;		 /* whose line is being looked at; NULL: none */
 	struct authorities *authorities; /* by path; contexts keep references */
 	char *error;
 	size_t error_size;
@@ -62,9 +68,13 @@ static bool refuse(struct loading *l, const char *format, ...) PRINTF_LIKE(2, 3)
 static bool refuse(struct loading *l, const char *format, ...)
 {
 	va_list ap;
+	size_t at = 0;
 
+	if (l->database)
+		at = (size_t)snprintf(l->error, l->error_size, "database \"%.63s\": ", l->database);
+	ASSERT(at < l->error_size);
 	va_start(ap, format);
-	vsnprintf(l->error, l->error_size, format, ap);
+	vsnprintf(l->error + at, l->error_size - at, format, ap);
 	va_end(ap);
 	ERR_clear_error();
 	return false;
@@ -187,36 +197,33 @@ static bool set_curves(struct loading *l, const struct files *f, SSL_CTX *ctx)
 
 /* ---- files ---- */
 
-/* A look before OpenSSL reads it, which says only "system lib". */
-static bool check_readable(
-	struct loading *l, const char *prefix, const char *what, const char *path, struct stat *st)
+/* A look before OpenSSL reads it, which says only "system lib", and would wait at a pipe. */
+static bool check_readable(struct loading *l, const struct file *f, struct stat *st)
 {
-	FILE *f = fopen(path, "re");
-	int e = errno;
+	int fd = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC), e = errno;
 	bool ok;
 
-	if (!f)
-		return refuse(l, "cannot read %s_tls_%s_file %s: %s", prefix, what, path, strerror(e));
-	ok = fstat(fileno(f), st) == 0 && S_ISREG(st->st_mode);
-	fclose(f);
-	return ok || refuse(l, "%s_tls_%s_file %s is not a regular file", prefix, what, path);
+	if (fd < 0)
+		return refuse(l, "cannot read %s %s: %s", f->setting, f->path, strerror(e));
+	ok = fstat(fd, st) == 0 && S_ISREG(st->st_mode);
+	close(fd);
+	return ok || refuse(l, "%s %s is not a regular file", f->setting, f->path);
 }
 
 /* PostgreSQL's rule: nobody else, but for root's file the group. */
-static bool check_private(struct loading *l, const struct files *f, const struct stat *st)
+static bool check_private(struct loading *l, const struct file *key, const struct stat *st)
 {
 	mode_t open_to = st->st_mode & (st->st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO);
 
 	if (!open_to)
 		return true;
 	if (l->config->is_pgbouncer) {
-		log_warning(NULL, "%s_tls_key_file %s: group or others have access to the private key",
-			f->prefix, f->key);
+		log_warning(NULL, "%s %s: group or others have access to the private key", key->setting, key->path);
 		return true;
 	}
 	return refuse(l,
-		"%s_tls_key_file %s: group or others have access to the private key; it must have mode 0600, or 0640 if it is root's",
-		f->prefix, f->key);
+		"%s %s: group or others have access to the private key; it must have mode 0600, or 0640 if it is root's",
+		key->setting, key->path);
 }
 
 /* Nobody is there who could be asked, and OpenSSL would ask on the terminal. */
@@ -232,38 +239,38 @@ static bool load_pair(struct loading *l, const struct files *f, SSL_CTX *ctx)
 	bool is_encrypted = false, ok;
 	struct stat st;
 
-	if (!check_readable(l, f->prefix, "cert", f->cert, &st))
+	if (!check_readable(l, &f->cert, &st))
 		return false;
-	if (!SSL_CTX_use_certificate_chain_file(ctx, f->cert))
-		return refuse(l, "cannot load %s_tls_cert_file %s: %s", f->prefix, f->cert, reason());
-	if (!check_readable(l, f->prefix, "key", f->key, &st) || !check_private(l, f, &st))
+	if (!SSL_CTX_use_certificate_chain_file(ctx, f->cert.path))
+		return refuse(l, "cannot load %s %s: %s", f->cert.setting, f->cert.path, reason());
+	if (!check_readable(l, &f->key, &st) || !check_private(l, &f->key, &st))
 		return false;
 	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, &is_encrypted);
-	ok = SSL_CTX_use_PrivateKey_file(ctx, f->key, SSL_FILETYPE_PEM);
+	ok = SSL_CTX_use_PrivateKey_file(ctx, f->key.path, SSL_FILETYPE_PEM);
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
 	if (is_encrypted)
-		return refuse(l, "%s_tls_key_file %s is protected by a passphrase, which nobody is there to enter",
-			f->prefix, f->key);
+		return refuse(l, "%s %s is protected by a passphrase, which nobody is there to enter",
+			f->key.setting, f->key.path);
 	if (!ok || !SSL_CTX_check_private_key(ctx))
-		return refuse(l, "cannot load %s_tls_key_file %s (with certificate %s): %s", f->prefix,
-			f->key, f->cert, reason());
+		return refuse(l, "cannot load %s %s (for certificate %s): %s", f->key.setting, f->key.path,
+			f->cert.path, reason());
 	return true;
 }
 
-static X509_STORE *read_authorities(struct loading *l, const struct files *f)
+static X509_STORE *read_authorities(struct loading *l, const struct file *ca)
 {
 	X509_STORE *store = X509_STORE_new();
 	struct stat st;
 	bool ok = false;
 
 	ASSERT(store);
-	if (strcmp(f->ca, SYSTEM_CA) == 0)
+	if (strcmp(ca->path, SYSTEM_CA) == 0)
 		ok = X509_STORE_set_default_paths(store) ||
 			refuse(l, "cannot read the system's certificate authorities: %s", reason());
-	else if (check_readable(l, f->prefix, "ca", f->ca, &st))
-		ok = X509_STORE_load_file(store, f->ca) ||
-			refuse(l, "cannot load %s_tls_ca_file %s: %s", f->prefix, f->ca, reason());
+	else if (check_readable(l, ca, &st))
+		ok = X509_STORE_load_file(store, ca->path) ||
+			refuse(l, "cannot load %s %s: %s", ca->setting, ca->path, reason());
 	ERR_clear_error();
 	if (ok)
 		return store;
@@ -272,18 +279,18 @@ static X509_STORE *read_authorities(struct loading *l, const struct files *f)
 }
 
 /* Hundreds of databases with the same authorities share one copy: the system's alone take more than a megabyte. */
-static bool use_authorities(struct loading *l, const struct files *f, SSL_CTX *ctx)
+static bool use_authorities(struct loading *l, const struct file *ca, SSL_CTX *ctx)
 {
 	struct authorities *a;
 
-	HASH_FIND_STR(l->authorities, f->ca, a);
+	HASH_FIND_STR(l->authorities, ca->path, a);
 	if (!a) {
-		X509_STORE *store = read_authorities(l, f);
+		X509_STORE *store = read_authorities(l, ca);
 
 		if (!store)
 			return false;
 		a = xcalloc(1, sizeof(*a));
-		a->path = xstrdup(f->ca);
+		a->path = xstrdup(ca->path);
 		a->store = store;
 		HASH_ADD_KEYPTR(hh, l->authorities, a->path, strlen(a->path), a);
 	}
@@ -330,14 +337,14 @@ static int let_it_pass(int is_ok, X509_STORE_CTX *ctx)
  */
 static bool set_client_verification(struct loading *l, const struct files *f, SSL_CTX *ctx)
 {
-	struct files authorities = *f;
+	struct file ca = f->ca;
 
-	if (f->mode < TLS_VERIFY_CA && !is_set(f->ca))
+	if (f->mode < TLS_VERIFY_CA && !is_set(ca.path))
 		return true;
-	if (!is_set(f->ca))
-		authorities.ca = SYSTEM_CA;
+	if (!is_set(ca.path))
+		ca.path = SYSTEM_CA;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, f->mode < TLS_VERIFY_CA ? let_it_pass : NULL);
-	return use_authorities(l, &authorities, ctx);
+	return use_authorities(l, &ca, ctx);
 }
 
 static void set_tickets(const struct files *f, SSL_CTX *ctx)
@@ -355,7 +362,7 @@ static void set_tickets(const struct files *f, SSL_CTX *ctx)
 
 static bool fill_client_context(struct loading *l, const struct files *f, SSL_CTX *ctx)
 {
-	if (!is_set(f->cert) || !is_set(f->key))
+	if (!is_set(f->cert.path) || !is_set(f->key.path))
 		return refuse(l,
 			"client_tls_sslmode other than disable needs client_tls_cert_file and client_tls_key_file");
 	SSL_CTX_set_max_send_fragment(ctx, TLS_CLIENT_RECORD);
@@ -376,14 +383,14 @@ static bool fill_server_context(struct loading *l, const struct files *f, SSL_CT
 
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_alpn_protos(ctx, protocols, sizeof(protocols) - 1);
-	if (is_set(f->cert) != is_set(f->key))
-		return refuse(l, "a client certificate for servers needs both a certificate's file and a key's");
-	if (!set_protocols(l, f, ctx) || !set_ciphers(l, f, ctx) || (is_set(f->cert) && !load_pair(l, f, ctx)))
+	if (is_set(f->cert.path) != is_set(f->key.path))
+		return refuse(l, "%s and %s go together", f->cert.setting, f->key.setting);
+	if (!set_protocols(l, f, ctx) || !set_ciphers(l, f, ctx) || (is_set(f->cert.path) && !load_pair(l, f, ctx)))
 		return false;
 	if (f->mode < TLS_VERIFY_CA)
 		return true;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	return use_authorities(l, f, ctx);
+	return use_authorities(l, &f->ca, ctx);
 }
 
 static SSL_CTX *make_context(struct loading *l, const struct files *f, const SSL_METHOD *method,
@@ -404,9 +411,9 @@ static bool load_clients(struct loading *l, struct tls_set *s)
 	const struct config_tls *tls = &l->config->client_tls;
 	struct files f = { .prefix = "client",
 		.mode = tls->mode,
-		.ca = tls->ca_file,
-		.cert = tls->cert_file,
-		.key = tls->key_file,
+		.ca = { tls->ca_file, "client_tls_ca_file" },
+		.cert = { tls->cert_file, "client_tls_cert_file" },
+		.key = { tls->key_file, "client_tls_key_file" },
 		.tls = tls };
 
 	if (tls->mode == TLS_DISABLE)
@@ -415,34 +422,55 @@ static bool load_clients(struct loading *l, struct tls_set *s)
 	return s->clients != NULL;
 }
 
-static bool load_target(struct loading *l, struct tls_set *s, struct files *f, struct tls_target *target)
+static const char *text_of(const char *text)
 {
+	return text ? text : "";
+}
+
+/* What decides how a connection comes about: where it changes, servers are opened anew. What the files hold isn't part of it. */
+static char *print_of(const struct files *f, enum tls_negotiation negotiation)
+{
+	return xasprintf("%d|%d|%s|%s|%s|%s|%s|%s", f->mode, negotiation, text_of(f->ca.path),
+		text_of(f->cert.path), text_of(f->key.path), f->tls->protocols, f->tls->ciphers,
+		f->tls->tls13_ciphers);
+}
+
+static struct server_context *find_context(struct loading *l, struct tls_set *s, const struct files *f)
+{
+	char *key = xasprintf("%d\n%s\n%s\n%s", f->mode >= TLS_VERIFY_CA, f->ca.path, text_of(f->cert.path),
+		text_of(f->key.path));
 	struct server_context *c;
-	char *key;
+	SSL_CTX *ctx;
 
-	target->mode = f->mode;
-	if (f->mode == TLS_DISABLE)
-		return true;
-	if (!is_set(f->ca) || f->mode < TLS_VERIFY_CA)
-		f->ca = SYSTEM_CA;
-	key = xasprintf("%d\n%s\n%s\n%s", f->mode >= TLS_VERIFY_CA, f->ca, f->cert ? f->cert : "",
-		f->key ? f->key : "");
 	HASH_FIND_STR(s->contexts, key, c);
-	if (!c) {
-		SSL_CTX *ctx = make_context(l, f, TLS_client_method(), fill_server_context);
-
-		if (!ctx) {
-			free(key);
-			return false;
-		}
+	ctx = c ? NULL : make_context(l, f, TLS_client_method(), fill_server_context);
+	if (ctx) {
 		c = xcalloc(1, sizeof(*c));
 		c->key = xstrdup(key);
 		c->context = ctx;
 		HASH_ADD_KEYPTR(hh, s->contexts, c->key, strlen(c->key), c);
 	}
 	free(key);
-	target->context = c->context;
-	return true;
+	return c;
+}
+
+static bool load_target(struct loading *l, struct tls_set *s, struct files *f, struct tls_target *target)
+{
+	struct server_context *c;
+
+	target->mode = f->mode;
+	target->print = print_of(f, target->negotiation);
+	if (f->mode == TLS_DISABLE)
+		return true;
+	if (target->negotiation == NEGOTIATE_DIRECT && f->mode < TLS_REQUIRE)
+		return refuse(l,
+			"direct TLS can't fall back to plain text: it needs %s require, verify-ca or verify-full",
+			l->database ? "sslmode" : "server_tls_sslmode");
+	if (!is_set(f->ca.path) || f->mode < TLS_VERIFY_CA)
+		f->ca.path = SYSTEM_CA;
+	c = find_context(l, s, f);
+	target->context = c ? c->context : NULL;
+	return c != NULL;
 }
 
 static bool says_nothing(const struct config_database *db)
@@ -451,48 +479,54 @@ static bool says_nothing(const struct config_database *db)
 		!db->sslcert && !db->sslkey;
 }
 
-static bool check_negotiation(struct loading *l, const struct tls_target *t, const char *name)
+static struct files common_files(const struct config_tls *tls)
 {
-	if (t->negotiation == NEGOTIATE_DIRECT && t->mode != TLS_DISABLE && t->mode < TLS_REQUIRE)
-		return refuse(l,
-			"%s%s%s: direct TLS can't fall back to plain text: it needs sslmode require, verify-ca or verify-full",
-			name ? "database \"" : "server_tls_negotiation", name ? name : "", name ? "\"" : "");
-	return true;
+	return (struct files){ .prefix = "server",
+		.mode = tls->mode,
+		.ca = { tls->ca_file, "server_tls_ca_file" },
+		.cert = { tls->cert_file, "server_tls_cert_file" },
+		.key = { tls->key_file, "server_tls_key_file" },
+		.tls = tls };
+}
+
+/* A certificate comes with its own key. */
+static struct files files_of(const struct config *c, const struct config_database *db)
+{
+	struct files f = common_files(&c->server_tls);
+
+	if (db->sslmode != TLS_UNSET)
+		f.mode = db->sslmode;
+	if (db->sslrootcert)
+		f.ca = (struct file){ db->sslrootcert, "sslrootcert" };
+	if (db->sslcert || db->sslkey) {
+		f.cert = (struct file){ db->sslcert, "sslcert" };
+		f.key = (struct file){ db->sslkey, "sslkey" };
+	}
+	return f;
 }
 
 static bool load_database(struct loading *l, struct tls_set *s, const struct config_database *db)
 {
-	const struct config_tls *tls = &l->config->server_tls;
-	bool is_own_pair = is_set(db->sslcert);
-	struct files f = { .prefix = "server",
-		.mode = db->sslmode != TLS_UNSET ? db->sslmode : tls->mode,
-		.ca = db->sslrootcert ? db->sslrootcert : tls->ca_file,
-		.cert = is_own_pair ? db->sslcert : tls->cert_file,
-		.key = is_set(db->sslkey) ? db->sslkey
-			: is_own_pair	  ? NULL
-					  : tls->key_file,
-		.tls = tls };
+	struct files f = files_of(l->config, db);
 	struct database_target *t = xcalloc(1, sizeof(*t));
+	bool ok;
 
 	t->name = xstrdup(db->name);
 	t->target.negotiation = db->sslnegotiation != NEGOTIATE_UNSET ? db->sslnegotiation
 								      : l->config->server_tls_negotiation;
 	HASH_ADD_KEYPTR(hh, s->databases, t->name, strlen(t->name), t);
-	return load_target(l, s, &f, &t->target) && check_negotiation(l, &t->target, db->name);
+	l->database = db->name;
+	ok = load_target(l, s, &f, &t->target);
+	l->database = NULL;
+	return ok;
 }
 
 static bool load_servers(struct loading *l, struct tls_set *s)
 {
-	const struct config_tls *tls = &l->config->server_tls;
-	struct files f = { .prefix = "server",
-		.mode = tls->mode,
-		.ca = tls->ca_file,
-		.cert = tls->cert_file,
-		.key = tls->key_file,
-		.tls = tls };
+	struct files f = common_files(&l->config->server_tls);
 
 	s->servers.negotiation = l->config->server_tls_negotiation;
-	if (!load_target(l, s, &f, &s->servers) || !check_negotiation(l, &s->servers, NULL))
+	if (!load_target(l, s, &f, &s->servers))
 		return false;
 	for (const struct config_database *db = l->config->databases; db; db = db->next)
 		if (!says_nothing(db) && !load_database(l, s, db))
@@ -543,6 +577,7 @@ void tls_set_unref(struct tls_set **sp)
 		return;
 	HASH_ITER(hh, s->databases, t, next_target) {
 		HASH_DEL(s->databases, t);
+		free(t->target.print);
 		free(t->name);
 		free(t);
 	}
@@ -553,6 +588,7 @@ void tls_set_unref(struct tls_set **sp)
 		free(c);
 	}
 	SSL_CTX_free(s->clients);
+	free(s->servers.print);
 	free(s);
 }
 

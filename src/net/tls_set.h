@@ -23,6 +23,7 @@ struct tls_target { /* how the servers of a database are spoken to */
 	enum tls_mode mode;
 	enum tls_negotiation negotiation;
 	SSL_CTX *context; /* NULL: TLS_DISABLE */
+	char *print; /* of the settings: where it differs, connections should be opened anew. May be NULL */
 };
 
 struct tls_set *tls_set_load(const struct config *c, char *error, size_t error_size);

@@ -17,6 +17,7 @@ struct cancel {
 	struct server *target; /* NULL: it's gone */
 	uint64_t lending;      /* of the target, when the order came */
 	bool is_own, is_sent, is_over;
+	bool is_asking; /* the SSLRequest is sent */
 	struct caller {
 		int fd;
 		struct tls *tls;
@@ -57,9 +58,8 @@ static bool is_still_meant(const struct cancel *c)
 	return s->state == (c->is_own ? SERVER_CLEANING : SERVER_ACTIVE);
 }
 
-static void on_connected(struct stream *st)
+static void send_request(struct cancel *c)
 {
-	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
 	struct writer w = { 0 };
 
 	if (!is_still_meant(c)) {
@@ -76,10 +76,60 @@ static void on_connected(struct stream *st)
 	c->is_sent = true;
 }
 
+/* As the server's own connection was made: the key is no less secret here. */
+static void start_tls(struct cancel *c)
+{
+	struct tls *t = tls_connect_like(c->target->stream.tls);
+
+	stream_start_tls(&c->stream, &t);
+}
+
+static void ask_for_tls(struct cancel *c)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, 0);
+	write_u32(&w, SSL_REQUEST_CODE);
+	msg_end(&w);
+	stream_send_bytes(&c->stream, w.data, w.len);
+	writer_free(&w);
+	c->is_asking = true;
+}
+
+static void on_connected(struct stream *st)
+{
+	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
+
+	if (!is_still_meant(c))
+		finish(c);
+	else if (!c->target->stream.tls)
+		send_request(c);
+	else if (c->target->is_direct_tls)
+		start_tls(c);
+	else
+		ask_for_tls(c);
+}
+
+static void on_handshake(struct stream *st)
+{
+	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
+
+	if (tls_is_up(st->tls) && !c->is_sent)
+		send_request(c);
+}
+
 static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
-	(void)st, (void)bytes;
-	return len; /* an error from a full server: it closes by itself */
+	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
+
+	if (!c->is_asking)
+		return len; /* an error from a full server: it closes by itself */
+	c->is_asking = false;
+	if (len == 1 && bytes[0] == 'S' && is_still_meant(c))
+		start_tls(c);
+	else
+		finish(c);
+	return len;
 }
 
 static void on_closed(struct stream *st, enum stream_end why)
@@ -88,7 +138,9 @@ static void on_closed(struct stream *st, enum stream_end why)
 	finish(CONTAINER_OF(st, struct cancel, stream));
 }
 
-static const struct stream_ops ops = { .data = on_data, .closed = on_closed, .connected = on_connected };
+static const struct stream_ops ops = {
+	.data = on_data, .closed = on_closed, .connected = on_connected, .handshake = on_handshake
+};
 
 static void add_caller(struct cancel *c, int fd, struct tls **tls)
 {
