@@ -82,7 +82,7 @@ static bool refuse(struct loading *l, const char *format, ...)
 
 static const char *reason(void)
 {
-	unsigned long code = ERR_peek_last_error();
+	unsigned long code = ERR_peek_error(); /* the first says what it was */
 	const char *text = code ? ERR_reason_error_string(code) : NULL;
 
 	return text ? text : "not what it should be";

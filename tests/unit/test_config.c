@@ -567,7 +567,7 @@ START_TEST(a_database_may_be_a_uri)
 	struct config *c = must_load(
 		"[pgweir]\n[databases]\n"
 		"a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=verify-full&"
-		"sslrootcert=/ca&sslcert=/c&sslkey=/k\nb = sslnegotiation=direct\n");
+		"sslrootcert=/ca&sslcert=/c&sslkey=/k&channel_binding=require\nb = sslnegotiation=direct\n");
 	const struct config_database *db = c->databases;
 
 	ck_assert_str_eq(db->host, "db.example");
@@ -581,7 +581,9 @@ START_TEST(a_database_may_be_a_uri)
 	ck_assert_str_eq(db->sslrootcert, "/ca");
 	ck_assert_str_eq(db->sslcert, "/c");
 	ck_assert_str_eq(db->sslkey, "/k");
+	ck_assert_int_eq(db->channel_binding, BINDING_REQUIRE);
 	ck_assert_int_eq(db->next->sslmode, TLS_UNSET);
+	ck_assert_int_eq(db->next->channel_binding, BINDING_PREFER);
 	ck_assert_int_eq(db->next->sslnegotiation, NEGOTIATE_DIRECT);
 	ck_assert_ptr_null(db->next->sslrootcert);
 	config_unref(&c);
@@ -867,8 +869,8 @@ static const struct {
 	{ "postgresql://h/d", "the URI names no user" },
 	{ "postgresql://u@/d", "the URI names no host" },
 	{ "postgresql://u@h/pgweir", "the database name \"pgweir\" is reserved for the console" },
-	{ "postgresql://u:p@h/d?channel_binding=require",
-		"channel_binding=require in a URI is not supported yet by this version" },
+	{ "postgresql://u:p@h/d?channel_binding=maybe",
+		"channel_binding must be one of prefer, disable, require, not \"maybe\"" },
 	{ "postgresql://u:p@h/d?options=-csearch_path%3Dx",
 		"the parameter options in a URI is not supported yet by this version" },
 	{ "postgresql://u:p@h/d?target_session_attrs=read-write",
