@@ -18,6 +18,8 @@
 #define LINGER USEC_PER_SEC		   /* for how long a refused client is read from .. */
 #define LINGER_BYTES (256 * 1024)	   /* .. and how much */
 #define TICK_IDLE USEC_PER_SEC
+#define SLOT_GRACE                                                                                           \
+	(50 * USEC_PER_MSEC) /* for an answer of a client on a busy machine; short beside a human or a slow line */
 #define NICE 5
 
 struct door {
@@ -35,6 +37,8 @@ struct visitor {
 	struct list *list; /* logins, finished or lingering; NULL: closed */
 	struct list_node node;
 	struct doomed doomed;
+	struct list_node slot_node; /* in front->working */
+	usec_t slot_until;
 	usec_t since; /* accepted */
 	usec_t linger_until;
 	size_t lingered;
@@ -59,20 +63,50 @@ struct front {
 	enum front_door door;
 	usec_t paused_until; /* descriptors had run out */
 	usec_t next_recheck;
-	usec_t complained_at;	 /* last logged that they had */
-	struct list logins;	 /* in the order of accept, which is that of their deadlines */
-	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
-	struct list lingering;	 /* FAILED: the last word is on its way; in deadlines' order */
-	int served, served_last; /* logins that had work, this round and in the last */
+	usec_t complained_at;  /* last logged that they had */
+	struct list logins;    /* in the order of accept, which is that of their deadlines */
+	struct list finished;  /* DONE or CANCEL, handed over at the round's end */
+	struct list lingering; /* FAILED: the last word is on its way; in deadlines' order */
+	struct list working; /* of logins those that have one of login_concurrency's places; in the order in which they lose it */
+	bool is_full; /* doors are closed until one of them is free */
 
 	/* any thread */
 	size_t login_count; /* atomic */
 };
 
+static void give_slot(struct visitor *v)
+{
+	if (list_is_linked(&v->slot_node))
+		list_remove(&v->front->working, &v->slot_node);
+}
+
+/* Accepted, or a step further: nobody new is let in on its account for a while. */
+static void take_slot(struct visitor *v)
+{
+	give_slot(v);
+	v->slot_until = v->front->loop.now + SLOT_GRACE;
+	list_push_back(&v->front->working, &v->slot_node);
+}
+
+static void expire_slots(struct front *f)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&f->working))) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, slot_node);
+
+		if (v->slot_until > f->loop.now)
+			break;
+		give_slot(v);
+	}
+}
+
 static void move_to(struct visitor *v, struct list *list)
 {
 	if (v->list)
 		list_remove(v->list, &v->node);
+	if (list != &v->front->logins)
+		give_slot(v);
 	v->list = list;
 	if (list)
 		list_push_back(list, &v->node);
@@ -165,13 +199,15 @@ static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 {
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 	struct login *l = &v->login;
+	enum login_state was = l->state;
 	size_t used;
 
 	loop_assert_own(&v->front->loop);
 	if (l->state == LOGIN_FAILED)
 		return discard(v, len);
-	v->front->served++;
 	used = login_feed(l, bytes, len);
+	if (l->state != was)
+		take_slot(v);
 	wipe(bytes, used);
 	if (l->state == LOGIN_DONE || l->state == LOGIN_CANCEL) {
 		finish(v, bytes + used, len - used);
@@ -193,9 +229,9 @@ static void on_handshake(struct stream *s)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 	struct tls_facts facts;
 
-	v->front->served++;
 	if (!tls_is_up(s->tls) || v->login.state != LOGIN_TLS)
 		return;
+	take_slot(v);
 	tls_get_facts(s->tls, &facts);
 	login_secured(&v->login, &facts);
 	if (v->login.state == LOGIN_FAILED)
@@ -278,13 +314,17 @@ static void hand_over(struct visitor *v)
 
 static bool may_listen(const struct front *f)
 {
-	return f->door != FRONT_CLOSED && f->loop.now >= f->paused_until && places_taken(f) < places(f);
+	return f->working.count < (size_t)f->snapshot->config->login_concurrency && f->door != FRONT_CLOSED &&
+		f->loop.now >= f->paused_until && places_taken(f) < places(f);
 }
 
 static void update_doors(struct front *f)
 {
-	bool may = may_listen(f);
+	bool may = may_listen(f), is_full = f->working.count >= (size_t)f->snapshot->config->login_concurrency;
 
+	if (is_full && !f->is_full)
+		loop_tick_soon(&f->loop); /* which may be due only when these have long lost their places */
+	f->is_full = is_full;
 	for (size_t i = 0; i < f->n_doors; i++) {
 		struct door *d = &f->doors[i];
 
@@ -345,6 +385,7 @@ static void welcome(struct front *f, int fd, const struct address *peer, bool is
 	if (list_is_empty(&f->logins))
 		loop_tick_soon(&f->loop); /* it has been sleeping longer than this login may take */
 	move_to(v, &f->logins);
+	take_slot(v);
 	log_noise(&v->login.who, "connected");
 }
 
@@ -387,8 +428,6 @@ static void on_door(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	loop_assert_own(&f->loop);
 	f->loop.now = clock_now();
-	if (f->served_last >= f->snapshot->config->login_concurrency)
-		return; /* level-triggered: it calls again in the next round */
 	for (int i = 0; i < ACCEPTS_PER_ROUND && may_listen(f) && accept_one(f, d); i++)
 		;
 }
@@ -402,8 +441,7 @@ static void round_end(void *owner)
 
 	while ((node = list_first(&f->finished)))
 		hand_over(CONTAINER_OF(node, struct visitor, node));
-	f->served_last = f->served;
-	f->served = 0;
+	expire_slots(f);
 	update_doors(f);
 	__atomic_store_n(&f->login_count, f->logins.count, __ATOMIC_RELAXED);
 }
@@ -461,6 +499,12 @@ static usec_t tick(void *owner)
 	usec_t logins = sweep_logins(f), lingering = sweep_lingering(f); /* MIN() would call them twice */
 	usec_t in = MIN(MIN(logins, lingering), TICK_IDLE);
 
+	expire_slots(f);
+	if (f->is_full && f->working.count) {
+		const struct visitor *first = CONTAINER_OF(list_first(&f->working), struct visitor, slot_node);
+
+		in = MIN(in, first->slot_until - f->loop.now);
+	}
 	if (f->paused_until > f->loop.now)
 		in = MIN(in, f->paused_until - f->loop.now);
 	if (f->loop.now >= f->next_recheck) {
@@ -603,6 +647,7 @@ struct front *front_start(const struct front_options *o)
 	list_init(&f->logins);
 	list_init(&f->finished);
 	list_init(&f->lingering);
+	list_init(&f->working);
 	loop_init(&f->loop, f, tick);
 	f->loop.round_end = round_end;
 	open_doors(f, o->listener);

@@ -297,6 +297,32 @@ def test_TL_06_failed_handshakes_leave_nothing(pooler):
     assert connect(p).query("select 1") == [["1"]]
 
 
+def test_TL_06_stalled_handshakes_shut_no_door(pooler):
+    """TL-06: With one place for logins, twenty that stop half way lose it after a moment each; so does one that sends a byte now and then."""
+    p = pooler({"login_concurrency": 1})
+    hello = client_hello()
+    some = [TlsClient(p.host, p.port) for _ in range(20)]
+    for i, c in enumerate(some):
+        c.send(wire.special(wire.SSL_CODE))
+    done = threading.Event()
+
+    def drip():
+        at = 0
+        while not done.wait(0.005) and at < len(hello):
+            for c in some:
+                c.sock.sendall(hello[at:at + 1])
+            at += 1
+
+    for c in some:
+        assert c.read_bytes(1) == b"S"
+    t = threading.Thread(target=drip)
+    t.start()
+    for _ in range(5):
+        assert connect(p).query("select 1") == [["1"]]
+    done.set()
+    t.join()
+
+
 # ---- TL-07 -------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("piece", [None, 1])
