@@ -128,8 +128,7 @@ void client_fatal_error(struct console_client *c, const char *sqlstate, const ch
 	list_push_back(&c->console->lingering, &c->node);
 	c->linger_until = c->console->host.loop->now + LINGER;
 	stream_resume(&c->stream);
-	if (!stream_backlog(&c->stream))
-		shutdown(c->stream.fd, SHUT_WR);
+	stream_finish(&c->stream);
 	console_poll_soon(c->console);
 }
 
@@ -148,7 +147,7 @@ static void on_drained(struct stream *st)
 	struct console_client *c = of_stream(st);
 
 	if (c->state == CONSOLE_CLOSING)
-		shutdown(st->fd, SHUT_WR);
+		stream_finish(st);
 	else if (c->state != CONSOLE_BUSY)
 		stream_resume(st);
 }
@@ -227,6 +226,7 @@ void console_adopt(struct console *console, struct newcomer *n)
 
 	list_push_back(&console->clients, &c->node);
 	stream_init(&c->stream, &console_stream_ops, n->fd, false);
+	stream_give_tls(&c->stream, &n->tls);
 	n->fd = -1;
 	stream_hold(&c->stream, n->early, n->early_len);
 	stream_attach(&c->stream, console->host.loop);
@@ -247,7 +247,7 @@ void console_cancel(struct console *console, struct cancel_request *r)
 			job_cancel(c->job);
 		break;
 	}
-	close(r->fd);
+	stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 

@@ -68,6 +68,9 @@ static void database_clear(struct config_database *db)
 	free_texts(&database_settings, db);
 	db->port = 5432;
 	db->pool_mode = POOL_MODE_UNSET;
+	db->sslmode = TLS_UNSET;
+	db->sslnegotiation = NEGOTIATE_UNSET;
+	db->channel_binding = BINDING_PREFER;
 	db->pool_size = db->min_pool_size = db->reserve_pool_size = -1;
 	db->max_db_connections = db->max_db_client_connections = -1;
 	db->server_lifetime = db->query_wait_timeout = db->password_ttl = -1;

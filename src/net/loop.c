@@ -124,5 +124,6 @@ void loop_destroy(struct loop *l)
 	evtimer_del(&l->tick_event);
 	mailbox_destroy(&l->mailbox);
 	event_base_free(l->base);
+	stream_free_sealing_(l);
 	free(l->scratch);
 }

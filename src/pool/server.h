@@ -100,6 +100,7 @@ struct server {
 
 	uint32_t cancel_pid, cancel_secret;
 	bool has_cancel_key;
+	bool is_direct_tls; /* its TLS began without a question */
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
@@ -150,6 +151,7 @@ extern const struct stream_ops server_stream_ops;
 /* server_login.c */
 void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
+void server_login_handshake(struct server *s); /* a step of TLS was taken */
 void server_login_free(struct server *s);
 void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
 

@@ -267,8 +267,7 @@ void client_end(struct client *c, const struct error_info *e)
 	c->linger_until = c->worker->loop.now + LINGER;
 	c->pauses = 0;
 	stream_resume(&c->stream);
-	if (!stream_backlog(&c->stream))
-		shutdown(c->stream.fd, SHUT_WR);
+	stream_finish(&c->stream);
 	worker_tick_fast(c->worker);
 }
 
@@ -541,7 +540,7 @@ static void on_drained(struct stream *st)
 	struct client *c = of_stream(st);
 
 	if (c->state == CLIENT_CLOSING)
-		shutdown(st->fd, SHUT_WR);
+		stream_finish(st);
 	else if (c->server && c->server->stream.is_paused)
 		stream_resume(&c->server->stream);
 }
@@ -611,6 +610,7 @@ void session_adopt(struct message *m, void *owner)
 	take_slot(c);
 	list_push_back(&w->clients, &c->node);
 	stream_init(&c->stream, &client_stream_ops, n->fd, false);
+	stream_give_tls(&c->stream, &n->tls);
 	n->fd = -1;
 	client_pause(c, PAUSE_STATE);
 	stream_hold(&c->stream, n->early, n->early_len);
@@ -659,12 +659,12 @@ void session_cancel(struct message *m, void *owner)
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
 		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
-			cancel_start(c->server, fd);
+			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}
 	}
 	if (fd >= 0)
-		close(fd);
+		stream_hang_up(fd, &r->tls);
 	free(r);
 }
 
@@ -672,7 +672,7 @@ void session_cancel_discard(struct message *m)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 
-	close(r->fd);
+	stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 

@@ -12,6 +12,7 @@ void newcomer_free(struct newcomer **np)
 		return;
 	if (n->fd >= 0)
 		close(n->fd);
+	tls_free(&n->tls);
 	free(n->database);
 	free(n->user);
 	free(n->server_user);

@@ -10,12 +10,14 @@
 #include "auth/credential.h"
 #include "net/address.h"
 #include "net/mailbox.h"
+#include "net/tls.h"
 #include "state/settings.h"
 
 struct newcomer {
 	struct message message;
-	uint64_t id; /* unique in the process */
-	int fd;	     /* -1 once taken */
+	uint64_t id;	 /* unique in the process */
+	int fd;		 /* -1 once taken */
+	struct tls *tls; /* goes with fd; NULL: plain text */
 	struct address peer;
 	char *database, *user;	       /* as the client said; database is never empty */
 	char *server_user;	       /* the pool's user: the database's forced user, else user */
@@ -35,6 +37,7 @@ void newcomer_free(struct newcomer **n);
 struct cancel_request {
 	struct message message;
 	int fd;
+	struct tls *tls; /* goes with fd */
 	uint32_t pid, secret;
 };
 

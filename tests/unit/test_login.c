@@ -419,6 +419,7 @@ static void answer(struct rig *r, const char *user, const char *password)
 	case LOGIN_SASL: answer_scram(r, password); break;
 	case LOGIN_STARTUP:
 	case LOGIN_LOOKUP:
+	case LOGIN_TLS:
 	case LOGIN_SASL_FIRST:
 	case LOGIN_SASL_FINAL: ck_abort_msg("nothing was asked");
 	case LOGIN_DONE:
