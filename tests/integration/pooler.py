@@ -92,6 +92,10 @@ class Pooler:
                 secrets.learn_options(str(text), where)
         for text in self.files.values():
             secrets.learn_key(text)
+        for key, path in self.settings.items():
+            if key.endswith("_tls_key_file") and os.path.isfile(str(path)):
+                with open(path) as f:
+                    secrets.learn_key(f.read())
 
     def start(self):
         program = shutil.which(binary()) or os.path.abspath(binary())
