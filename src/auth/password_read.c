@@ -15,8 +15,6 @@
 #define REAP_EVERY 5			       /* ms */
 #define LOOK_EVERY 100			       /* ms: at the time, and whether we are to stop */
 
-extern char **environ;
-
 char *password_first_line(const char *text, size_t len, char why[PASSWORD_ERROR_MAX])
 {
 	const char *end = len ? memchr(text, '\n', len) : NULL;

@@ -43,6 +43,7 @@ struct flight { /* a question that is being asked */
 struct auth_query {
 	struct auth_cache *cache;
 	struct flight *flights;
+	usec_t reloaded_at; /* what was asked before isn't fresh */
 	bool is_stopped;
 };
 
@@ -458,7 +459,8 @@ static bool answer_from_cache(struct worker *w, struct lookup **q, const struct 
 	struct auth_entry *e =
 		auth_cache_find(w->auth_query->cache, (*q)->asked_in, (*q)->user, question->source, w->loop.now);
 
-	if (!e || !auth_entry_is_fresh(e, w->loop.now, w->config->auth_query_cache_ttl))
+	if (!e || !auth_entry_is_fresh(e, w->loop.now, w->config->auth_query_cache_ttl) ||
+		e->asked_at <= w->auth_query->reloaded_at)
 		return false;
 	if ((*q)->is_refresh && auth_entry_may_refresh(e, w->loop.now))
 		return false;
@@ -557,6 +559,12 @@ void auth_query_tick(struct worker *w)
 		return;
 	HASH_ITER(hh, w->auth_query->flights, f, next)
 		tick_flight(f, w->loop.now);
+}
+
+void auth_query_reload(struct worker *w)
+{
+	if (w->auth_query)
+		w->auth_query->reloaded_at = w->loop.now;
 }
 
 void auth_query_stop(struct worker *w)

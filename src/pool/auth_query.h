@@ -26,7 +26,8 @@
 int auth_query_worker(const struct lookup *q, int n_workers);
 void auth_query_ask(struct message *m, void *owner); /* deliver() of a lookup */
 void auth_query_tick(struct worker *w);
-void auth_query_stop(struct worker *w); /* answers whoever waits; every later question fails */
+void auth_query_reload(struct worker *w); /* there is a new snapshot: each question is asked anew */
+void auth_query_stop(struct worker *w);	  /* answers whoever waits; every later question fails */
 void auth_query_free(struct worker *w);
 
 #endif

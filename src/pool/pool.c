@@ -12,8 +12,8 @@
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
 /* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
-#define OWN_POOL_SIZE 2
-#define OWN_SERVERS_MAX 16
+#define OWN_POOL_SIZE 4
+#define OWN_SERVERS_MAX 32
 
 static struct worker_view *view(const struct pool *p, int worker)
 {
@@ -85,7 +85,7 @@ static void configure_credential(struct pool *p)
 static void configure_own(struct pool *p)
 {
 	p->user = NULL;
-	p->limits = (struct slot_limits){ .pool = OWN_POOL_SIZE, .database = OWN_SERVERS_MAX };
+	p->limits = (struct slot_limits){ .pool = OWN_POOL_SIZE, .user = OWN_SERVERS_MAX };
 	p->reserve = p->min_size = 0;
 	p->mode = POOL_TRANSACTION;
 	p->query_wait_timeout = 0;

@@ -84,12 +84,13 @@ static void free_pool(struct registry *r, struct pool_shared *p)
 	free(p);
 }
 
-static struct limit_shared *limit_of(struct registry *r, bool is_own, struct limit_shared **table, const char *name)
+/* The first alone is limited by its size, the second by what all own pools have together. */
+static void take_own_limits(struct registry *r, struct pool_shared *p)
 {
-	if (!is_own)
-		return limit_get(table, name);
+	p->own.refs = 2; /* one is its own, so it's never freed */
+	p->by_database = &p->own;
 	r->own.refs++;
-	return &r->own;
+	p->by_user = &r->own;
 }
 
 static struct pool_shared *get_pool(struct registry *r, const char *database, const char *user, bool is_own)
@@ -113,8 +114,12 @@ static struct pool_shared *get_pool(struct registry *r, const char *database, co
 		p->database = key;
 		p->user = key + db_size;
 		p->is_own = is_own;
-		p->by_database = limit_of(r, is_own, &r->databases, database);
-		p->by_user = limit_of(r, is_own, &r->users, user);
+		if (is_own) {
+			take_own_limits(r, p);
+		} else {
+			p->by_database = limit_get(&r->databases, database);
+			p->by_user = limit_get(&r->users, user);
+		}
 		pthread_mutex_init(&p->lock, NULL);
 		HASH_ADD_KEYPTR(hh, r->pools, p->key, size, p);
 		key = NULL;
@@ -239,7 +244,7 @@ enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 		atomic_fetch_sub(&p->servers, 1);
 		return SLOT_DATABASE_FULL;
 	}
-	if (!p->is_own && !take_one(&p->by_user->servers, l->user)) {
+	if (!take_one(&p->by_user->servers, l->user)) {
 		atomic_fetch_sub(&p->by_database->servers, 1);
 		atomic_fetch_sub(&p->servers, 1);
 		return SLOT_USER_FULL;
@@ -249,8 +254,7 @@ enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 
 void slot_give_back(struct pool_shared *p)
 {
-	if (!p->is_own)
-		atomic_fetch_sub(&p->by_user->servers, 1);
+	atomic_fetch_sub(&p->by_user->servers, 1);
 	atomic_fetch_sub(&p->by_database->servers, 1);
 	atomic_fetch_sub(&p->servers, 1);
 }

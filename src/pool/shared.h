@@ -47,6 +47,7 @@ struct pool_shared {
 	bool is_own;		     /* for questions of our own: no client uses it, no view shows it */
 	int refs;		     /* under the registry's lock */
 	struct limit_shared *by_database, *by_user;
+	struct limit_shared own; /* is_own: in the place of the database */
 	atomic_int servers, waiting;
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
 	pthread_mutex_t lock;	   /* guards what follows; a leaf */

@@ -160,6 +160,7 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot)
 	HASH_ITER(hh, w->pools, p, next)
 		pool_configure(p);
 	snapshot_unref(&old); /* only now: pools pointed into it */
+	auth_query_reload(w);
 	worker_warm_pools(w);
 	w->must_look = true;
 	loop_tick_soon(&w->loop);

@@ -40,7 +40,7 @@ struct worker {
 	struct worker **peers; /* all workers, this one too */
 	struct registry *registry;
 	struct resolver *resolver;
-	struct mailbox *slow; /* a login thread's: PBKDF2 is done there */
+	struct mailbox *slow;	     /* a login thread's: PBKDF2 is done there */
 	struct passwords *passwords; /* set like slow, after worker_init() */
 
 	/* its own thread only */

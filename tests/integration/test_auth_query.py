@@ -407,6 +407,22 @@ def test_SE_08_postgresql_is_frozen(asking, cluster, role):
     assert try_login(p, user, "secret") is None
 
 
+def test_PAUSE_and_RESUME(asking, cluster, role):
+    """Nothing of ours is left at a database that is paused; who isn't known waits for RESUME."""
+    user, unknown = role("far"), role("unknown")
+    p = asking({"auth_query_cache_ttl": 3600})
+    assert try_login(p, user, "secret") is None
+    admin(p, "PAUSE test")
+    wait_until(lambda: not cluster.sessions(), what="all connections ended")
+    waiting = Client(p.host, p.port)
+    waiting.send(startup({"user": unknown, "database": "test"}))
+    assert try_login(p, user, "wrong", "test2") == "28P01"
+    assert not cluster.sessions()
+    admin(p, "RESUME test")
+    waiting.login(unknown, "test", password="secret", send_startup=False)
+    assert try_login(p, user, "secret") is None
+
+
 def test_its_connection_is_ended(asking, cluster, role):
     """The next question gets another one, and the login doesn't notice."""
     user = role("far")

@@ -277,6 +277,29 @@ START_TEST(errors_of_the_query_and_of_the_server_differ)
 }
 END_TEST
 
+START_TEST(a_reload_asks_anew)
+{
+	struct snapshot *same;
+	struct rig r;
+
+	rig_start(&r, LONG);
+	ask(&r, "far");
+	log_in(&r);
+	asked(&r);
+	answer(&r, "far", "s");
+	same = snapshot_ref(r.world.snapshot);
+	worker_set_snapshot(&r.world.worker, &same);
+	ask(&r, "far");
+	ck_assert_int_eq(asked(&r), 1);
+	ck_assert_str_eq(heard(&r), "+s");
+	answer(&r, "far", "t");
+	ck_assert_str_eq(heard(&r), "+t");
+	ask(&r, "far");
+	ck_assert_int_eq(asked(&r), 0);
+	rig_end(&r);
+}
+END_TEST
+
 START_TEST(an_old_answer_serves_when_patience_is_over)
 {
 	struct rig r;
@@ -382,6 +405,7 @@ START_TEST(its_servers_take_no_place_of_clients)
 	ck_assert_int_eq(atomic_load(&p->shared->servers), 0);
 	ck_assert_int_eq(atomic_load(&p->shared->by_database->servers), 0);
 	ck_assert_int_eq(atomic_load(&p->shared->by_user->servers), 0);
+	ck_assert_int_eq(atomic_load(&r.world.registry->own.servers), 1);
 	answer(&r, "far", "s");
 	ck_assert_int_eq((int)own->idle.count, 1);
 	rig_end(&r);
@@ -413,6 +437,7 @@ UNIT_MAIN("auth_query", {
 	tcase_add_test(tc, without_a_ttl_each_is_asked);
 	tcase_add_test(tc, a_failed_password_asks_anew_but_not_each_time);
 	tcase_add_loop_test(tc, errors_of_the_query_and_of_the_server_differ, 0, N_ELEMENTS(errors));
+	tcase_add_test(tc, a_reload_asks_anew);
 	tcase_add_test(tc, an_old_answer_serves_when_patience_is_over);
 	tcase_add_test(tc, a_login_is_told_at_its_deadline);
 	tcase_add_test(tc, a_query_that_takes_too_long_is_given_up);
