@@ -26,6 +26,7 @@
 #include "auth/snapshot.h"
 #include "base/log.h"
 #include "session/newcomer.h"
+#include "wire/startup.h"
 
 #define LOGIN_PASSWORD_MAX 65536
 
@@ -38,7 +39,7 @@ enum login_state {
 	LOGIN_SASL_FIRST, /* that one was empty: waits for the client's first SCRAM message */
 	LOGIN_SASL_FINAL, /* waits for the client's proof */
 	LOGIN_DONE,	  /* logged in: login_newcomer() */
-	LOGIN_CANCEL,	  /* it was a CancelRequest: cancel_pid, cancel_secret */
+	LOGIN_CANCEL,	  /* it was a CancelRequest: cancel */
 	LOGIN_FAILED,	  /* out holds a FATAL, or nothing: send it and close */
 };
 
@@ -66,7 +67,8 @@ struct login {
 	uint8_t salt[4];
 	struct settings *settings;
 	struct writer out;
-	uint32_t cancel_pid, cancel_secret;
+	struct cancel_key cancel;
+	uint32_t protocol;  /* agreed on: 3.0 to 3.2 */
 	bool is_direct_tls; /* it began without an SSLRequest */
 	bool is_own_uid;    /* on our Unix socket by this process's own user */
 	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted;

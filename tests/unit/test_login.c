@@ -207,8 +207,8 @@ START_TEST(a_cancel_carries_its_key)
 	write_bytes(&r.in, "\0\0\0\x10\x04\xd2\x16\x2e\1\2\3\4\5\6\7\x8X", 17);
 	rig_feed(&r);
 	ck_assert_int_eq(r.login.state, LOGIN_CANCEL);
-	ck_assert_uint_eq(r.login.cancel_pid, 0x01020304);
-	ck_assert_uint_eq(r.login.cancel_secret, 0x05060708);
+	ck_assert_uint_eq(r.login.cancel.pid, 0x01020304);
+	ck_assert(r.login.cancel.len == 4 && !memcmp(r.login.cancel.secret, "\5\6\7\x8", 4));
 	rig_end(&r);
 }
 END_TEST
@@ -235,8 +235,8 @@ static const struct {
 	uint32_t code;
 	const char *message;
 } encryptions[] = {
-	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0" },
-	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.0" },
+	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2" },
+	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.2" },
 };
 
 START_TEST(encryption_asked_for_twice_is_an_unknown_version)
@@ -258,11 +258,14 @@ static const struct {
 	const char *name, *option;
 	uint32_t version;
 	const char *want;
+	uint32_t agreed;
 } versions[] = {
-	{ "3.0", NULL, PROTOCOL_3_0, "R3" },
-	{ "3.2", NULL, PROTOCOL_3_0 + 2, "vR3" },
-	{ "3.0 with a protocol option", "_pq_.x", PROTOCOL_3_0, "vR3" },
-	{ "3.9999 with a protocol option", "_pq_.x", PROTOCOL_3_0 + 9999, "vR3" },
+	{ "3.0", NULL, PROTOCOL_3_0, "R3", PROTOCOL_3_0 },
+	{ "3.1", NULL, PROTOCOL_3_0 + 1, "R3", PROTOCOL_3_0 + 1 },
+	{ "3.2", NULL, PROTOCOL_3_2, "R3", PROTOCOL_3_2 },
+	{ "3.3", NULL, PROTOCOL_3_2 + 1, "vR3", PROTOCOL_3_2 },
+	{ "3.0 with a protocol option", "_pq_.x", PROTOCOL_3_0, "vR3", PROTOCOL_3_0 },
+	{ "3.9999 with a protocol option", "_pq_.x", PROTOCOL_3_0 + 9999, "vR3", PROTOCOL_3_2 },
 };
 
 START_TEST(newer_versions_are_negotiated_once)
@@ -277,9 +280,10 @@ START_TEST(newer_versions_are_negotiated_once)
 		(const char *const[]){ "user", "plain", "database", "app", versions[_i].option, "1", NULL });
 	rig_feed(&r);
 	ck_assert_str_eq(sent(&r), versions[_i].want);
+	ck_assert_uint_eq(r.login.protocol, versions[_i].agreed);
 	if (versions[_i].want[0] == 'v') {
 		next_sent(&r, &at, &type, &body);
-		ck_assert_uint_eq(read_u32(&body), PROTOCOL_3_0);
+		ck_assert_uint_eq(read_u32(&body), versions[_i].agreed);
 		ck_assert_uint_eq(read_u32(&body), versions[_i].option ? 1 : 0);
 		if (versions[_i].option)
 			ck_assert_str_eq(read_cstring(&body), versions[_i].option);
