@@ -38,8 +38,9 @@ static void make_snapshots(void)
 	snprintf(users, sizeof(users), "\"bob\" \"%016lx%016lx\"\n\"hash\" \"md5%016lx%016lx\"\n", secret[0],
 		secret[1], secret[2], secret[3]);
 	for (size_t i = 0; i < N_ELEMENTS(auth_types); i++) {
-		snprintf(setting, sizeof(setting), "auth_type = %s\nscram_iterations = 1", auth_types[i]);
-		snapshots[i] = rig_snapshot(setting, users);
+		snprintf(setting, sizeof(setting),
+			"auth_type = %s\nscram_iterations = 1\nclient_tls_sslmode = prefer", auth_types[i]);
+		snapshots[i] = rig_tls_snapshot(setting, users);
 	}
 }
 
@@ -59,6 +60,18 @@ static void feed_startup(struct login *l, const char *user)
 	writer_free(&w);
 }
 
+/* As after a handshake, whose bytes a login never sees. */
+static void secure(struct login *l)
+{
+	struct tls_facts facts = { .is_on = true, .has_alpn = true, .binding_len = 32 };
+
+	ASSERT(login_feed(l, (const uint8_t *)"\0\0\0\x08\x04\xd2\x16\x2f", 8) == 8);
+	ASSERT(l->state == LOGIN_TLS && l->out.len == 1);
+	l->out.len = 0;
+	login_secured(l, &facts);
+	ASSERT(l->state == LOGIN_STARTUP);
+}
+
 /* data[0] chooses state and user. The bytes come in two pieces. */
 static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, size_t cut)
 {
@@ -69,6 +82,8 @@ static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, si
 
 	address_numeric(&peer, "127.0.0.1", 1);
 	login_init(&l, &env, snapshots[choice % N_ELEMENTS(snapshots)], 1, &peer, false);
+	if (choice & 0x40)
+		secure(&l);
 	if (choice & 0x80)
 		feed_startup(&l, names[choice / 4 % N_ELEMENTS(names)]);
 	used = login_feed(&l, data, cut);
@@ -79,7 +94,9 @@ static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, si
 	ASSERT(l.out.len <= OUTPUT_MAX);
 	if (!login_is_over(&l))
 		ASSERT(size - used < LOGIN_PASSWORD_MAX + FRAME_HEADER_SIZE); /* what a caller has to keep */
-	state = l.state;
+	ASSERT(l.state != LOGIN_TLS || !l.tls.is_on);
+	/* behind a request for TLS nothing is read in plain text: what came with it ends the login, what comes later isn't ours */
+	state = l.state == LOGIN_TLS ? LOGIN_FAILED : l.state;
 	login_free(&l);
 	return state;
 }
