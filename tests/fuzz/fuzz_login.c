@@ -30,7 +30,7 @@ static const struct login_env env = { NULL, count_client, uncount_client, false 
 /* Random secrets, or the fuzzer would learn them. */
 static void make_snapshots(void)
 {
-	char users[256], setting[64];
+	char users[256], setting[128];
 	uint64_t secret[4];
 	ssize_t n = getrandom(secret, sizeof(secret), 0);
 
