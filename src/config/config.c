@@ -71,6 +71,7 @@ static void database_clear(struct config_database *db)
 	db->sslmode = TLS_UNSET;
 	db->sslnegotiation = NEGOTIATE_UNSET;
 	db->channel_binding = BINDING_PREFER;
+	db->max_protocol_version = VERSION_3_0;
 	db->pool_size = db->min_pool_size = db->reserve_pool_size = -1;
 	db->max_db_connections = db->max_db_client_connections = -1;
 	db->server_lifetime = db->query_wait_timeout = db->password_ttl = -1;

@@ -43,6 +43,7 @@ enum tls_mode {
 };
 enum tls_negotiation { NEGOTIATE_UNSET = -1, NEGOTIATE_POSTGRES, NEGOTIATE_DIRECT };
 enum channel_binding { BINDING_PREFER, BINDING_DISABLE, BINDING_REQUIRE };
+enum protocol_version { VERSION_3_0, VERSION_3_2, VERSION_LATEST };
 
 struct config_tls { /* of one side; the texts are checked by tls_set_load() */
 	enum tls_mode mode;
@@ -67,6 +68,7 @@ struct config_database {
 	enum tls_mode sslmode; /* TLS_UNSET, and NULL below: server_tls_* */
 	enum tls_negotiation sslnegotiation;
 	enum channel_binding channel_binding;
+	enum protocol_version max_protocol_version;
 	char *sslrootcert, *sslcert, *sslkey;
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
 	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections;

@@ -69,7 +69,8 @@ bool connstr_is_uri(const char *text)
 
 /* Parameters of a URI that mean what a pair in a connection string means. */
 static const char *const passed[] = { "application_name", "channel_binding", "client_encoding", "dbname",
-	"host", "password", "port", "sslcert", "sslkey", "sslmode", "sslnegotiation", "sslrootcert", "user" };
+	"host", "max_protocol_version", "password", "port", "sslcert", "sslkey", "sslmode", "sslnegotiation",
+	"sslrootcert", "user" };
 
 /* Values of others that ask for nothing but what happens anyway. */
 static const struct {

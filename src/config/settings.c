@@ -51,6 +51,9 @@ static const char *const tls_negotiations[] = {
 static const char *const channel_bindings[] = {
 	[BINDING_PREFER] = "prefer", [BINDING_DISABLE] = "disable", [BINDING_REQUIRE] = "require", NULL
 };
+static const char *const protocol_versions[] = {
+	[VERSION_3_0] = "3.0", [VERSION_3_2] = "3.2", [VERSION_LATEST] = "latest", NULL
+};
 static const char *const dheparams[] = { "auto", "legacy", "none", NULL };
 
 static const char *const disable_later[] = { "disable", NULL };
@@ -240,6 +243,9 @@ static const struct setting database_rows[] = {
 	ROW("load_balance_hosts", SETTING_FIXED, LIVE, 0, "round-robin", NULL, 0, 0, NULL, disable_later),
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
+	ROW("max_protocol_version", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum protocol_version, max_protocol_version), NULL, NULL, 0, 0,
+		protocol_versions, NULL),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
 	DB("password", SETTING_SECRET, char *, password, 0, SECRET_MAX),
 	DB("password_command", SETTING_SECRET, char *, password_command, 1, TEXT_MAX),
@@ -632,8 +638,8 @@ static size_t field_size(enum setting_type type)
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
 		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
-		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum tls_negotiation) == sizeof(int) &&
-		sizeof(uint32_t) == sizeof(int),
+		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum protocol_version) == sizeof(int) &&
+		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
 	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)

@@ -92,7 +92,7 @@ static void deliver_client(void *ctx, struct newcomer *n)
 static void deliver_cancel(void *ctx, struct cancel_request *r)
 {
 	struct daemon *d = ctx;
-	int worker = session_cancel_worker(r->pid);
+	int worker = session_cancel_worker(r->key.pid);
 
 	r->message.deliver = session_cancel;
 	r->message.discard = session_cancel_discard;

@@ -413,8 +413,7 @@ static void deliver_cancel(struct visitor *v)
 	struct front *f = v->front;
 	struct cancel_request *c = xcalloc(1, sizeof(*c));
 
-	c->pid = v->login.cancel_pid;
-	c->secret = v->login.cancel_secret;
+	c->key = v->login.cancel;
 	c->tls = stream_take_tls(&v->stream);
 	c->fd = stream_release(&v->stream);
 	f->ops->cancel(f->ctx, c);

@@ -586,17 +586,18 @@ static enum result check_encryption(struct login *l)
 
 /* The startup packet. */
 
-/* We speak 3.0 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
+/* We speak up to 3.2 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
 static void negotiate(struct login *l, const struct startup *st)
 {
 	uint32_t unknown = 0;
 
+	l->protocol = MIN(st->version, PROTOCOL_3_2);
 	for (size_t i = 0; i < st->n_params; i++)
 		unknown += params_is_protocol_option(st->params[i].name);
-	if (st->version == PROTOCOL_3_0 && !unknown)
+	if (st->version == l->protocol && !unknown)
 		return;
 	msg_begin(&l->out, MSG_NEGOTIATE_PROTOCOL_VERSION);
-	write_u32(&l->out, PROTOCOL_3_0);
+	write_u32(&l->out, l->protocol);
 	write_u32(&l->out, unknown);
 	for (size_t i = 0; i < st->n_params; i++) {
 		if (params_is_protocol_option(st->params[i].name))
@@ -654,7 +655,7 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 static enum result refuse_encryption(struct login *l, bool *asked, uint32_t code)
 {
 	if (*asked)
-		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
+		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.2",
 			code >> 16, code & 0xffff);
 	*asked = true;
 	write_u8(&l->out, 'N');
@@ -685,8 +686,7 @@ static enum result startup_step(struct login *l, struct reader *in)
 		return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
 	case STARTUP_GSSENC: return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
 	case STARTUP_CANCEL:
-		l->cancel_pid = st.cancel_pid;
-		l->cancel_secret = st.cancel_secret;
+		l->cancel = st.cancel;
 		set_state(l, LOGIN_CANCEL);
 		return RES_OK;
 	case STARTUP_MESSAGE: break;
@@ -929,6 +929,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	ASSERT(l->state == LOGIN_DONE && l->packet);
 	n->id = l->who.id;
 	n->fd = fd;
+	n->protocol = l->protocol;
 	n->peer = l->peer;
 	n->database = xstrdup(l->who.database);
 	n->user = xstrdup(l->who.user);

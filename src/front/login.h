@@ -29,6 +29,7 @@
 #include "auth/lookup.h"
 #include "base/log.h"
 #include "session/newcomer.h"
+#include "wire/startup.h"
 
 #define LOGIN_PASSWORD_MAX (CREDENTIAL_SECRET_MAX + 1) /* and its NUL */
 
@@ -42,7 +43,7 @@ enum login_state {
 	LOGIN_SASL_FIRST, /* that one was empty: waits for the client's first SCRAM message */
 	LOGIN_SASL_FINAL, /* waits for the client's proof */
 	LOGIN_DONE,	  /* logged in: login_newcomer() */
-	LOGIN_CANCEL,	  /* it was a CancelRequest: cancel_pid, cancel_secret */
+	LOGIN_CANCEL,	  /* it was a CancelRequest: cancel */
 	LOGIN_FAILED,	  /* out holds a FATAL, or nothing: send it and close */
 };
 
@@ -74,7 +75,8 @@ struct login {
 	char *response; /* LOGIN_LOOKUP for a newer secret: a password or its MD5, to be checked against that */
 	struct settings *settings;
 	struct writer out;
-	uint32_t cancel_pid, cancel_secret;
+	struct cancel_key cancel;
+	uint32_t protocol;    /* agreed on: 3.0 to 3.2 */
 	int64_t peer_uid;     /* on our Unix socket: whose process it is; -1: not known. Set by the caller */
 	bool is_own_uid;      /* on our Unix socket by this process's own user */
 	bool is_direct_tls;   /* it began without an SSLRequest */

@@ -69,7 +69,7 @@ static void send_request(struct cancel *c)
 	msg_begin(&w, 0);
 	write_u32(&w, CANCEL_REQUEST_CODE);
 	write_u32(&w, c->target->cancel_pid);
-	write_u32(&w, c->target->cancel_secret);
+	write_bytes(&w, c->target->cancel_secret, c->target->cancel_secret_len);
 	msg_end(&w);
 	stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);

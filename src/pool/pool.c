@@ -52,9 +52,10 @@ static char *fingerprint(const struct config_database *db, const struct tls_set 
 {
 	const char *print = db ? tls_set_database(tls, db->name)->print : NULL;
 
-	return db ? xasprintf("%s|%d|%s|%s|%s|%s", db->host ? db->host : "", db->port,
+	return db ? xasprintf("%s|%d|%s|%s|%s|%s|%d|%d", db->host ? db->host : "", db->port,
 			    db->dbname ? db->dbname : "", db->user ? db->user : "",
-			    db->connect_query ? db->connect_query : "", print ? print : "")
+			    db->connect_query ? db->connect_query : "", print ? print : "",
+			    db->channel_binding, db->max_protocol_version)
 		  : NULL;
 }
 

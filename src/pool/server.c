@@ -127,6 +127,7 @@ static void free_server(struct doomed *d)
 	probe_clear(&s->probe);
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
+	free(s->cancel_secret);
 	free(s->fingerprint);
 	free(s);
 }

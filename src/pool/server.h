@@ -98,9 +98,11 @@ struct server {
 	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX], our_detail[LOGIN_ERROR_MAX], our_hint[LOGIN_ERROR_MAX];
 	size_t drained_bytes;
 
-	uint32_t cancel_pid, cancel_secret;
+	uint32_t cancel_pid;
+	uint8_t *cancel_secret; /* 4 bytes, up to 256 by protocol 3.2 */
+	size_t cancel_secret_len;
 	bool has_cancel_key;
-	bool is_direct_tls; /* its TLS began without a question */
+	bool is_direct_tls;    /* its TLS began without a question */
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */

@@ -106,7 +106,7 @@ static void send_startup(struct server *s)
 	struct writer w = { 0 };
 
 	msg_begin(&w, 0);
-	write_u32(&w, PROTOCOL_3_0);
+	write_u32(&w, p->database->max_protocol_version == VERSION_3_0 ? PROTOCOL_3_0 : PROTOCOL_3_2);
 	write_cstring(&w, "user");
 	write_cstring(&w, p->shared->user);
 	write_cstring(&w, "database");
@@ -668,9 +668,19 @@ static void on_parameter(struct server *s, struct reader r)
 
 static void on_cancel_key(struct server *s, struct reader r)
 {
-	s->cancel_pid = read_u32(&r);
-	s->cancel_secret = read_u32(&r);
-	s->has_cancel_key = !r.bad;
+	uint32_t pid = read_u32(&r);
+	size_t len = reader_left(&r);
+
+	if (r.bad || len < CANCEL_SECRET_SHORT || len > CANCEL_SECRET_MAX) {
+		server_login_fail(s, "08P01", "invalid cancel key from the server", false);
+		return;
+	}
+	free(s->cancel_secret);
+	s->cancel_secret = xmalloc(len);
+	memcpy(s->cancel_secret, r.pos, len);
+	s->cancel_secret_len = len;
+	s->cancel_pid = pid;
+	s->has_cancel_key = true;
 }
 
 static void finish(struct server *s)

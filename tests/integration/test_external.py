@@ -210,6 +210,15 @@ class Slapd:
         """Whom libldap trusts."""
         return {"LDAPTLS_CACERT": self.dir + "/cert.pem"}
 
+    def freeze(self):
+        """Until the kernel says that it has stopped: an answer may be on its way."""
+        self.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: " T (" in self._status(), what="slapd stands still")
+
+    def _status(self):
+        with open("/proc/%d/status" % self.process.pid) as f:
+            return f.read().replace("State:\t", "State: ")
+
     def destroy(self):
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
@@ -287,7 +296,7 @@ def test_ldap_away_and_frozen(new_pooler):
         p = new_pooler({"auth_type": "hba", "auth_hba_file": "hba.conf", "client_login_timeout": 2 * SLOW, "auth_threads": 2},
                        files={"hba.conf": "host test app all ldap ldapserver=127.0.0.1 ldapport=%d %s\nhost all all all trust\n" % (slapd.port, SIMPLE)})
         Client(p.host, p.port).login("app", "test", PASSWORD).close()
-        slapd.process.send_signal(signal.SIGSTOP)
+        slapd.freeze()
         waiting = []
         for _ in range(10):
             c = Client(p.host, p.port)

