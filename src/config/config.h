@@ -34,6 +34,26 @@ enum auth_type {
 enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
 enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
+enum tls_mode {
+	TLS_UNSET = -1,
+	TLS_DISABLE,
+	TLS_ALLOW,
+	TLS_PREFER,
+	TLS_REQUIRE,
+	TLS_VERIFY_CA,
+	TLS_VERIFY_FULL
+};
+enum tls_negotiation { NEGOTIATE_UNSET = -1, NEGOTIATE_POSTGRES, NEGOTIATE_DIRECT };
+enum channel_binding { BINDING_PREFER, BINDING_DISABLE, BINDING_REQUIRE };
+enum protocol_version { VERSION_3_0, VERSION_3_2, VERSION_LATEST };
+
+struct config_tls { /* of one side; the texts are checked by tls_set_load() */
+	enum tls_mode mode;
+	char *ca_file, *cert_file, *key_file;
+	char *protocols, *ciphers, *tls13_ciphers, *curves;
+	char *dheparams; /* clients' only, and so: */
+	bool tickets;
+};
 
 struct config_database {
 	char *name;   /* as clients say it; "*" is the fallback */
@@ -47,6 +67,11 @@ struct config_database {
 	char *auth_user, *auth_query, *auth_dbname;			 /* NULL: the global ones */
 	char *connect_query;						 /* NULL: none */
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
+	enum tls_mode sslmode; /* TLS_UNSET, and NULL below: server_tls_* */
+	enum tls_negotiation sslnegotiation;
+	enum channel_binding channel_binding;
+	enum protocol_version max_protocol_version;
+	char *sslrootcert, *sslcert, *sslkey;
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
 	enum session_features session_features;
 	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections, max_pinned;
@@ -132,11 +157,14 @@ struct config {
 	int scram_iterations;
 	usec_t password_ttl;
 
+	/* encryption */
+	struct config_tls client_tls, server_tls;
+	enum tls_negotiation server_tls_negotiation;
+
 	/* What PgBouncer's files may say and pgweir has no use for; pgweir.ini(5) says why. Kept for SHOW CONFIG only. */
 	struct {
 		int pkt_buf, sbuf_loopcnt;
-		char *server_tls_sslmode; /* disable, allow or prefer: without TLS they are all the same */
-		usec_t suspend_timeout;	  /* there is no SUSPEND */
+		usec_t suspend_timeout;	      /* there is no SUSPEND */
 		char *track_extra_parameters; /* all settings are followed */
 	} inert;
 

@@ -44,11 +44,26 @@ static const char *const auth_types[] = {
 static const char *const timeout_actions[] = { [TIMEOUT_ERROR] = "error", [TIMEOUT_DISCONNECT] = "disconnect", NULL };
 static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", "local0", "local1", "local2",
 	"local3", "local4", "local5", "local6", "local7", NULL };
-static const char *const server_sslmodes[] = { "disable", "allow", "prefer", NULL };
+static const char *const tls_modes[] = {
+	[TLS_DISABLE] = "disable",
+	[TLS_ALLOW] = "allow",
+	[TLS_PREFER] = "prefer",
+	[TLS_REQUIRE] = "require",
+	[TLS_VERIFY_CA] = "verify-ca",
+	[TLS_VERIFY_FULL] = "verify-full",
+	NULL,
+};
+static const char *const tls_negotiations[] = {
+	[NEGOTIATE_POSTGRES] = "postgres", [NEGOTIATE_DIRECT] = "direct", NULL
+};
+static const char *const channel_bindings[] = {
+	[BINDING_PREFER] = "prefer", [BINDING_DISABLE] = "disable", [BINDING_REQUIRE] = "require", NULL
+};
+static const char *const protocol_versions[] = {
+	[VERSION_3_0] = "3.0", [VERSION_3_2] = "3.2", [VERSION_LATEST] = "latest", NULL
+};
+static const char *const dheparams[] = { "auto", "legacy", "none", NULL };
 
-static const char *const client_sslmodes_later[] = { "allow", "prefer", "require", "verify-ca", "verify-full",
-	NULL };
-static const char *const server_sslmodes_later[] = { "require", "verify-ca", "verify-full", NULL };
 static const char *const disable_later[] = { "disable", NULL };
 
 /*
@@ -109,15 +124,16 @@ static const struct setting global_rows[] = {
 	TIME("cancel_wait_timeout", cancel_wait_timeout, LIVE, "10", NO_WEIR),
 	TIME("client_idle_timeout", client_idle_timeout, LIVE, "0", NO_WEIR),
 	TIME("client_login_timeout", client_login_timeout, LIVE, "60", NO_WEIR),
-	FIXED("client_tls13_ciphers", LIVE, NULL, NULL),
-	FIXED("client_tls_ca_file", LIVE, "", NULL),
-	FIXED("client_tls_cert_file", LIVE, "", NULL),
-	FIXED("client_tls_ciphers", LIVE, "default", NULL),
-	FIXED("client_tls_dheparams", LIVE, "auto", NULL),
-	FIXED("client_tls_ecdhcurve", LIVE, "auto", NULL),
-	FIXED("client_tls_key_file", LIVE, "", NULL),
-	FIXED("client_tls_protocols", LIVE, "secure", NULL),
-	FIXED("client_tls_sslmode", LIVE, "disable", client_sslmodes_later),
+	TEXT("client_tls13_ciphers", client_tls.tls13_ciphers, LIVE, NULL, NO_WEIR),
+	TEXT("client_tls_ca_file", client_tls.ca_file, LIVE, "", NO_WEIR),
+	TEXT("client_tls_cert_file", client_tls.cert_file, LIVE, "", NO_WEIR),
+	TEXT("client_tls_ciphers", client_tls.ciphers, LIVE, "default", NO_WEIR),
+	WORD("client_tls_dheparams", client_tls.dheparams, LIVE, "auto", NO_WEIR, dheparams, NULL),
+	TEXT("client_tls_ecdhcurve", client_tls.curves, LIVE, "auto", NO_WEIR),
+	TEXT("client_tls_key_file", client_tls.key_file, LIVE, "", NO_WEIR),
+	TEXT("client_tls_protocols", client_tls.protocols, LIVE, "secure", NO_WEIR),
+	CHOICE("client_tls_sslmode", tls_mode, client_tls.mode, LIVE, "disable", NO_WEIR, tls_modes, NULL),
+	BOOL("client_tls_tickets", client_tls.tickets, LIVE, "0", NO_WEIR),
 	TIME("client_write_timeout", client_write_timeout, LIVE, "0", "60"),
 	TEXT_FROM("conffile", file, LIVE, NULL, NO_WEIR, 1),
 	COUNT("default_pool_size", default_pool_size, LIVE, "20", NO_WEIR, 1),
@@ -178,14 +194,15 @@ static const struct setting global_rows[] = {
 	TEXT("server_reset_query", server_reset_query, LIVE, "DISCARD ALL", NO_WEIR),
 	BOOL("server_reset_query_always", server_reset_query_always, LIVE, "0", NO_WEIR),
 	BOOL("server_round_robin", server_round_robin, LIVE, "0", NO_WEIR),
-	FIXED("server_tls13_ciphers", LIVE, NULL, NULL),
-	FIXED("server_tls_ca_file", LIVE, "", NULL),
-	FIXED("server_tls_cert_file", LIVE, "", NULL),
-	FIXED("server_tls_ciphers", LIVE, "default", NULL),
-	FIXED("server_tls_key_file", LIVE, "", NULL),
-	FIXED("server_tls_protocols", LIVE, "secure", NULL),
-	WORD("server_tls_sslmode", inert.server_tls_sslmode, LIVE, "prefer", NO_WEIR, server_sslmodes,
-		server_sslmodes_later),
+	TEXT("server_tls13_ciphers", server_tls.tls13_ciphers, LIVE, NULL, NO_WEIR),
+	TEXT("server_tls_ca_file", server_tls.ca_file, LIVE, "", NO_WEIR),
+	TEXT("server_tls_cert_file", server_tls.cert_file, LIVE, "", NO_WEIR),
+	TEXT("server_tls_ciphers", server_tls.ciphers, LIVE, "default", NO_WEIR),
+	TEXT("server_tls_key_file", server_tls.key_file, LIVE, "", NO_WEIR),
+	CHOICE("server_tls_negotiation", tls_negotiation, server_tls_negotiation, LIVE, "postgres", NO_WEIR,
+		tls_negotiations, NULL),
+	TEXT("server_tls_protocols", server_tls.protocols, LIVE, "secure", NO_WEIR),
+	CHOICE("server_tls_sslmode", tls_mode, server_tls.mode, LIVE, "prefer", NO_WEIR, tls_modes, NULL),
 	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features,
 		NULL),
 	CHOICE("session_probe", session_probe, session_probe, LIVE, "suspect", NO_WEIR, session_probes, NULL),
@@ -231,6 +248,8 @@ static const struct setting database_rows[] = {
 	DB_TEXT("auth_dbname", auth_dbname, 63),
 	DB("auth_query", SETTING_TEXT, char *, auth_query, 1, TEXT_MAX),
 	DB_TEXT("auth_user", auth_user, NAME_MAX_BYTES),
+	ROW("channel_binding", SETTING_CHOICE, LIVE, OFFSET(config_database, enum channel_binding, channel_binding),
+		NULL, NULL, 0, 0, channel_bindings, NULL),
 	DB_TEXT("client_encoding", client_encoding, NAME_MAX_BYTES),
 	DB_TEXT("connect_query", connect_query, TEXT_MAX),
 	DB_TEXT("datestyle", datestyle, NAME_MAX_BYTES),
@@ -240,6 +259,9 @@ static const struct setting database_rows[] = {
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
 	DB_COUNT("max_pinned", max_pinned, 1),
+	ROW("max_protocol_version", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum protocol_version, max_protocol_version), NULL, NULL, 0, 0,
+		protocol_versions, NULL),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
 	DB("password", SETTING_SECRET, char *, password, 0, SECRET_MAX),
 	DB("password_command", SETTING_SECRET, char *, password_command, 1, TEXT_MAX),
@@ -255,6 +277,13 @@ static const struct setting database_rows[] = {
 	DB_TIME("server_lifetime", server_lifetime),
 	ROW("session_features", SETTING_CHOICE, LIVE, OFFSET(config_database, enum session_features, session_features),
 		NULL, NULL, 0, 0, session_features, NULL),
+	DB_TEXT("sslcert", sslcert, TEXT_MAX),
+	DB_TEXT("sslkey", sslkey, TEXT_MAX),
+	ROW("sslmode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_mode, sslmode), NULL, NULL, 0,
+		0, tls_modes, NULL),
+	ROW("sslnegotiation", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_negotiation, sslnegotiation),
+		NULL, NULL, 0, 0, tls_negotiations, NULL),
+	DB_TEXT("sslrootcert", sslrootcert, TEXT_MAX),
 	DB_TEXT("timezone", timezone, NAME_MAX_BYTES),
 	DB("user", SETTING_TEXT, char *, user, 1, NAME_MAX_BYTES),
 };
@@ -626,7 +655,9 @@ static size_t field_size(enum setting_type type)
 	return 0;
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
-		sizeof(enum timeout_action) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
+		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
+		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum protocol_version) == sizeof(int) &&
+		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
 	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)

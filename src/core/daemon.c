@@ -26,8 +26,8 @@ struct daemon {
 	struct snapshot *snapshot;
 	struct registry *registry;
 	struct resolver *resolver;
-	struct passwords *passwords;
 	struct external *external;
+	struct passwords *passwords;
 	struct listener *listener;
 	struct file_watch auth_file;
 	struct console *console;
@@ -92,7 +92,7 @@ static void deliver_client(void *ctx, struct newcomer *n)
 static void deliver_cancel(void *ctx, struct cancel_request *r)
 {
 	struct daemon *d = ctx;
-	int worker = session_cancel_worker(r->pid);
+	int worker = session_cancel_worker(r->key.pid);
 
 	r->message.deliver = session_cancel;
 	r->message.discard = session_cancel_discard;
@@ -193,6 +193,7 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	struct file_watch had = d->auth_file;
 	struct auth_rules *rules;
 	struct userlist *users;
+	struct tls_set *tls;
 	struct config *c;
 	struct snapshot *s;
 
@@ -207,7 +208,9 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	}
 	users = load_users(d, c, d->snapshot->userlist, error, size);
 	rules = users ? auth_rules_load(c, error, size) : NULL;
-	if (!rules || !open_log(d, c, error, size)) {
+	tls = rules ? tls_set_load(c, error, size) : NULL;
+	if (!tls || !open_log(d, c, error, size)) {
+		tls_set_unref(&tls);
 		auth_rules_unref(&rules);
 		userlist_unref(&users);
 		config_unref(&c);
@@ -216,6 +219,7 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	}
 	s = snapshot_new(&c, &users, d->snapshot);
 	snapshot_take_rules(s, &rules);
+	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
 	log_info(NULL, "configuration reloaded");
 	return true;
@@ -335,6 +339,7 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	struct config *c = config_with(d->snapshot->config, key, value, &e);
 	struct auth_rules *rules;
 	struct userlist *users;
+	struct tls_set *tls = NULL;
 	struct snapshot *s;
 
 	if (!c) {
@@ -344,7 +349,10 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	/* other settings don't depend on what has become of the files */
 	rules = strncmp(key, "auth_", 5) == 0 ? auth_rules_load(c, error, size)
 					      : auth_rules_ref(d->snapshot->rules);
-	if (!rules || !open_log(d, c, error, size)) {
+	if (rules)
+		tls = strstr(key, "_tls") ? tls_set_load(c, error, size) : tls_set_ref(d->snapshot->tls);
+	if (!tls || !open_log(d, c, error, size)) {
+		tls_set_unref(&tls);
 		auth_rules_unref(&rules);
 		config_unref(&c);
 		return false;
@@ -352,6 +360,7 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	users = userlist_ref(d->snapshot->userlist);
 	s = snapshot_new(&c, &users, d->snapshot);
 	snapshot_take_rules(s, &rules);
+	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
 	return true;
 }
@@ -447,8 +456,8 @@ static void start_threads(struct daemon *d)
 {
 	log_start_thread();
 	d->resolver = resolver_start();
-	d->passwords = passwords_new();
 	d->external = external_start(d->snapshot->config->auth_threads);
+	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
@@ -508,17 +517,21 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	const struct config *c = *config;
 	struct auth_rules *rules;
 	struct userlist *users;
+	struct tls_set *tls;
 
 	if (!open_log(d, c, error, size))
 		return false;
 	rules = auth_rules_load(c, error, size);
-	users = rules ? load_users(d, c, NULL, error, size) : NULL;
+	tls = rules ? tls_set_load(c, error, size) : NULL;
+	users = tls ? load_users(d, c, NULL, error, size) : NULL;
 	if (!users) {
 		auth_rules_unref(&rules);
+		tls_set_unref(&tls);
 		return false;
 	}
 	d->snapshot = snapshot_new(config, &users, NULL);
 	snapshot_take_rules(d->snapshot, &rules);
+	snapshot_take_tls(d->snapshot, &tls);
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
 	d->listener = listener_open(c, error, size);

@@ -20,6 +20,8 @@
 #define LINGER USEC_PER_SEC		   /* for how long a refused client is read from .. */
 #define LINGER_BYTES (256 * 1024)	   /* .. and how much */
 #define TICK_IDLE USEC_PER_SEC
+#define SLOT_GRACE                                                                                           \
+	(50 * USEC_PER_MSEC) /* for an answer of a client on a busy machine; short beside a human or a slow line */
 #define NICE 5
 
 struct door {
@@ -39,6 +41,8 @@ struct visitor {
 	struct list *list; /* logins, finished, delayed or lingering; NULL: closed */
 	struct list_node node;
 	struct doomed doomed;
+	struct list_node slot_node; /* in front->working */
+	usec_t slot_until;
 	usec_t since;	      /* accepted */
 	usec_t delayed_until; /* its last word waits */
 	usec_t linger_until;
@@ -69,18 +73,48 @@ struct front {
 	struct list finished;  /* DONE or CANCEL, handed over at the round's end */
 	struct list delayed;   /* FAILED: the last word waits, as its address has failed before */
 	struct list lingering; /* FAILED: the last word is on its way; in deadlines' order */
+	struct list working; /* of logins those that have one of login_concurrency's places; in the order in which they lose it */
+	bool is_full; /* doors are closed until one of them is free */
 	struct slowdown *slowdown;
-	struct visitor *asking;	 /* hash by number */
-	int served, served_last; /* logins that had work, this round and in the last */
+	struct visitor *asking; /* hash by number */
 
 	/* any thread */
 	size_t login_count; /* atomic */
 };
 
+static void give_slot(struct visitor *v)
+{
+	if (list_is_linked(&v->slot_node))
+		list_remove(&v->front->working, &v->slot_node);
+}
+
+/* Accepted, or a step further: nobody new is let in on its account for a while. */
+static void take_slot(struct visitor *v)
+{
+	give_slot(v);
+	v->slot_until = v->front->loop.now + SLOT_GRACE;
+	list_push_back(&v->front->working, &v->slot_node);
+}
+
+static void expire_slots(struct front *f)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&f->working))) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, slot_node);
+
+		if (v->slot_until > f->loop.now)
+			break;
+		give_slot(v);
+	}
+}
+
 static void move_to(struct visitor *v, struct list *list)
 {
 	if (v->list)
 		list_remove(v->list, &v->node);
+	if (list != &v->front->logins)
+		give_slot(v);
 	v->list = list;
 	if (list)
 		list_push_back(list, &v->node);
@@ -100,6 +134,7 @@ static size_t places(const struct front *f)
 
 static void begin_asking(struct visitor *v)
 {
+	give_slot(v);
 	v->is_asking = true;
 	HASH_ADD(hh, v->front->asking, login.who.id, sizeof(v->login.who.id), v);
 	stream_pause(&v->stream);
@@ -148,8 +183,7 @@ static void linger(struct visitor *v)
 	}
 	stream_send_bytes(&v->stream, v->login.out.data, v->login.out.len);
 	writer_free(&v->login.out);
-	if (!stream_backlog(&v->stream))
-		shutdown(v->stream.fd, SHUT_WR);
+	stream_finish(&v->stream);
 	if (list_is_empty(&f->lingering))
 		loop_tick_soon(&f->loop);
 	v->linger_until = f->loop.now + LINGER;
@@ -209,6 +243,13 @@ static void wipe(const uint8_t *bytes, size_t len)
 	explicit_bzero((void *)(uintptr_t)bytes, len);
 }
 
+static void start_tls(struct visitor *v)
+{
+	struct tls *t = tls_accept(tls_set_clients(v->login.snapshot->tls));
+
+	stream_start_tls(&v->stream, &t);
+}
+
 /* To what the login has become. True: it's over, and nobody needs the rest of its bytes. */
 static bool react(struct visitor *v, const uint8_t *rest, size_t len)
 {
@@ -226,6 +267,8 @@ static bool react(struct visitor *v, const uint8_t *rest, size_t len)
 	l->out.len = 0;
 	if (l->state == LOGIN_LOOKUP)
 		begin_asking(v);
+	if (l->state == LOGIN_TLS)
+		start_tls(v);
 	return false;
 }
 
@@ -233,15 +276,31 @@ static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 {
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 	struct login *l = &v->login;
+	enum login_state was = l->state;
 	size_t used;
 
 	loop_assert_own(&v->front->loop);
 	if (l->state == LOGIN_FAILED)
 		return discard(v, len);
-	v->front->served++;
 	used = login_feed(l, bytes, len);
+	if (l->state != was)
+		take_slot(v);
 	wipe(bytes, used);
 	return react(v, bytes + used, len - used) ? len : used;
+}
+
+static void on_handshake(struct stream *s)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+	struct tls_facts facts;
+
+	if (!tls_is_up(s->tls) || v->login.state != LOGIN_TLS)
+		return;
+	take_slot(v);
+	tls_get_facts(s->tls, &facts);
+	login_secured(&v->login, &facts);
+	if (v->login.state == LOGIN_FAILED)
+		linger(v);
 }
 
 static void on_drained(struct stream *s)
@@ -249,7 +308,13 @@ static void on_drained(struct stream *s)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 
 	if (v->list == &v->front->lingering)
-		shutdown(s->fd, SHUT_WR);
+		stream_finish(s);
+}
+
+static void log_handshake_failure(const struct visitor *v)
+{
+	if (v->front->snapshot->config->log_pooler_errors)
+		log_info(&v->login.who, "TLS handshake failed: %s", tls_why(v->stream.tls));
 }
 
 static void on_closed(struct stream *s, enum stream_end why)
@@ -257,7 +322,9 @@ static void on_closed(struct stream *s, enum stream_end why)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 
 	(void)why;
-	if (!login_is_over(&v->login))
+	if (v->login.state == LOGIN_TLS && s->error == EPROTO)
+		log_handshake_failure(v);
+	else if (!login_is_over(&v->login))
 		log_debug(&v->login.who, "closing before login: the client went away");
 	drop(v);
 }
@@ -272,7 +339,7 @@ static void on_hangup(struct stream *s)
 }
 
 static const struct stream_ops visitor_ops = {
-	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed
+	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed, .handshake = on_handshake
 };
 
 static void take_answer(struct message *m, void *owner)
@@ -287,7 +354,7 @@ static void take_answer(struct message *m, void *owner)
 		return;
 	}
 	end_asking(v);
-	f->served++;
+	take_slot(v);
 	login_answer(&v->login, &q);
 	react(v, v->stream.held, v->stream.held_len);
 }
@@ -326,15 +393,18 @@ static void deliver(struct visitor *v)
 {
 	struct front *f = v->front;
 	struct login *l = &v->login;
+	struct tls *tls = stream_take_tls(&v->stream);
 	struct writer unsent = { 0 };
 	struct newcomer *n;
 
 	/* what the kernel hasn't taken yet goes in front of the greeting */
-	write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
+	if (!tls)
+		write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
 	write_bytes(&unsent, l->out.data, l->out.len);
 	writer_free(&l->out);
 	l->out = unsent;
 	n = login_newcomer(l, stream_release(&v->stream), &v->early, v->early_len, v->since);
+	n->tls = tls;
 	f->ops->deliver(f->ctx, n);
 }
 
@@ -343,8 +413,8 @@ static void deliver_cancel(struct visitor *v)
 	struct front *f = v->front;
 	struct cancel_request *c = xcalloc(1, sizeof(*c));
 
-	c->pid = v->login.cancel_pid;
-	c->secret = v->login.cancel_secret;
+	c->key = v->login.cancel;
+	c->tls = stream_take_tls(&v->stream);
 	c->fd = stream_release(&v->stream);
 	f->ops->cancel(f->ctx, c);
 }
@@ -362,13 +432,17 @@ static void hand_over(struct visitor *v)
 
 static bool may_listen(const struct front *f)
 {
-	return f->door != FRONT_CLOSED && f->loop.now >= f->paused_until && places_taken(f) < places(f);
+	return f->working.count < (size_t)f->snapshot->config->login_concurrency && f->door != FRONT_CLOSED &&
+		f->loop.now >= f->paused_until && places_taken(f) < places(f);
 }
 
 static void update_doors(struct front *f)
 {
-	bool may = may_listen(f);
+	bool may = may_listen(f), is_full = f->working.count >= (size_t)f->snapshot->config->login_concurrency;
 
+	if (is_full && !f->is_full)
+		loop_tick_soon(&f->loop); /* which may be due only when these have long lost their places */
+	f->is_full = is_full;
 	for (size_t i = 0; i < f->n_doors; i++) {
 		struct door *d = &f->doors[i];
 
@@ -432,6 +506,7 @@ static void welcome(struct front *f, int fd, const struct address *peer, bool is
 	if (list_is_empty(&f->logins))
 		loop_tick_soon(&f->loop); /* it has been sleeping longer than this login may take */
 	move_to(v, &f->logins);
+	take_slot(v);
 	log_noise(&v->login.who, "connected");
 }
 
@@ -474,8 +549,6 @@ static void on_door(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	loop_assert_own(&f->loop);
 	f->loop.now = clock_now();
-	if (f->served_last >= f->snapshot->config->login_concurrency)
-		return; /* level-triggered: it calls again in the next round */
 	for (int i = 0; i < ACCEPTS_PER_ROUND && may_listen(f) && accept_one(f, d); i++)
 		;
 }
@@ -489,8 +562,7 @@ static void round_end(void *owner)
 
 	while ((node = list_first(&f->finished)))
 		hand_over(CONTAINER_OF(node, struct visitor, node));
-	f->served_last = f->served;
-	f->served = 0;
+	expire_slots(f);
 	update_doors(f);
 	__atomic_store_n(&f->login_count, f->logins.count, __ATOMIC_RELAXED);
 }
@@ -568,6 +640,12 @@ static usec_t tick(void *owner)
 	usec_t lingering = sweep_lingering(f);			     /* after those who have just begun to */
 	usec_t in = MIN(MIN(logins, delayed), MIN(lingering, TICK_IDLE));
 
+	expire_slots(f);
+	if (f->is_full && f->working.count) {
+		const struct visitor *first = CONTAINER_OF(list_first(&f->working), struct visitor, slot_node);
+
+		in = MIN(in, first->slot_until - f->loop.now);
+	}
 	if (f->paused_until > f->loop.now)
 		in = MIN(in, f->paused_until - f->loop.now);
 	if (f->loop.now >= f->next_recheck) {
@@ -712,6 +790,7 @@ struct front *front_start(const struct front_options *o)
 	list_init(&f->delayed);
 	list_init(&f->lingering);
 	f->slowdown = slowdown_new();
+	list_init(&f->working);
 	loop_init(&f->loop, f, tick);
 	f->loop.round_end = round_end;
 	open_doors(f, o->listener);

@@ -10,13 +10,13 @@
 #include <strings.h>
 #include <sys/random.h>
 
-#define MECHANISM "SCRAM-SHA-256"
 #define TO(s) (1u << (s))
 
 static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
-	[LOGIN_STARTUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
-		TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_STARTUP] = TO(LOGIN_TLS) | TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) |
+		TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_TLS] = TO(LOGIN_STARTUP) | TO(LOGIN_FAILED),
 	[LOGIN_LOOKUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
 		TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
@@ -53,15 +53,13 @@ void login_free(struct login *l)
 	l->is_counted = false;
 	scram_wipe(&l->scram);
 	secure_free(&l->response);
+	tls_clear_facts(&l->tls);
 	credential_unref(&l->credential);
 	settings_unref(&l->settings);
 	snapshot_unref(&l->snapshot);
 	writer_free(&l->out);
 	free(l->packet);
-	free(l->tls_cn);
-	free(l->tls_dn);
 	l->packet = NULL;
-	l->tls_cn = l->tls_dn = NULL;
 	l->who.user = l->who.database = NULL;
 }
 
@@ -222,7 +220,8 @@ static bool take_place(struct login *l)
 static enum result succeed(struct login *l)
 {
 	if (l->snapshot->config->log_connections)
-		log_info(&l->who, "login attempt: db=%s user=%s tls=no", l->who.database, l->who.user);
+		log_info(&l->who, "login attempt: db=%s user=%s tls=%s", l->who.database, l->who.user,
+			l->tls.is_on ? l->tls.name : "no");
 	begin_authentication(&l->out, AUTH_OK);
 	msg_end(&l->out);
 	if (may_enter(l) && take_settings(l) && take_place(l))
@@ -280,7 +279,9 @@ static enum result ask_sasl(struct login *l)
 	if (!l->is_mock && credential_kind(l->credential) == SECRET_MD5)
 		use_mock(l, "the user's secret is an md5 hash, which SCRAM can't use");
 	begin_authentication(&l->out, AUTH_SASL);
-	write_cstring(&l->out, MECHANISM);
+	if (l->tls.binding_len)
+		write_cstring(&l->out, SCRAM_MECHANISM_PLUS);
+	write_cstring(&l->out, SCRAM_MECHANISM);
 	write_u8(&l->out, 0);
 	msg_end(&l->out);
 	set_state(l, LOGIN_SASL);
@@ -308,12 +309,12 @@ static struct credential *client_credential(const struct login *l)
 
 static bool has_certificate(const struct login *l)
 {
-	return l->tls_dn != NULL;
+	return l->tls.is_verified;
 }
 
 static bool certificate_fits(const struct login *l)
 {
-	const char *name = l->rule->is_clientname_dn ? l->tls_dn : l->tls_cn;
+	const char *name = l->rule->is_clientname_dn ? l->tls.peer_dn : l->tls.peer_cn;
 
 	return name && auth_rules_allow(l->snapshot->rules, l->rule, name, l->who.user);
 }
@@ -323,7 +324,7 @@ static enum result fail_certificate(struct login *l)
 	char cause[LOOKUP_TEXT_MAX];
 
 	snprintf(cause, sizeof(cause), "the certificate of \"%.160s\" is not this user's",
-		l->tls_dn ? l->tls_dn : "");
+		l->tls.peer_dn ? l->tls.peer_dn : "");
 	return fail_method(l, HBA_CERT, cause);
 }
 
@@ -482,7 +483,7 @@ static void on_password(struct login *l, const struct lookup *q)
 
 static const struct hba_rule *find_rule(const struct login *l)
 {
-	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->is_tls, false };
+	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->tls.is_on, false };
 
 	return auth_rules_find(l->snapshot->rules, l->snapshot->config->auth_type, &c);
 }
@@ -494,7 +495,7 @@ static enum result fail_without_rule(struct login *l, const char *what)
 	if (!address_is_unix(&l->peer))
 		address_host(&l->peer, host);
 	return fail(l, "28000", "%s host \"%s\", user \"%.63s\", database \"%.63s\", %s", what, host,
-		l->who.user, l->who.database, l->is_tls ? "SSL encryption" : "no encryption");
+		l->who.user, l->who.database, l->tls.is_on ? "SSL encryption" : "no encryption");
 }
 
 /* auth_file and auth_query know nothing of these users: their password is checked elsewhere. */
@@ -525,19 +526,78 @@ static enum result authenticate(struct login *l)
 	return find_secret(l);
 }
 
+/* TLS. */
+
+static bool has_tls(const struct login *l)
+{
+	return tls_set_clients(l->snapshot->tls) && !address_is_unix(&l->peer);
+}
+
+static bool asks_certificate(const struct login *l)
+{
+	return l->snapshot->config->client_tls.mode >= TLS_VERIFY_CA;
+}
+
+void login_secured(struct login *l, struct tls_facts *facts)
+{
+	l->tls = *facts;
+	memset(facts, 0, sizeof(*facts));
+	l->asked_ssl = l->asked_gssenc = true; /* neither is to be had inside */
+	if (l->is_direct_tls && !l->tls.has_alpn)
+		fail(l, "08P01",
+			"received direct SSL connection request without ALPN protocol negotiation extension");
+	else if (asks_certificate(l) && !l->tls.is_verified)
+		fail(l, "28000", "connection requires a valid client certificate");
+	else
+		set_state(l, LOGIN_STARTUP);
+}
+
+/* What came with the request was sent by somebody who can't know yet whom he talks to: it must not count as if it had come by TLS. */
+static enum result begin_tls(struct login *l, const struct reader *in)
+{
+	if (reader_left(in) > 0)
+		return fail(l, "08P01", "received unencrypted data after SSL request");
+	l->asked_ssl = true;
+	write_u8(&l->out, 'S');
+	set_state(l, LOGIN_TLS);
+	return RES_OK;
+}
+
+/* sslnegotiation=direct: the first byte of a TLS handshake can't be a startup packet's. */
+static bool is_client_hello(const struct login *l, const struct reader *in)
+{
+	return reader_left(in) > 0 && *in->pos == 0x16 && has_tls(l) && !l->asked_ssl && !l->asked_gssenc;
+}
+
+static enum result begin_direct_tls(struct login *l)
+{
+	l->is_direct_tls = true;
+	set_state(l, LOGIN_TLS);
+	return RES_OK;
+}
+
+static enum result check_encryption(struct login *l)
+{
+	if (l->snapshot->config->client_tls.mode < TLS_REQUIRE || l->tls.is_on || address_is_unix(&l->peer))
+		return RES_OK;
+	fail(l, "28000", "SSL required");
+	return RES_REFUSED;
+}
+
 /* The startup packet. */
 
-/* We speak 3.0 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
+/* We speak up to 3.2 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
 static void negotiate(struct login *l, const struct startup *st)
 {
 	uint32_t unknown = 0;
 
+	l->protocol = MIN(st->version, PROTOCOL_3_2);
 	for (size_t i = 0; i < st->n_params; i++)
 		unknown += params_is_protocol_option(st->params[i].name);
-	if (st->version == PROTOCOL_3_0 && !unknown)
+	if (st->version == l->protocol && !unknown)
 		return;
 	msg_begin(&l->out, MSG_NEGOTIATE_PROTOCOL_VERSION);
-	write_u32(&l->out, PROTOCOL_3_0);
+	write_u32(&l->out, l->protocol);
 	write_u32(&l->out, unknown);
 	for (size_t i = 0; i < st->n_params; i++) {
 		if (params_is_protocol_option(st->params[i].name))
@@ -584,6 +644,8 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 	l->who.database = st.database;
 	l->is_console = is_console_name(st.database);
 	negotiate(l, &st);
+	if (check_encryption(l) != RES_OK)
+		return RES_OK;
 	if (check_replication(l, st.replication) != RES_OK)
 		return RES_OK;
 	return authenticate(l);
@@ -593,7 +655,7 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 static enum result refuse_encryption(struct login *l, bool *asked, uint32_t code)
 {
 	if (*asked)
-		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
+		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.2",
 			code >> 16, code & 0xffff);
 	*asked = true;
 	write_u8(&l->out, 'N');
@@ -606,8 +668,11 @@ static enum result startup_step(struct login *l, struct reader *in)
 	struct startup st;
 	const uint8_t *packet = in->pos;
 	size_t used = 0;
-	enum result r = startup_parse(packet, reader_left(in), &st, &used, &error);
+	enum result r;
 
+	if (is_client_hello(l, in))
+		return begin_direct_tls(l);
+	r = startup_parse(packet, reader_left(in), &st, &used, &error);
 	if (r == RES_MORE)
 		return RES_MORE;
 	if (r != RES_OK)
@@ -615,11 +680,13 @@ static enum result startup_step(struct login *l, struct reader *in)
 				      : fail_silently(l, "not a startup packet");
 	read_bytes(in, used);
 	switch (st.kind) {
-	case STARTUP_SSL: return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
+	case STARTUP_SSL:
+		if (has_tls(l) && !l->asked_ssl)
+			return begin_tls(l, in);
+		return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
 	case STARTUP_GSSENC: return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
 	case STARTUP_CANCEL:
-		l->cancel_pid = st.cancel_pid;
-		l->cancel_secret = st.cancel_secret;
+		l->cancel = st.cancel;
 		set_state(l, LOGIN_CANCEL);
 		return RES_OK;
 	case STARTUP_MESSAGE: break;
@@ -744,6 +811,8 @@ static enum result take_client_first(struct login *l, struct reader first)
 	explicit_bzero(&secret, sizeof(secret));
 	if (r != RES_OK) {
 		l->out.len = had; /* takes the begun message back */
+		if (r == RES_REFUSED)
+			return fail(l, "28000", "SCRAM channel binding negotiation error");
 		return fail(l, "08P01", "malformed SCRAM message");
 	}
 	msg_end(&l->out);
@@ -765,6 +834,7 @@ static enum result sasl_step(struct login *l, struct reader *in)
 	struct reader body;
 	const char *mechanism;
 	const uint8_t *first;
+	bool is_plus;
 	uint32_t len;
 	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
 
@@ -772,8 +842,10 @@ static enum result sasl_step(struct login *l, struct reader *in)
 		return r;
 	mechanism = read_cstring(&body);
 	len = read_u32(&body);
-	if (!body.bad && strcmp(mechanism, MECHANISM) != 0)
+	is_plus = l->tls.binding_len && strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
+	if (!body.bad && !is_plus && strcmp(mechanism, SCRAM_MECHANISM) != 0)
 		return fail(l, "08P01", "client selected an invalid SASL authentication mechanism");
+	scram_bind(&l->scram, l->tls.binding, l->tls.binding_len, is_plus);
 	if (!body.bad && len == UINT32_MAX && reader_left(&body) == 0)
 		return ask_for_client_first(l);
 	first = read_bytes(&body, len);
@@ -803,6 +875,8 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	r = scram_server_final(&l->scram, body, &l->out, client_key);
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
+		if (l->scram.is_misbound)
+			return fail(l, "28000", "SCRAM channel binding check failed");
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
 							   : refuse_password(l, NULL);
 	}
@@ -855,6 +929,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	ASSERT(l->state == LOGIN_DONE && l->packet);
 	n->id = l->who.id;
 	n->fd = fd;
+	n->protocol = l->protocol;
 	n->peer = l->peer;
 	n->database = xstrdup(l->who.database);
 	n->user = xstrdup(l->who.user);

@@ -133,5 +133,6 @@ void loop_destroy(struct loop *l)
 	close(l->tick_fd);
 	mailbox_destroy(&l->mailbox);
 	event_base_free(l->base);
+	stream_free_sealing_(l);
 	free(l->scratch);
 }

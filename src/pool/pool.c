@@ -49,10 +49,14 @@ static void publish_idle(struct pool *p)
 
 /* ---- making and configuring ---- */
 
-static char *fingerprint(const struct config_database *db)
+static char *fingerprint(const struct config_database *db, const struct tls_set *tls)
 {
-	return db ? xasprintf("%s|%d|%s|%s|%s", db->host ? db->host : "", db->port, db->dbname ? db->dbname : "",
-			    db->user ? db->user : "", db->connect_query ? db->connect_query : "")
+	const char *print = db ? tls_set_database(tls, db->name)->print : NULL;
+
+	return db ? xasprintf("%s|%d|%s|%s|%s|%s|%d|%d", db->host ? db->host : "", db->port,
+			    db->dbname ? db->dbname : "", db->user ? db->user : "",
+			    db->connect_query ? db->connect_query : "", print ? print : "",
+			    db->channel_binding, db->max_protocol_version)
 		  : NULL;
 }
 
@@ -106,7 +110,7 @@ void pool_configure(struct pool *p)
 	p->max_pinned = config_max_pinned(c, p->database, p->user);
 	p->query_wait_timeout = config_query_wait_timeout(c, p->database, p->user);
 	p->server_lifetime = config_server_lifetime(c, p->database);
-	print = fingerprint(p->database);
+	print = fingerprint(p->database, p->worker->snapshot->tls);
 	if (p->fingerprint && !str_equal(print, p->fingerprint))
 		close_all(p, p->database ? "database configuration changed" : "database removed");
 	if (p->fingerprint)

@@ -3,6 +3,7 @@
 #include "pool/cancel.h"
 #include "wire/msg.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,7 @@ static void free_server(struct doomed *d)
 	probe_clear(&s->probe);
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
+	free(s->cancel_secret);
 	free(s->fingerprint);
 	free(s);
 }
@@ -812,10 +814,22 @@ static void on_drained(struct stream *st)
 		s->link->drained(s);
 }
 
+static void on_handshake(struct stream *st)
+{
+	struct server *s = of_stream(st);
+
+	if (s->state == SERVER_LOGIN)
+		server_login_handshake(s);
+}
+
 static void on_closed(struct stream *st, enum stream_end why)
 {
 	struct server *s = of_stream(st);
 
+	if (s->state == SERVER_LOGIN && st->tls && st->error == EPROTO) { /* a certificate, say: no waiting mends it */
+		server_login_fail(s, "08001", tls_why(st->tls), true);
+		return;
+	}
 	if (s->has_failed) /* it said why before it went */
 		server_lost(s, s->our_sqlstate, s->our_message);
 	else
@@ -825,7 +839,9 @@ static void on_closed(struct stream *st, enum stream_end why)
 				: "server closed the connection unexpectedly");
 }
 
-const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+const struct stream_ops server_stream_ops = {
+	.data = on_data, .drained = on_drained, .closed = on_closed, .handshake = on_handshake
+};
 
 /* An answer and a reset in one go give no event for the reset: see stream_recheck(). */
 static void recheck(struct server *s, usec_t now)

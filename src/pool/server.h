@@ -107,8 +107,11 @@ struct server {
 	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX], our_detail[LOGIN_ERROR_MAX], our_hint[LOGIN_ERROR_MAX];
 	size_t drained_bytes;
 
-	uint32_t cancel_pid, cancel_secret;
+	uint32_t cancel_pid;
+	uint8_t *cancel_secret; /* 4 bytes, up to 256 by protocol 3.2 */
+	size_t cancel_secret_len;
 	bool has_cancel_key;
+	bool is_direct_tls;    /* its TLS began without a question */
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
@@ -161,6 +164,7 @@ extern const struct stream_ops server_stream_ops;
 /* server_login.c */
 void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
+void server_login_handshake(struct server *s); /* a step of TLS was taken */
 void server_login_free(struct server *s);
 void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
 

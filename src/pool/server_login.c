@@ -12,6 +12,8 @@
 enum login_step {
 	LOGIN_PASSWORD,	 /* a file or a command has been asked for the password */
 	LOGIN_RESOLVING, /* the resolver has been asked */
+	LOGIN_ASKING,	 /* connecting, or the SSLRequest is sent: one byte comes next */
+	LOGIN_HANDSHAKE, /* of TLS */
 	LOGIN_AUTH, /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
 	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
 	LOGIN_DERIVING,	   /* a login thread computes keys; the server waits for us */
@@ -47,6 +49,7 @@ struct server_login {
 	struct credential *credential; /* a reference; NULL: none is known */
 	struct scram scram;
 	struct asking *asking;
+	bool is_bound, is_proved; /* by SCRAM-PLUS: which the server has carried through */
 	struct resolving *resolving;
 	struct deriving *deriving;
 };
@@ -103,7 +106,7 @@ static void send_startup(struct server *s)
 	struct writer w = { 0 };
 
 	msg_begin(&w, 0);
-	write_u32(&w, PROTOCOL_3_0);
+	write_u32(&w, p->database->max_protocol_version == VERSION_3_0 ? PROTOCOL_3_0 : PROTOCOL_3_2);
 	write_cstring(&w, "user");
 	write_cstring(&w, p->shared->user);
 	write_cstring(&w, "database");
@@ -118,6 +121,90 @@ static void send_startup(struct server *s)
 	msg_end(&w);
 	stream_send_bytes(&s->stream, w.data, w.len);
 	writer_free(&w);
+}
+
+static void begin_startup(struct server *s)
+{
+	s->login->step = LOGIN_AUTH;
+	send_startup(s);
+}
+
+static const struct tls_target *tls_target(const struct server *s)
+{
+	return tls_set_database(s->pool->worker->snapshot->tls, s->pool->database->name);
+}
+
+static void start_tls(struct server *s)
+{
+	const struct tls_target *t = tls_target(s);
+	struct tls *tls;
+
+	if (!t->context) { /* a reload came between question and answer */
+		server_login_fail(s, "08006", "the settings of TLS have changed", false);
+		return;
+	}
+	tls = tls_connect(t->context, s->pool->database->host, t->mode == TLS_VERIFY_FULL);
+	s->login->step = LOGIN_HANDSHAKE;
+	stream_start_tls(&s->stream, &tls);
+}
+
+static void ask_for_tls(struct server *s)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, 0);
+	write_u32(&w, SSL_REQUEST_CODE);
+	msg_end(&w);
+	s->login->step = LOGIN_ASKING;
+	stream_send_bytes(&s->stream, w.data, w.len);
+	writer_free(&w);
+}
+
+/* One byte, and nothing behind it: what follows in plain text could be anybody's. */
+static void take_tls_answer(struct server *s, const uint8_t *bytes, size_t len)
+{
+	bool is_required = tls_target(s)->mode >= TLS_REQUIRE;
+
+	if (bytes[0] == 'E') /* an error that nobody vouches for isn't passed on */
+		server_login_fail(s, "08006", "the server answered the SSL request with an error", false);
+	else if (len > 1)
+		server_login_fail(s, "08P01", "received unencrypted data after SSL response", false);
+	else if (bytes[0] == 'S')
+		start_tls(s);
+	else if (bytes[0] != 'N')
+		server_login_fail(s, "08P01", "the server gave no valid answer to the SSL request", false);
+	else if (is_required)
+		server_login_fail(s, "08001", "server does not support SSL, but SSL was required", true);
+	else
+		begin_startup(s);
+}
+
+void server_login_handshake(struct server *s)
+{
+	struct tls_facts facts;
+
+	if (!tls_is_up(s->stream.tls) || s->login->step != LOGIN_HANDSHAKE)
+		return;
+	tls_get_facts(s->stream.tls, &facts);
+	if (s->is_direct_tls && !facts.has_alpn)
+		server_login_fail(s, "08001", "the server has no direct TLS: it didn't agree on the protocol", true);
+	else
+		begin_startup(s);
+	tls_clear_facts(&facts);
+}
+
+static void begin(struct server *s)
+{
+	const struct tls_target *t = tls_target(s);
+
+	if (t->mode == TLS_DISABLE || address_is_unix(&s->address)) {
+		begin_startup(s);
+	} else if (t->negotiation == NEGOTIATE_DIRECT) {
+		s->is_direct_tls = true;
+		start_tls(s);
+	} else {
+		ask_for_tls(s);
+	}
 }
 
 static void connect_to(struct server *s, const struct address *a)
@@ -141,8 +228,7 @@ static void connect_to(struct server *s, const struct address *a)
 	stream_init(&s->stream, &server_stream_ops, fd, true);
 	s->stream.is_connecting = in_progress;
 	stream_attach(&s->stream, &s->pool->worker->loop);
-	s->login->step = LOGIN_AUTH;
-	send_startup(s);
+	begin(s);
 }
 
 static void deliver_address(struct message *m, void *owner)
@@ -373,15 +459,40 @@ static void answer_md5(struct server *s, struct reader *r)
 		no_password(s, "an MD5 password");
 }
 
+static bool must_bind(const struct server *s)
+{
+	return s->pool->database->channel_binding == BINDING_REQUIRE;
+}
+
+/* What to bind to, if this connection has it: a server in the middle can show no certificate of the same hash. */
+static void bind_to_tls(struct server *s, bool is_plus_offered)
+{
+	enum channel_binding wanted = s->pool->database->channel_binding;
+	struct tls_facts facts = { .binding_len = 0 };
+
+	if (s->stream.tls && wanted != BINDING_DISABLE)
+		tls_get_facts(s->stream.tls, &facts);
+	s->login->is_bound = is_plus_offered && facts.binding_len;
+	scram_bind(&s->login->scram, facts.binding, facts.binding_len, s->login->is_bound);
+	tls_clear_facts(&facts);
+}
+
 static void answer_sasl(struct server *s, struct reader *r)
 {
 	struct writer first = { 0 }, body = { 0 };
-	bool offered = false;
+	bool offered = false, plus_offered = false;
 	const char *name;
 
-	while (*(name = read_cstring(r)))
-		offered = offered || strcmp(name, "SCRAM-SHA-256") == 0;
-	if (r->bad || !offered) {
+	while (*(name = read_cstring(r))) {
+		offered = offered || strcmp(name, SCRAM_MECHANISM) == 0;
+		plus_offered = plus_offered || strcmp(name, SCRAM_MECHANISM_PLUS) == 0;
+	}
+	bind_to_tls(s, plus_offered);
+	if (must_bind(s) && !s->login->is_bound) {
+		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't offer it", true);
+		return;
+	}
+	if (r->bad || (!offered && !s->login->is_bound)) {
 		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", true);
 		return;
 	}
@@ -392,7 +503,7 @@ static void answer_sasl(struct server *s, struct reader *r)
 		return;
 	}
 	scram_client_first(&s->login->scram, &first);
-	write_cstring(&body, "SCRAM-SHA-256");
+	write_cstring(&body, s->login->is_bound ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM);
 	write_u32(&body, (uint32_t)first.len);
 	write_bytes(&body, first.data, first.len);
 	send_password_message(s, &body, false);
@@ -490,10 +601,23 @@ static void answer_challenge(struct server *s, struct reader *r)
 
 static void check_signature(struct server *s, struct reader *r)
 {
-	if (scram_client_verify(&s->login->scram, *r) == RES_OK)
+	if (scram_client_verify(&s->login->scram, *r) == RES_OK) {
 		s->login->step = LOGIN_AUTH; /* AuthenticationOk comes next */
-	else
+		s->login->is_proved = s->login->is_bound;
+	} else {
 		server_login_fail(s, "28P01", "the server could not prove that it knows the password", true);
+	}
+}
+
+/* Nothing but SCRAM-PLUS to its end: no password is sent, and no word taken, from whom hasn't proved to be at the end of this TLS. */
+static bool may_go_on_bound(const struct server *s, uint32_t request)
+{
+	switch (request) {
+	case AUTH_SASL:
+	case AUTH_SASL_CONTINUE:
+	case AUTH_SASL_FINAL: return true;
+	default: return request == AUTH_OK && s->login->is_proved;
+	}
 }
 
 static void on_authentication(struct server *s, struct reader r)
@@ -503,6 +627,8 @@ static void on_authentication(struct server *s, struct reader r)
 
 	if (r.bad)
 		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
+	else if (must_bind(s) && !may_go_on_bound(s, request))
+		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't do it", true);
 	else if (request == AUTH_OK && step == LOGIN_AUTH)
 		s->login->step = LOGIN_STARTING;
 	else if (request == AUTH_CLEARTEXT_PASSWORD && step == LOGIN_AUTH)
@@ -542,9 +668,19 @@ static void on_parameter(struct server *s, struct reader r)
 
 static void on_cancel_key(struct server *s, struct reader r)
 {
-	s->cancel_pid = read_u32(&r);
-	s->cancel_secret = read_u32(&r);
-	s->has_cancel_key = !r.bad;
+	uint32_t pid = read_u32(&r);
+	size_t len = reader_left(&r);
+
+	if (r.bad || len < CANCEL_SECRET_SHORT || len > CANCEL_SECRET_MAX) {
+		server_login_fail(s, "08P01", "invalid cancel key from the server", false);
+		return;
+	}
+	free(s->cancel_secret);
+	s->cancel_secret = xmalloc(len);
+	memcpy(s->cancel_secret, r.pos, len);
+	s->cancel_secret_len = len;
+	s->cancel_pid = pid;
+	s->has_cancel_key = true;
 }
 
 static void finish(struct server *s)
@@ -609,6 +745,10 @@ size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len)
 {
 	size_t pos = 0;
 
+	if (s->login->step == LOGIN_ASKING) {
+		take_tls_answer(s, bytes, len);
+		return len;
+	}
 	while (pos < len && s->state == SERVER_LOGIN) {
 		struct reader r = reader_over(bytes + pos, len - pos);
 		struct frame f;

@@ -326,12 +326,20 @@ struct settings *shared_reported(struct pool_shared *p)
 	return s;
 }
 
+/* A password that came again, from LDAP or PAM: the keys that were derived from it are worth keeping. */
+static bool is_known_password(const struct credential *had, const struct credential *c)
+{
+	return had && c && credential_kind(c) == SECRET_PLAIN && credential_same(had, c);
+}
+
 void shared_set_credential(struct pool_shared *p, struct credential *c)
 {
 	struct credential *old;
 	bool is_other;
 
 	pthread_mutex_lock(&p->lock);
+	if (is_known_password(p->credential, c))
+		c = p->credential;
 	old = p->credential;
 	p->credential = c ? credential_ref(c) : NULL;
 	pthread_mutex_unlock(&p->lock);

@@ -3,8 +3,6 @@
 #include "pool/cancel.h"
 #include "wire/msg.h"
 
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +75,7 @@ void client_unpause(struct client *c, enum client_pause why)
 
 /* ---- slots: the number in a cancel key says which worker and which client ---- */
 
-static void take_slot(struct client *c)
+static void take_slot(struct client *c, uint32_t protocol)
 {
 	struct worker *w = c->worker;
 
@@ -95,7 +93,7 @@ static void take_slot(struct client *c)
 	c->slot = w->free_slot - 1;
 	w->free_slot = w->slots[c->slot].next_free;
 	w->slots[c->slot].client = c;
-	RAND_bytes((unsigned char *)&c->secret, sizeof(c->secret));
+	cancel_key_make(&c->key, (uint32_t)w->index << SLOT_BITS | (c->slot + 1), protocol);
 }
 
 static void give_back_slot(struct client *c)
@@ -105,11 +103,6 @@ static void give_back_slot(struct client *c)
 	slot->client = NULL;
 	slot->next_free = c->worker->free_slot;
 	c->worker->free_slot = c->slot + 1;
-}
-
-static uint32_t cancel_pid(const struct client *c)
-{
-	return (uint32_t)c->worker->index << SLOT_BITS | (c->slot + 1);
 }
 
 int session_cancel_worker(uint32_t pid)
@@ -330,8 +323,7 @@ void client_end(struct client *c, const struct error_info *e)
 	c->linger_until = c->worker->loop.now + LINGER;
 	c->pauses = 0;
 	stream_resume(&c->stream);
-	if (!stream_backlog(&c->stream))
-		shutdown(c->stream.fd, SHUT_WR);
+	stream_finish(&c->stream);
 	worker_tick_fast(c->worker);
 }
 
@@ -447,10 +439,7 @@ void client_greet(struct client *c)
 		tell_first(c);
 	}
 	settings_write_status(w, NULL, c->told);
-	msg_begin(w, MSG_BACKEND_KEY_DATA);
-	write_u32(w, cancel_pid(c));
-	write_u32(w, c->secret);
-	msg_end(w);
+	write_cancel_key(w, &c->key);
 	write_ready_for_query(w, TX_IDLE);
 	stream_send_bytes(&c->stream, w->data, w->len);
 	writer_free(w);
@@ -745,7 +734,7 @@ static void on_drained(struct stream *st)
 	struct client *c = of_stream(st);
 
 	if (c->state == CLIENT_CLOSING)
-		shutdown(st->fd, SHUT_WR);
+		stream_finish(st);
 	else if (c->server && c->server->stream.is_paused)
 		stream_resume(&c->server->stream);
 }
@@ -818,9 +807,10 @@ void session_adopt(struct message *m, void *owner)
 	c->mode = c->pool->mode;
 	c->is_tracked = c->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
 	c->waiter.ops = &waiter_ops;
-	take_slot(c);
+	take_slot(c, n->protocol);
 	list_push_back(&w->clients, &c->node);
 	stream_init(&c->stream, &client_stream_ops, n->fd, false);
+	stream_give_tls(&c->stream, &n->tls);
 	n->fd = -1;
 	client_pause(c, PAUSE_STATE);
 	stream_hold(&c->stream, n->early, n->early_len);
@@ -861,20 +851,20 @@ void session_cancel(struct message *m, void *owner)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 	struct worker *w = owner;
-	uint32_t slot = (r->pid & (WORKER_SLOTS_MAX - 1)) - 1;
+	uint32_t slot = (r->key.pid & (WORKER_SLOTS_MAX - 1)) - 1;
 	struct client *c = slot < w->n_slots ? w->slots[slot].client : NULL;
 	int fd = r->fd;
 
-	if (c && CRYPTO_memcmp(&c->secret, &r->secret, sizeof(c->secret)) == 0) {
+	if (c && cancel_key_same(&c->key, &r->key)) {
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
 		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
-			cancel_start(c->server, fd);
+			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}
 	}
 	if (fd >= 0)
-		close(fd);
+		stream_hang_up(fd, &r->tls);
 	free(r);
 }
 
@@ -882,7 +872,7 @@ void session_cancel_discard(struct message *m)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 
-	close(r->fd);
+	stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 

@@ -56,7 +56,8 @@ struct client {
 	struct server *server;
 	struct waiter waiter;
 	uint64_t id;
-	uint32_t slot, secret;
+	uint32_t slot;
+	struct cancel_key key;
 	const char *database, *user; /* the pool's; user is owned if is_own_user */
 	struct short_address peer;
 

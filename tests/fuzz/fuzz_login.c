@@ -12,7 +12,7 @@
 static const char *const auth_types[] = { "plain", "md5", "scram-sha-256" };
 static const char *const names[] = { "bob", "nobody", "hash" }; /* plain text, unknown, md5 */
 static const char hba[] =					/* clients come by TCP from 127.0.0.1 */
-	"local all all trust\nhostssl all all all trust\nhost all all 10.0.0.0/8 trust\n"
+	"local all all trust\nhostssl all all all cert\nhost all all 10.0.0.0/8 trust\n"
 	"host app bob all password\nhost all /^x all reject\nhost app hash all md5\n"
 	"host all /^[a-m]+$ all pam\nhost app,/^a nobody 127.0.0.0/8 scram-sha-256\n";
 static struct snapshot *snapshots[N_ELEMENTS(auth_types)], *hba_snapshot;
@@ -42,7 +42,7 @@ static const struct login_env env = { NULL, count_client, uncount_client, ask, f
 /* Random secrets, or the fuzzer would learn them. */
 static void make_snapshots(void)
 {
-	char users[256], setting[64];
+	char users[256], setting[128];
 	uint64_t secret[4];
 	ssize_t n = getrandom(secret, sizeof(secret), 0);
 
@@ -50,20 +50,22 @@ static void make_snapshots(void)
 	snprintf(users, sizeof(users), "\"bob\" \"%016lx%016lx\"\n\"hash\" \"md5%016lx%016lx\"\n", secret[0],
 		secret[1], secret[2], secret[3]);
 	for (size_t i = 0; i < N_ELEMENTS(auth_types); i++) {
-		snprintf(setting, sizeof(setting), "auth_type = %s\nscram_iterations = 1", auth_types[i]);
-		snapshots[i] = rig_snapshot(setting, users);
+		snprintf(setting, sizeof(setting),
+			"auth_type = %s\nscram_iterations = 1\nclient_tls_sslmode = prefer", auth_types[i]);
+		snapshots[i] = rig_tls_snapshot(setting, users);
 	}
 }
 
 static void make_hba_snapshot(void)
 {
-	char path[] = "/tmp/pgweir-fuzz-XXXXXX", setting[128];
+	char path[] = "/tmp/pgweir-fuzz-XXXXXX", setting[256];
 	int fd = mkstemp(path);
 
 	ASSERT(fd >= 0 && write(fd, hba, sizeof(hba) - 1) == sizeof(hba) - 1);
 	close(fd);
-	snprintf(setting, sizeof(setting), "auth_type = hba\nauth_hba_file = %s\nscram_iterations = 1", path);
-	hba_snapshot = rig_snapshot(setting, "\"bob\" \"\"\n\"hash\" \"\"\n"); /* nobody has a password */
+	snprintf(setting, sizeof(setting),
+		"auth_type = hba\nauth_hba_file = %s\nscram_iterations = 1\nclient_tls_sslmode = prefer", path);
+	hba_snapshot = rig_tls_snapshot(setting, "\"bob\" \"\"\n\"hash\" \"\"\n"); /* nobody has a password */
 	unlink(path);
 }
 
@@ -98,6 +100,18 @@ static void feed_startup(struct login *l, const char *user)
 	writer_free(&w);
 }
 
+/* As after a handshake, whose bytes a login never sees. */
+static void secure(struct login *l)
+{
+	struct tls_facts facts = { .is_on = true, .has_alpn = true, .binding_len = 32 };
+
+	ASSERT(login_feed(l, (const uint8_t *)"\0\0\0\x08\x04\xd2\x16\x2f", 8) == 8);
+	ASSERT(l->state == LOGIN_TLS && l->out.len == 1);
+	l->out.len = 0;
+	login_secured(l, &facts);
+	ASSERT(l->state == LOGIN_STARTUP);
+}
+
 /* data[0] chooses rules, state and user. The bytes come in two pieces. */
 static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, size_t cut)
 {
@@ -107,8 +121,10 @@ static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, si
 	size_t used;
 
 	address_numeric(&peer, "127.0.0.1", 1);
-	login_init(&l, &env, choice & 0x40 ? hba_snapshot : snapshots[choice % N_ELEMENTS(snapshots)], 1,
+	login_init(&l, &env, choice & 0x20 ? hba_snapshot : snapshots[choice % N_ELEMENTS(snapshots)], 1,
 		&peer, false);
+	if (choice & 0x40)
+		secure(&l);
 	if (choice & 0x80)
 		feed_startup(&l, names[choice / 4 % N_ELEMENTS(names)]);
 	used = feed(&l, data, cut);
@@ -119,7 +135,9 @@ static enum login_state run(uint8_t choice, const uint8_t *data, size_t size, si
 	ASSERT(l.out.len <= OUTPUT_MAX);
 	if (!login_is_over(&l))
 		ASSERT(size - used < LOGIN_PASSWORD_MAX + FRAME_HEADER_SIZE); /* what a caller has to keep */
-	state = l.state;
+	ASSERT(l.state != LOGIN_TLS || !l.tls.is_on);
+	/* behind a request for TLS nothing is read in plain text: what came with it ends the login, what comes later isn't ours */
+	state = l.state == LOGIN_TLS ? LOGIN_FAILED : l.state;
 	login_free(&l);
 	return state;
 }

@@ -92,6 +92,10 @@ class Pooler:
                 secrets.learn_options(str(text), where)
         for text in self.files.values():
             secrets.learn_key(text)
+        for key, path in self.settings.items():
+            if key.endswith("_tls_key_file") and os.path.isfile(str(path)):
+                with open(path) as f:
+                    secrets.learn_key(f.read())
 
     def start(self):
         program = shutil.which(binary()) or os.path.abspath(binary())
@@ -124,6 +128,11 @@ class Pooler:
     def log(self):
         with open(self.stderr, errors="replace") as f:
             return f.read()
+
+    def logged(self, text):
+        """Waits for the line: a thread of its own writes it."""
+        wait_until(lambda: text in self.log(), what="the log says: " + text)
+        return True
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None

@@ -7,6 +7,7 @@ import psycopg2
 import pytest
 from pooler import Pooler
 from postgres import PASSWORDS
+from tls import Authority, TlsClient, client_context
 from wire import Client, LoginFailed, wait_until
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -36,7 +37,7 @@ def refusal(host, port, user, database="test", password=None):
     return failed.value.sqlstate, failed.value.error.text
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def like_ours(postgres):
     """PostgreSQL with our HBA file, and afterwards with its own again."""
     files = {name: open(postgres.data + "/" + name).read() for name in ("pg_hba.conf", "pg_ident.conf")}
@@ -49,10 +50,11 @@ def like_ours(postgres):
     # the harness connects as postgres, by the Unix socket
     write("local all postgres trust\n" + HBA.replace("/^tes", "test"), IDENT)
     postgres.sql("select pg_reload_conf()")
-    wait_until(lambda: postgres.sql("select count(*) from pg_hba_file_rules where 'reject_user' = any(user_name)")[0][0] == 1, what="its rules")
+    wait_until(lambda: postgres.sql("select count(*) from pg_hba_file_rules where 'te st' = any(database)")[0][0] == 1, what="its rules")
     yield postgres
     write(files["pg_hba.conf"], files["pg_ident.conf"])
     postgres.sql("select pg_reload_conf()")
+    wait_until(lambda: not postgres.sql("select * from pg_hba_file_rules where 'te st' = any(database)"), what="its own rules")
 
 
 CASES = [  # socket, user, database, password, refusal
@@ -101,7 +103,7 @@ def test_hba_peer(new_pooler):
     p.files["ident.conf"] = "me /^nobody(.*)$ app\\1\n"
     p.reload()
     assert refusal(p.dir, p.port, "app") == ("28000", 'Peer authentication failed for user "app"')
-    assert "the system's user \"%s\" may not log in as this one" % ME in p.log()
+    p.logged("the system's user \"%s\" may not log in as this one" % ME)
     p.files["hba.conf"] = "local all all peer\nhost pgweir admin all trust\n"
     p.userlist[ME] = "x"
     p.databases["*"] += " user=app"
@@ -118,13 +120,13 @@ def test_hba_broken_file_keeps_the_old_whole(new_pooler):
     p.write()
     with pytest.raises(psycopg2.Error):
         p.ask("RELOAD")
-    assert 'hba.conf:7: invalid authentication method "magic"' in p.log()
+    p.logged('hba.conf:7: invalid authentication method "magic"')
     Client(p.host, p.port).login("trust_user", "test").close()
     assert "test2" not in {r["name"] for r in p.ask("SHOW DATABASES")}
     p.files["hba.conf"], p.files["ident.conf"] = HBA, "me /( x\n"
     p.write()
     p.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "ident.conf:1: invalid regular expression" in p.log(), what="the mistake in the log")
+    p.logged("ident.conf:1: invalid regular expression")
     p.files["ident.conf"] = IDENT
     p.reload()
     assert "test2" in {r["name"] for r in p.ask("SHOW DATABASES")}
@@ -167,6 +169,26 @@ def test_hba_mistakes_at_the_start(postgres, settings, error):
     p.destroy()
 
 
+def test_hba_rules_outlive_other_news(new_pooler):
+    """The user list, read again because it changed, and SET of something else leave the rules as they are."""
+    p = hba_pooler(new_pooler)
+    p.files["hba.conf"] += "host pgweir stats all password\n"
+    p.reload()
+    p.userlist["stats"] = "another word"
+    p.write()
+
+    def is_known():
+        try:
+            Client(p.host, p.port).login("stats", "pgweir", "another word").close()
+            return True
+        except LoginFailed:
+            return False
+    wait_until(is_known, what="the new user list")
+    p.ask("SET query_timeout = 7")
+    Client(p.host, p.port).login("trust_user", "test").close()
+    assert refusal(p.host, p.port, "other")[0] == "28000"
+
+
 def test_hba_console(new_pooler):
     """The console is a database: rules say who may try, admin_users who may do what."""
     p = hba_pooler(new_pooler)
@@ -182,3 +204,84 @@ def test_a_changed_auth_file_leaves_the_rules(postgres, new_pooler):
     wait_until(lambda: "auth_file has changed" in p.log(), what="auth_file has been read again")
     assert refusal(p.host, p.port, "reject_user")[0] == "28000"
     Client(p.host, p.port).login("trust_user", "test").close()
+
+
+# ---- certificates
+
+@pytest.fixture(scope="module")
+def ca():
+    a = Authority()
+    yield a
+    a.destroy()
+
+
+@pytest.fixture(scope="module")
+def stranger():
+    a = Authority("somebody else")
+    yield a
+    a.destroy()
+
+
+def tls_settings(ca, mode, **settings):
+    pair = ca.issue("localhost", "IP:127.0.0.1")
+    return dict({"client_tls_sslmode": mode, "client_tls_cert_file": pair.cert, "client_tls_key_file": pair.key,
+                 "client_tls_ca_file": ca.cert}, **settings)
+
+
+def tls_login(p, user, pair=None, password=None):
+    return TlsClient(p.host, p.port).start_tls(client_context(pair=pair)).login(user, "test", password)
+
+
+def tls_refusal(p, user, pair=None, password=None):
+    with pytest.raises(LoginFailed) as failed:
+        tls_login(p, user, pair, password)
+    return failed.value.sqlstate, failed.value.error.text
+
+
+def test_auth_type_cert(new_pooler, ca):
+    """The certificate's common name is the user's; the user must be known; without TLS nobody comes in."""
+    p = new_pooler(tls_settings(ca, "verify-full", auth_type="cert", client_tls_sslmode="allow"))
+    c = tls_login(p, "app", ca.issue("app"))
+    assert c.query("select current_user") == [["app"]]
+    c.close()
+    wrong = ("28000", 'certificate authentication failed for user "app"')
+    assert tls_refusal(p, "app", ca.issue("other")) == wrong
+    assert tls_refusal(p, "app", ca.issue("", subject="/O=app")) == wrong
+    assert tls_refusal(p, "nobody", ca.issue("nobody")) == ("28000", 'role "nobody" does not exist')
+    assert tls_refusal(p, "app") == ("28000", "connection requires a valid client certificate")
+    assert refusal(p.host, p.port, "app") == ("28000", "connection requires a valid client certificate")
+
+
+CERT_HBA = """hostssl all app all cert map=cn
+hostssl all other all cert map=dn clientname=DN
+hostssl all scram_user all scram-sha-256 clientcert=verify-ca
+hostssl all plain_user all password clientcert=verify-full
+hostssl all trust_user all trust
+hostnossl all trust_user all reject
+host pgweir admin all trust
+"""
+CERT_IDENT = "cn /^(.*)@example\\.com$ \\1\ndn \"/^CN=x,O=(.*)$\" \\1\n"
+
+
+def test_hba_certificates(new_pooler, ca, stranger):
+    """cert with maps over common and distinguished names, clientcert= beside passwords; a stranger's certificate is none."""
+    p = new_pooler(tls_settings(ca, "prefer", auth_type="hba", auth_hba_file="hba.conf", auth_ident_file="ident.conf"),
+                   files={"hba.conf": CERT_HBA, "ident.conf": CERT_IDENT})
+    none = ("28000", "connection requires a valid client certificate")
+    tls_login(p, "app", ca.issue("app@example.com")).close()
+    assert tls_refusal(p, "app", ca.issue("app@example-com"))[1] == 'certificate authentication failed for user "app"'
+    assert tls_refusal(p, "app", ca.issue("app"))[0] == "28000"
+    tls_login(p, "other", ca.issue("", subject="/O=other/CN=x")).close()
+    assert tls_refusal(p, "other", ca.issue("", subject="/O=other2/CN=x"))[0] == "28000"
+    tls_login(p, "scram_user", ca.issue("whoever"), PASSWORDS["scram_user"]).close()
+    assert tls_refusal(p, "scram_user", ca.issue("whoever"), "wrong")[0] == "28P01"
+    assert tls_refusal(p, "scram_user", None, PASSWORDS["scram_user"]) == none
+    tls_login(p, "plain_user", ca.issue("plain_user"), PASSWORDS["plain_user"]).close()
+    assert tls_refusal(p, "plain_user", ca.issue("whoever"), PASSWORDS["plain_user"]) == \
+        ("28000", 'certificate authentication failed for user "plain_user"')
+    tls_login(p, "trust_user").close()
+    assert refusal(p.host, p.port, "trust_user")[0] == "28000"
+    assert tls_refusal(p, "other", stranger.issue("", subject="/O=other/CN=x")) == none
+    assert tls_refusal(p, "app", stranger.issue("app@example.com")) == none
+    assert tls_refusal(p, "nobody", ca.issue("nobody")) == \
+        ("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "nobody", database "test", SSL encryption')

@@ -121,9 +121,9 @@ def test_SE_11_nothing_is_seen(new_pooler, postgres):
     p.write()
     with pytest.raises(psycopg2.Error):
         p.ask("RELOAD")
-    assert "unknown key" in p.log()
+    p.logged("unknown key")
     shown = p.all_shown()
-    assert "plain_user" in shown and "login failed" in p.log()  # there was something to see
+    assert "plain_user" in shown and p.logged("login failed")  # there was something to see
     p.show_no_secret()
 
 

@@ -259,6 +259,15 @@ class Scram:
         assert base64.b64decode(server_final[2:]) == self.server_signature, "the server's signature is wrong"
 
 
+def scram_secret(password, iterations=4096):
+    """As PostgreSQL stores it."""
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", _b(password), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    return "SCRAM-SHA-256$%d:%s$%s:%s" % (iterations, *(base64.b64encode(x).decode() for x in (salt, stored, server)))
+
+
 def md5_password(user, password, salt):
     inner = hashlib.md5(_b(password) + _b(user)).hexdigest()
     return "md5" + hashlib.md5(inner.encode() + salt).hexdigest()

@@ -3,6 +3,7 @@
 #define PGWEIR_RIG_H
 
 #include "auth/snapshot.h"
+#include "certificates.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,30 @@ static inline struct snapshot *rig_snapshot(const char *settings, const char *us
 	ASSERT(rules);
 	s = snapshot_new(&config, &list, NULL);
 	snapshot_take_rules(s, &rules);
+	return s;
+}
+
+/* The same with TLS for clients, by files that are gone afterwards. */
+static inline struct snapshot *rig_tls_snapshot(const char *settings, const char *users)
+{
+	char dir[] = "/tmp/pgweir-test-tls-XXXXXX", error[512] = "", *lines;
+	struct snapshot *s;
+	struct tls_set *tls;
+
+	ASSERT(mkdtemp(dir));
+	certificates_make(dir, "server", "db.example", 10);
+	lines = xasprintf(
+		"%s\nclient_tls_cert_file = %s/server.crt\nclient_tls_key_file = %s/server.key\nclient_tls_ca_file = %s/server.crt",
+		settings, dir, dir, dir);
+	s = rig_snapshot(lines, users);
+	free(lines);
+	tls = tls_set_load(s->config, error, sizeof(error));
+	if (!tls)
+		fprintf(stderr, "%s\n", error);
+	ASSERT(tls);
+	snapshot_take_tls(s, &tls);
+	certificates_remove(dir, "server");
+	rmdir(dir);
 	return s;
 }
 

@@ -75,6 +75,15 @@ static void rig_start(struct rig *r, const char *settings)
 	rig_login(r);
 }
 
+static void rig_start_tls(struct rig *r, const char *settings)
+{
+	memset(r, 0, sizeof(*r));
+	r->places = 10;
+	r->snapshot = rig_tls_snapshot(settings, users);
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
+	rig_login(r);
+}
+
 static void rig_end(struct rig *r)
 {
 	login_free(&r->login);
@@ -223,8 +232,8 @@ START_TEST(a_cancel_carries_its_key)
 	write_bytes(&r.in, "\0\0\0\x10\x04\xd2\x16\x2e\1\2\3\4\5\6\7\x8X", 17);
 	rig_feed(&r);
 	ck_assert_int_eq(r.login.state, LOGIN_CANCEL);
-	ck_assert_uint_eq(r.login.cancel_pid, 0x01020304);
-	ck_assert_uint_eq(r.login.cancel_secret, 0x05060708);
+	ck_assert_uint_eq(r.login.cancel.pid, 0x01020304);
+	ck_assert(r.login.cancel.len == 4 && !memcmp(r.login.cancel.secret, "\5\6\7\x8", 4));
 	rig_end(&r);
 }
 END_TEST
@@ -251,8 +260,8 @@ static const struct {
 	uint32_t code;
 	const char *message;
 } encryptions[] = {
-	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0" },
-	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.0" },
+	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2" },
+	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.2" },
 };
 
 START_TEST(encryption_asked_for_twice_is_an_unknown_version)
@@ -270,15 +279,159 @@ START_TEST(encryption_asked_for_twice_is_an_unknown_version)
 }
 END_TEST
 
+/* ---- TLS ---- */
+
+#define SSL_REQUEST "\0\0\0\x08\x04\xd2\x16\x2f"
+#define GSSENC_REQUEST "\0\0\0\x08\x04\xd2\x16\x30"
+#define HELLO "\x16\x03\x01\x02\x00"
+static const struct {
+	const char *name, *mode, *bytes;
+	size_t len;
+	const char *out; /* NULL: a FATAL */
+	enum login_state want;
+	size_t left; /* bytes that are the handshake's */
+} openings[] = {
+	{ "a request", "prefer", SSL_REQUEST, 8, "S", LOGIN_TLS, 0 },
+	{ "half of one", "prefer", SSL_REQUEST, 7, "", LOGIN_STARTUP, 7 },
+	{ "GSSAPI first", "prefer", GSSENC_REQUEST SSL_REQUEST, 16, "NS", LOGIN_TLS, 0 },
+	{ "something behind it", "prefer", SSL_REQUEST "x", 9, NULL, LOGIN_FAILED, 0 },
+	{ "two of them", "prefer", SSL_REQUEST SSL_REQUEST, 16, NULL, LOGIN_FAILED, 0 },
+	{ "no request", "prefer", HELLO, 5, "", LOGIN_TLS, 5 },
+	{ "its first byte", "prefer", HELLO, 1, "", LOGIN_TLS, 1 },
+	{ "no request, after a question", "prefer", GSSENC_REQUEST HELLO, 13, "N", LOGIN_FAILED, 0 },
+	{ "a request where there is none", "disable", SSL_REQUEST, 8, "N", LOGIN_STARTUP, 0 },
+	{ "a handshake where there is none", "disable", HELLO, 5, "", LOGIN_FAILED, 0 },
+};
+
+START_TEST(tls_begins_with_a_request_or_at_once)
+{
+	char setting[64];
+	struct rig r;
+	size_t used;
+
+	snprintf(setting, sizeof(setting), "client_tls_sslmode = %s", openings[_i].mode);
+	rig_start_tls(&r, setting);
+	used = login_feed(&r.login, (const uint8_t *)openings[_i].bytes, openings[_i].len);
+	ck_assert_msg(r.login.state == openings[_i].want, "%s: %d", openings[_i].name, r.login.state);
+	if (openings[_i].out)
+		ck_assert_msg(r.login.out.len == strlen(openings[_i].out) &&
+				!memcmp(r.login.out.data ? r.login.out.data : (const uint8_t *)"",
+					openings[_i].out, r.login.out.len),
+			"%s", openings[_i].name);
+	else
+		ck_assert_msg(r.login.out.len > 5 &&
+				memmem(r.login.out.data, r.login.out.len, "unencrypted data", 16),
+			"%s", openings[_i].name);
+	if (openings[_i].want != LOGIN_FAILED)
+		ck_assert_uint_eq(openings[_i].len - used, openings[_i].left);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *name, *mode;
+	bool is_direct;
+	struct tls_facts facts;
+	const char *sqlstate; /* NULL: goes on */
+} handshakes[] = {
+	{ "asked for, without ALPN", "require", false, { .is_on = true }, NULL },
+	{ "direct, with ALPN", "require", true, { .is_on = true, .has_alpn = true }, NULL },
+	{ "direct, without ALPN", "require", true, { .is_on = true }, "08P01" },
+	{ "no certificate", "verify-ca", false, { .is_on = true }, "28000" },
+	{ "a certificate", "verify-full", false, { .is_on = true, .is_verified = true }, NULL },
+};
+
+START_TEST(a_handshakes_end_is_judged)
+{
+	struct tls_facts facts = handshakes[_i].facts;
+	char setting[64];
+	struct rig r;
+
+	facts.peer_cn = xstrdup("bob");
+	snprintf(setting, sizeof(setting), "client_tls_sslmode = %s", handshakes[_i].mode);
+	rig_start_tls(&r, setting);
+	if (handshakes[_i].is_direct)
+		login_feed(&r.login, (const uint8_t *)HELLO, 5);
+	else
+		login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+	r.login.out.len = 0;
+	login_secured(&r.login, &facts);
+	ck_assert_ptr_null(facts.peer_cn); /* moved */
+	ck_assert_str_eq(r.login.tls.peer_cn, "bob");
+	ck_assert_int_eq(r.login.state, handshakes[_i].sqlstate ? LOGIN_FAILED : LOGIN_STARTUP);
+	if (handshakes[_i].sqlstate)
+		ck_assert_str_eq(last_error(&r).sqlstate, handshakes[_i].sqlstate);
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(tls_is_had_once)
+{
+	static const char *const requests[] = { SSL_REQUEST, GSSENC_REQUEST, HELLO "\0\0\0" };
+	struct tls_facts facts = { .is_on = true, .has_alpn = true };
+	struct rig r;
+
+	rig_start_tls(&r, "client_tls_sslmode = prefer");
+	login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+	r.login.out.len = 0;
+	login_secured(&r.login, &facts);
+	login_feed(&r.login, (const uint8_t *)requests[_i], 8);
+	ck_assert_int_eq(r.login.state, LOGIN_FAILED);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *mode;
+	bool is_tls, is_unix, is_refused;
+} plains[] = {
+	{ "prefer", false, false, false },
+	{ "require", true, false, false },
+	{ "require", false, false, true },
+	{ "verify-full", false, false, true },
+	{ "require", false, true, false },
+};
+
+START_TEST(a_startup_message_in_plain_text_may_be_too_little)
+{
+	struct tls_facts facts = { .is_on = true, .is_verified = true };
+	char setting[64];
+	struct rig r;
+
+	snprintf(setting, sizeof(setting), "auth_type = plain\nclient_tls_sslmode = %s", plains[_i].mode);
+	rig_start_tls(&r, setting);
+	if (plains[_i].is_unix) {
+		r.login.peer.sa.sa_family = AF_UNIX;
+		login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+		ck_assert(r.login.out.len == 1 && *r.login.out.data == 'N');
+		r.login.out.len = 0;
+	}
+	if (plains[_i].is_tls) {
+		login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+		r.login.out.len = 0;
+		login_secured(&r.login, &facts);
+	}
+	say_startup(&r, PROTOCOL_3_0, (const char *const[]){ "user", "plain", "database", "app", NULL });
+	rig_feed(&r);
+	ck_assert_int_eq(r.login.state, plains[_i].is_refused ? LOGIN_FAILED : LOGIN_CLEARTEXT);
+	if (plains[_i].is_refused)
+		ck_assert_str_eq(last_error(&r).message, "SSL required");
+	rig_end(&r);
+}
+END_TEST
+
 static const struct {
 	const char *name, *option;
 	uint32_t version;
 	const char *want;
+	uint32_t agreed;
 } versions[] = {
-	{ "3.0", NULL, PROTOCOL_3_0, "R3" },
-	{ "3.2", NULL, PROTOCOL_3_0 + 2, "vR3" },
-	{ "3.0 with a protocol option", "_pq_.x", PROTOCOL_3_0, "vR3" },
-	{ "3.9999 with a protocol option", "_pq_.x", PROTOCOL_3_0 + 9999, "vR3" },
+	{ "3.0", NULL, PROTOCOL_3_0, "R3", PROTOCOL_3_0 },
+	{ "3.1", NULL, PROTOCOL_3_0 + 1, "R3", PROTOCOL_3_0 + 1 },
+	{ "3.2", NULL, PROTOCOL_3_2, "R3", PROTOCOL_3_2 },
+	{ "3.3", NULL, PROTOCOL_3_2 + 1, "vR3", PROTOCOL_3_2 },
+	{ "3.0 with a protocol option", "_pq_.x", PROTOCOL_3_0, "vR3", PROTOCOL_3_0 },
+	{ "3.9999 with a protocol option", "_pq_.x", PROTOCOL_3_0 + 9999, "vR3", PROTOCOL_3_2 },
 };
 
 START_TEST(newer_versions_are_negotiated_once)
@@ -293,9 +446,10 @@ START_TEST(newer_versions_are_negotiated_once)
 		(const char *const[]){ "user", "plain", "database", "app", versions[_i].option, "1", NULL });
 	rig_feed(&r);
 	ck_assert_str_eq(sent(&r), versions[_i].want);
+	ck_assert_uint_eq(r.login.protocol, versions[_i].agreed);
 	if (versions[_i].want[0] == 'v') {
 		next_sent(&r, &at, &type, &body);
-		ck_assert_uint_eq(read_u32(&body), PROTOCOL_3_0);
+		ck_assert_uint_eq(read_u32(&body), versions[_i].agreed);
 		ck_assert_uint_eq(read_u32(&body), versions[_i].option ? 1 : 0);
 		if (versions[_i].option)
 			ck_assert_str_eq(read_cstring(&body), versions[_i].option);
@@ -419,6 +573,7 @@ static void answer(struct rig *r, const char *user, const char *password)
 	case LOGIN_SASL: answer_scram(r, password); break;
 	case LOGIN_STARTUP:
 	case LOGIN_LOOKUP:
+	case LOGIN_TLS:
 	case LOGIN_SASL_FIRST:
 	case LOGIN_SASL_FINAL: ck_abort_msg("nothing was asked");
 	case LOGIN_DONE:
@@ -1155,6 +1310,10 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, a_cancel_carries_its_key);
 	tcase_add_test(tc, each_encryption_is_refused_once_and_login_goes_on);
 	tcase_add_loop_test(tc, encryption_asked_for_twice_is_an_unknown_version, 0, N_ELEMENTS(encryptions));
+	tcase_add_loop_test(tc, tls_begins_with_a_request_or_at_once, 0, N_ELEMENTS(openings));
+	tcase_add_loop_test(tc, a_handshakes_end_is_judged, 0, N_ELEMENTS(handshakes));
+	tcase_add_loop_test(tc, tls_is_had_once, 0, 3);
+	tcase_add_loop_test(tc, a_startup_message_in_plain_text_may_be_too_little, 0, N_ELEMENTS(plains));
 	tcase_add_loop_test(tc, newer_versions_are_negotiated_once, 0, N_ELEMENTS(versions));
 	tcase_add_loop_test(tc, replication_never_gets_in, 0, N_ELEMENTS(replications));
 	tcase_add_loop_test(tc, only_the_right_password_gets_in, 0, N_ELEMENTS(logins));

@@ -205,13 +205,20 @@ static const struct {
 		LOGIN_DONE, "", "" },
 };
 
+/* dn NULL: no certificate */
+static void set_tls(struct fixture *f, bool is_on, const char *cn, const char *dn)
+{
+	f->login.tls.is_on = is_on;
+	f->login.tls.is_verified = dn != NULL;
+	f->login.tls.peer_cn = xstrdup(cn);
+	f->login.tls.peer_dn = xstrdup(dn);
+}
+
 static void begin_login(struct fixture *f, int i)
 {
 	begin(f, snapshot_with(logins[i].hba, "m robert bob\nd \"/,O=(.*)$\" \\1"), logins[i].address);
 	f->login.peer_uid = logins[i].peer_uid;
-	f->login.is_tls = logins[i].is_tls;
-	f->login.tls_cn = xstrdup(logins[i].cn);
-	f->login.tls_dn = xstrdup(logins[i].dn);
+	set_tls(f, logins[i].is_tls, logins[i].cn, logins[i].dn);
 	say_startup(f, logins[i].user, logins[i].database);
 }
 
@@ -261,9 +268,7 @@ START_TEST(types_are_one_rule_for_everybody)
 	struct fixture f;
 
 	begin(&f, rig_snapshot(types[_i].settings, users), "10.0.0.5");
-	f.login.is_tls = types[_i].is_tls;
-	f.login.tls_cn = xstrdup(types[_i].cn);
-	f.login.tls_dn = types[_i].cn ? xstrdup("CN=..") : NULL;
+	set_tls(&f, types[_i].is_tls, types[_i].cn, types[_i].cn ? "CN=.." : NULL);
 	say_startup(&f, "bob", "app");
 	ck_assert_msg(f.login.state == types[_i].want, "%s: state %d", types[_i].settings, f.login.state);
 	ck_assert_str_eq(last_error(&f).message, types[_i].message);
