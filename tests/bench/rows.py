@@ -195,9 +195,13 @@ def loadgen(c, login, mode, *options, may_fail=False):
     """The load generator's report, and under `used` the CPU seconds that the contestant needed meanwhile."""
     before = c.cpu()
     out = subprocess.run(command(c.port, login, mode, "-P", c.pid, *options), capture_output=True, text=True, check=True, timeout=LIMIT).stdout
-    report = dict(json.loads(out), used=c.cpu() - before)
+    return dict(report_of(c, out, may_fail), used=c.cpu() - before)
+
+
+def report_of(c, out, may_fail=False):
+    report = json.loads(out)
     if (report["lost"] or report["errors"]) and not may_fail:
-        raise RuntimeError("%s through %s: %d lost, %d errors, %s; %s" % (mode, c.name, report["lost"], report["errors"], report["why"], c.log()))
+        raise RuntimeError("through %s: %d lost, %d errors, %s; %s" % (c.name, report["lost"], report["errors"], report["why"], c.log()))
     return report
 
 
@@ -293,14 +297,14 @@ def idle_memory(login, clients):
     def measure(c, load):
         n = max(100, int(clients * load.clients))
         loadgen(c, login, "login", "-n", 20, "-c", 4)  # what is there once for all
-        with holding(c, 1, login):
+        with holding(c, 4 * contestants.SERVERS, login):
             pass
         time.sleep(0.5)
         files, before = c.descriptors(), c.memory()
         with holding(c, n, login):
             time.sleep(1)  # logins' buffers go back
             during = c.memory()
-        wait_until(lambda: c.descriptors() <= files, 20, "clients have gone")
+        wait_until(lambda: c.descriptors() <= files + contestants.SERVERS, 20, "clients have gone")
         time.sleep(REST)
         return {"idle": (during - before) / n / 1024, "left": (c.memory() - before) / n / 1024}
     return cold_each_round(measure)
