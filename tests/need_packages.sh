@@ -34,6 +34,18 @@ case "$missing " in
 	echo "create_main_cluster = false" | $sudo tee $conf >/dev/null
 	;;
 esac
+# Nor is PgBouncer's package to start its service: the bench runs one of its own. Who has a policy keeps it.
+policy=/usr/sbin/policy-rc.d
+case "$missing " in
+*" pgbouncer "*)
+	if [ ! -e $policy ]; then
+		trap '$sudo rm -f $policy; cleanup' EXIT
+		trap 'exit 1' HUP INT TERM
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod 755 $policy
+	fi
+	;;
+esac
 wait_for_lock="-o DPkg::Lock::Timeout=300"
 $sudo apt-get $wait_for_lock -q update
 # shellcheck disable=SC2086
