@@ -108,6 +108,11 @@ def choose(names):
     return chosen
 
 
+def is_chosen(name, names):
+    """Whether a row of this name is among the beginnings of names; everything is for None."""
+    return not names or any(name.startswith(wanted) for wanted in names.split(","))
+
+
 def poolers_only(kind, _):
     return kind is not Relay
 
