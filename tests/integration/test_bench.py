@@ -101,11 +101,12 @@ def test_workers_that_the_cores_allow():
 
 @pytest.mark.skipif(SLOW > 1, reason="what the bench runs isn't built with sanitizers")
 @pytest.mark.skipif(not os.access(contestants.program("relay"), os.X_OK), reason="make bench's programs aren't built")
+@pytest.mark.timeout(180)
 def test_a_short_run(tmp_path):
     """PgBouncer takes part where it is installed."""
     command = [sys.executable, BENCH + "/bench", "rows", "--rounds", "1", "--seconds", "1", "--rows", "simple20,login_secret,select_wide",
                "--workers", "1", "--output", str(tmp_path)]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=50, check=False,
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150, check=False,
                          env=dict(os.environ, PGWEIR=os.path.abspath(pooler.binary())))
     assert run.returncode == 0, run.stdout
     with open(tmp_path / "rows.json") as f:
