@@ -60,7 +60,7 @@ def measure_group(group, database, kinds, load):
     def attempt(row, kind, what):
         try:
             return what()
-        except (AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as e:
+        except (ArithmeticError, AssertionError, OSError, RuntimeError, subprocess.SubprocessError) as e:
             failures.append("%s, %s: %s" % (row.name, kind.name, str(e)[-1000:]))
             return None
 
@@ -281,6 +281,8 @@ def pipeline(c, load):
 
 def latency(c, load):
     report = closed(c, int(2000 * min(1, load.clients)), 2 * load.seconds)["latency"]
+    if not report["n"]:
+        raise RuntimeError("nobody was served in %g s" % (2 * load.seconds))
     return {"p50": 1e3 * report["p50"], "p99": 1e3 * report["p99"], "p99/p50": report["p99"] / report["p50"]}
 
 
