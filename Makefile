@@ -126,7 +126,7 @@ check-asan: deps ## the same under AddressSanitizer and UndefinedBehaviorSanitiz
 check-tsan: deps ## the same under ThreadSanitizer
 	@$(MAKE) --no-print-directory check-run VARIANT=tsan
 
-check-run: all $(UNIT_BIN)
+check-run: all $(UNIT_BIN) $(if $(BIN),,$(BENCH_BIN))
 	@$(PYTHON) tests/run --variant $(VARIANT) --bin $(or $(BIN),./) $(UNIT_BIN)
 
 unit: $(UNIT_BIN) ## the unit tests alone

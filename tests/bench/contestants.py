@@ -260,7 +260,8 @@ class Pgweir(Pooler):
         """Whether this pgweir takes the setting."""
         c = cls(server, tls="ecdsa")
         try:
-            return subprocess.run([*c.command(), "-t"], cwd=c.dir, capture_output=True, check=False, **unprivileged()).returncode == 0
+            program, ini = c.command()
+            return subprocess.run([program, "-t", ini], cwd=c.dir, capture_output=True, check=False, **unprivileged()).returncode == 0
         finally:
             c.stop()
 

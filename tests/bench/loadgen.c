@@ -24,6 +24,7 @@
 #define OPENING_MAX 256 /* logins under way while idle clients are collected */
 #define WARM_UP (USEC_PER_SEC / 2)
 #define PATIENCE (60 * USEC_PER_SEC) /* nothing takes longer but what -T says */
+#define DRAIN_TIME (10 * USEC_PER_SEC)
 #define COPY_CHUNK 65536
 
 static const char options_usage[] =
@@ -50,14 +51,14 @@ struct worker {
 	struct load *load;
 	pthread_t thread;
 	struct seat *seats;
-	unsigned n_seats, n_open, n_finished, n_lost;
+	unsigned n_seats, n_open, n_lost;
 	bool has_started;
 	unsigned short random[3];
 	uint64_t to_start; /* logins that haven't begun */
 	struct writer scratch;
 	struct samples latency, served_at;
 	char why[96];
-	_Atomic unsigned n_steady;
+	_Atomic unsigned n_steady, n_finished;
 	_Atomic uint64_t done;
 };
 
@@ -71,7 +72,7 @@ struct load {
 	pid_t pid;
 	struct worker *workers;
 	usec_t began;
-	atomic_bool has_begun, is_counting, is_over;
+	atomic_bool has_begun, is_counting, is_ending, is_over; /* is_ending: nothing new is asked */
 };
 
 struct mode {
@@ -234,7 +235,8 @@ static void run_served(struct seat *s, struct worker *w)
 	w->done += l->pipeline;
 	if (l->is_counting)
 		samples_add(&w->latency, clock_now() - s->client.began);
-	if (l->count && (s->left -= MIN(s->left, l->pipeline)) == 0) {
+	s->left -= MIN(s->left, l->pipeline);
+	if (l->is_ending || (l->count && s->left == 0)) {
 		client_close(&s->client, true);
 		finish(s, w);
 	} else if (l->rate > 0) {
@@ -461,7 +463,7 @@ static void *work(void *ctx)
 		engine_turn(&w->engine, l->rate > 0 ? 1 : 20);
 	}
 	for (unsigned i = 0; i < w->n_seats; i++)
-		client_close(&w->seats[i].client, true);
+		client_close(&w->seats[i].client, w->seats[i].client.awaited == 0);
 	return NULL;
 }
 
@@ -520,6 +522,22 @@ static void hold(struct load *l)
 	l->is_over = true;
 }
 
+/* Who has asked gets the answer: clients that vanish would leave work to what is measured next. */
+static void end_softly(struct load *l)
+{
+	usec_t deadline = clock_now() + DRAIN_TIME;
+	unsigned finished = 0;
+
+	l->is_ending = true;
+	while (l->rate <= 0 && finished < l->clients && clock_now() < deadline) {
+		pause_for(USEC_PER_MSEC);
+		finished = 0;
+		for (unsigned i = 0; i < l->threads; i++)
+			finished += l->workers[i].n_finished;
+	}
+	l->is_over = true;
+}
+
 struct span {
 	usec_t time;
 	double cpu;
@@ -545,7 +563,7 @@ static void run_for_a_time(struct load *l, struct span *begin, struct span *end)
 	pause_for((usec_t)(l->seconds * 1e6));
 	*end = now_of(l);
 	l->is_counting = false;
-	l->is_over = true;
+	end_softly(l);
 }
 
 /* The end. */
