@@ -3,7 +3,7 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
 NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
@@ -121,6 +121,8 @@ compile_commands.json: $(ALL_SRC) config.mk Makefile ## for editors and clang's 
 ##@ Testing
 check: deps ## build, then run the unit and the integration tests
 	@$(MAKE) --no-print-directory check-run
+check-drivers: deps ## fetch drivers and tools of other languages into build/drivers, and run tests/drivers with them
+	@$(MAKE) --no-print-directory check-drivers-run
 check-asan: deps ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory check-run VARIANT=asan
 check-tsan: deps ## the same under ThreadSanitizer
@@ -128,6 +130,10 @@ check-tsan: deps ## the same under ThreadSanitizer
 
 check-run: all $(UNIT_BIN) $(if $(BIN),,$(BENCH_BIN))
 	@$(PYTHON) tests/run --variant $(VARIANT) --bin $(or $(BIN),./) $(UNIT_BIN)
+
+check-drivers-run: all
+	@$(PYTHON) tests/drivers/drivers.py fetch
+	@$(PYTHON) tests/run --variant $(VARIANT) --bin $(or $(BIN),./) --drivers-only
 
 unit: $(UNIT_BIN) ## the unit tests alone
 	@$(PYTHON) tests/run --variant $(VARIANT) --unit-only $(UNIT_BIN)
@@ -238,7 +244,7 @@ help: ## this list
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all postgres18 check check-asan check-tsan check-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
+.PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
 	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
 	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:

@@ -689,12 +689,15 @@ static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 	if (m->verdict == PENDING_FATAL)
 		server_lost(s, s->has_failed ? s->our_sqlstate : "08006",
 			s->has_failed ? s->our_message : "server closed the connection");
-	return false;
+	return s->state == SERVER_PROBING && m->frame.type == MSG_NOTIFICATION_RESPONSE;
 }
 
+/* A probe is ours, but what others tell its client meanwhile comes once and to it alone. */
 static void quiet_slice(struct server *s, const uint8_t *bytes, size_t len, void *ctx)
 {
-	(void)s, (void)bytes, (void)len, (void)ctx; /* nothing is ever passed on */
+	(void)ctx;
+	if (s->state == SERVER_PROBING)
+		s->link->notified(s, bytes, len);
 }
 
 static void cancel_drained(struct server *s)

@@ -43,6 +43,7 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 	void (*lost)(struct server *s, const struct error_info *e); /* the server is being closed: forget it */
 	void (*probed)(struct server *s, bool is_ok); /* SERVER_ACTIVE again; s->probe has what was found */
 	void (*dropped)(struct server *s, const struct pending_entry *e); /* an error made the server skip it */
+	void (*notified)(struct server *s, const uint8_t *bytes, size_t len); /* while SERVER_PROBING; a slice */
 };
 
 struct prepared_note { /* what a pending Parse or Close will have changed */

@@ -379,6 +379,14 @@ static size_t on_data(struct server *s, const uint8_t *bytes, size_t len)
 	return s->state == SERVER_CLOSING ? len : n;
 }
 
+static void on_notified(struct server *s, const uint8_t *bytes, size_t len)
+{
+	struct client *c = s->client;
+
+	if (c->listens)
+		stream_send_bytes(&c->stream, bytes, len);
+}
+
 static void on_drained(struct server *s)
 {
 	client_unpause(s->client, PAUSE_BACKLOG);
@@ -401,4 +409,5 @@ const struct server_link client_link = {
 	.probed = client_probed,
 	.lost = client_on_lost,
 	.dropped = on_dropped,
+	.notified = on_notified,
 };
