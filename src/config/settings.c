@@ -20,14 +20,12 @@ static const char *const pool_modes[] = {
 	[POOL_STATEMENT] = "statement",
 	NULL,
 };
-static const char *const session_features[] = { [FEATURES_PIN] = "pin",
-	[FEATURES_ERROR] = "error",
-	[FEATURES_IGNORE] = "ignore",
-	NULL };
-static const char *const session_probes[] = { [PROBE_SUSPECT] = "suspect",
-	[PROBE_ALWAYS] = "always",
-	[PROBE_OFF] = "off",
-	NULL };
+static const char *const session_features[] = {
+	[FEATURES_PIN] = "pin", [FEATURES_ERROR] = "error", [FEATURES_IGNORE] = "ignore", NULL
+};
+static const char *const session_probes[] = {
+	[PROBE_SUSPECT] = "suspect", [PROBE_ALWAYS] = "always", [PROBE_OFF] = "off", NULL
+};
 static const char *const auth_types[] = {
 	[AUTH_TYPE_ANY] = "any",
 	[AUTH_TYPE_TRUST] = "trust",
@@ -175,8 +173,7 @@ static const struct setting global_rows[] = {
 	FIXED("server_tls_protocols", LIVE, "secure", NULL),
 	WORD("server_tls_sslmode", inert.server_tls_sslmode, LIVE, "prefer", NO_WEIR, server_sslmodes,
 		server_sslmodes_later),
-	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features,
-		NULL),
+	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features, NULL),
 	CHOICE("session_probe", session_probe, session_probe, LIVE, "suspect", NO_WEIR, session_probes, NULL),
 	BOOL("so_reuseport", so_reuseport, BOOT, "0", NO_WEIR),
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
@@ -239,8 +236,9 @@ static const struct setting database_rows[] = {
 	DB_COUNT("reserve_pool", reserve_pool_size, 0), /* PgBouncer's old name */
 	DB_COUNT("reserve_pool_size", reserve_pool_size, 0),
 	DB_TIME("server_lifetime", server_lifetime),
-	ROW("session_features", SETTING_CHOICE, LIVE, OFFSET(config_database, enum session_features, session_features),
-		NULL, NULL, 0, 0, session_features, NULL),
+	ROW("session_features", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum session_features, session_features), NULL, NULL, 0, 0,
+		session_features, NULL),
 	DB_TEXT("timezone", timezone, NAME_MAX_BYTES),
 	DB("user", SETTING_TEXT, char *, user, 1, NAME_MAX_BYTES),
 };

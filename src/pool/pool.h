@@ -48,7 +48,7 @@ struct pool {
 	struct slot_limits limits;     /* without the reserve */
 	int reserve, min_size, max_pinned;
 	enum session_features features;
-	bool uses_sequences;		/* somebody has asked for currval or lastval */
+	bool uses_sequences;	       /* somebody has asked for currval or lastval */
 	struct settings *custom_names; /* names of custom settings that were found to exist */
 	enum pool_mode mode;
 	usec_t query_wait_timeout, server_lifetime;
@@ -62,7 +62,7 @@ struct pool {
 	unsigned n_clients;
 	char *fingerprint; /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
-	usec_t unused_since; /* 0: in use */
+	usec_t unused_since;	    /* 0: in use */
 	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
 	struct counters counters;

@@ -101,6 +101,14 @@ static void undo_parse(struct server *s, const struct prepared_note *note)
 		server_statements_remove(&s->statements, note->id);
 }
 
+static void confirm_parse(struct server *s, const struct prepared_note *note)
+{
+	if (!note || note->is_unnamed)
+		s->is_unnamed_confirmed = true;
+	else if (note->adds)
+		server_statements_confirm(&s->statements, note->id);
+}
+
 /* The server skipped a request: what its sending had assumed isn't so. */
 static void on_drop(void *ctx, const struct pending_entry *e)
 {
@@ -334,7 +342,7 @@ static void take_error(struct server *s, const struct server_message *m)
 	 */
 	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0)
 		note_schema(s);
-	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT)
+	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT && strstr(e.message, "pgweir_"))
 		server_statements_expire(&s->statements);
 }
 
@@ -373,9 +381,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		s->has_ddl = false;
 		note_schema(s);
 	}
-	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref &&
-		((struct prepared_note *)m->popped.ref)->adds)
-		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
+	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE)
+		confirm_parse(s, m->popped.ref);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		undo_parse(s, m->popped.ref);
 	s->body_pass = walk->message(s, m, ctx);

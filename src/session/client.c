@@ -863,8 +863,9 @@ static void end_pinned(struct client *c)
 	enum pin pin = (enum pin)(c->pins & -c->pins);
 	char *detail = xasprintf("It was idle and kept a server connection: it has %s.", pin_text(pin));
 
-	client_end(c, &(struct error_info){
-			      .sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
+	client_end(c,
+		&(struct error_info){
+			.sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
 	free(detail);
 }
 

@@ -83,14 +83,20 @@ bool statement_id_of_name(const char *name, struct hash128 *id)
 	return true;
 }
 
-const char *client_statements_name(const struct client_statements *t, struct hash128 id)
+uint16_t name_mark(const char *name)
+{
+	return (uint16_t)(hash64(name, strlen(name)) | 1);
+}
+
+const char *client_statements_name(const struct client_statements *t, struct hash128 id, uint16_t mark)
 {
 	struct client_statement *cs, *next;
+	const char *found = NULL;
 
 	HASH_ITER(hh, t->by_name, cs, next)
-		if (hash128_equal(cs->statement->id, id))
-			return cs->name;
-	return NULL;
+		if (hash128_equal(cs->statement->id, id) && (!found || name_mark(cs->name) == mark))
+			found = cs->name;
+	return found;
 }
 
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name)

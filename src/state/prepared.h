@@ -34,11 +34,11 @@ struct statement {
 	struct statement_table *table;
 	int refs;
 	struct hash128 id;
-	unsigned scanned_for; /* the worker's snapshot for which it was scanned; 0: none yet */
+	unsigned scanned_for;	    /* the worker's snapshot for which it was scanned; 0: none yet */
 	unsigned scan_flags, makes; /* of sqlscan.h, once it was scanned */
-	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
-	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
-	bool is_good;	      /* a server has parsed it without complaint */
+	bool deallocates_all;	    /* DEALLOCATE ALL, DISCARD ALL */
+	char *deallocates;	    /* the text is DEALLOCATE of this name; NULL otherwise */
+	bool is_good;		    /* a server has parsed it without complaint */
 	size_t len;
 	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
 };
@@ -81,7 +81,9 @@ struct client_statement *client_statements_find(const struct client_statements *
 size_t client_statements_count(const struct client_statements *t);
 struct client_statement *client_statement_new(const char *name, struct statement *st); /* takes a reference of its own */
 void client_statement_free(struct client_statement **cs); /* must not be in a table */
-const char *client_statements_name(const struct client_statements *t, struct hash128 id); /* any that means it; NULL: none */
+/* A name that means it, the one with this mark if there is one; NULL: none. */
+const char *client_statements_name(const struct client_statements *t, struct hash128 id, uint16_t mark);
+uint16_t name_mark(const char *name);						      /* a hash, never 0 */
 void client_statements_add(struct client_statements *t, struct client_statement *cs); /* its name must be free */
 void client_statements_remove(struct client_statements *t, struct client_statement *cs);
 void client_statements_clear(struct client_statements *t, bool only_confirmed);

@@ -38,8 +38,8 @@ enum scan_flag {
 };
 
 struct scan_result {
-	unsigned flags;	     /* of enum scan_flag */
-	unsigned makes;	     /* .. of these, what it makes rather than uses or ends: LISTEN but not UNLISTEN, a lock but no unlock */
+	unsigned flags; /* of enum scan_flag */
+	unsigned makes; /* .. of these, what it makes rather than uses or ends: LISTEN but not UNLISTEN, a lock but no unlock */
 	unsigned statements; /* that aren't empty */
 	/*
 	 * Set when the whole text is one `DEALLOCATE [PREPARE] name` or `.. ALL`. The name is folded or unquoted, and cut to
