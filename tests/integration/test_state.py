@@ -212,8 +212,8 @@ def test_session_features_of_a_database(new_pooler):
 
 
 @pytest.mark.parametrize("how", [answers, extended])
-def test_max_pinned(pool, how):
-    """auto: one of two. The statement is refused; what isn't going to pin is served, and a pin that ends makes room."""
+def test_SS_13_max_pinned(pool, how):
+    """SS-13: auto, which is one of two. The statement is refused; what isn't going to pin is served, and a pin that ends makes room."""
     p = pool()
     c, d = p.connect(), p.connect()
     c.query("select pg_advisory_lock(4722)")
@@ -228,7 +228,8 @@ def test_max_pinned(pool, how):
     assert not [m for m in how(d, "create temp table too_many (i int)") if m.kind == "E"]
 
 
-def test_pin_idle_timeout(pool):
+def test_SS_13_pin_idle_timeout(pool):
+    """SS-13: A frozen client that keeps a server is ended, and told why."""
     p = pool(pin_idle_timeout=0.3, pin_notice=0)
     c, d = p.connect(), p.connect()
     c.query("create temp table frozen (i int)")
@@ -346,3 +347,24 @@ def test_session_probe_off(pool, hidden):
         assert d.value("select (select count(*) from pg_class where relname = 'off_t') + (select count(*) from pg_listening_channels()) +"
                        " (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())") == "0"
     assert p.ask("show pins") == []
+
+
+# ---- what it costs ------------------------------------------------------------------------------------------------------------
+
+
+SET_CONFIG, PROBE = b"set_config(", b"pg_settings"
+
+
+def script_of(received):
+    """A PostgreSQL that knows no SQL: each Query is a SET, or an empty result for a probe; parameters never change."""
+
+    def script(server):
+        while True:
+            m = server.recv()
+            received.append(m)
+            if m.kind == "Q":
+                server.send(complete("SELECT 0") if PROBE in m.body else complete("SET"), ready())
+
+    return script
+
+
