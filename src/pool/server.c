@@ -592,17 +592,32 @@ static void finish_sync(struct server *s)
 	s->link->synced(s, &e);
 }
 
+static void start_probe(struct server *s, struct writer *query)
+{
+	server_set_state(s, SERVER_PROBING);
+	s->is_touched = true;
+	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	send_own_query(s, query);
+	worker_tick_fast(worker_of(s));
+}
+
 void server_probe(struct server *s, const struct settings *names, unsigned tries)
 {
 	struct writer w = { 0 };
 
-	server_set_state(s, SERVER_PROBING);
 	probe_clear(&s->probe);
-	s->is_touched = true;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
 	probe_write_query(&w, names, s->settings, tries >= 2);
-	send_own_query(s, &w);
-	worker_tick_fast(worker_of(s));
+	start_probe(s, &w);
+}
+
+void server_probe_single(struct server *s, const char *name)
+{
+	struct writer w = { 0 };
+
+	probe_clear(&s->probe);
+	s->probe.settings = settings_ref(s->settings); /* the row is put on top */
+	probe_write_single(&w, name);
+	start_probe(s, &w);
 }
 
 static void finish_probe(struct server *s)

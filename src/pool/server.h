@@ -129,6 +129,8 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 bool server_sync(struct server *s, struct settings *to);
 /* names: of custom settings to ask for. tries: so many have failed; a short statement_timeout may be the cause. */
 void server_probe(struct server *s, const struct settings *names, unsigned tries);
+/* The same where nothing but this setting can have changed. */
+void server_probe_single(struct server *s, const char *name);
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
 

@@ -155,6 +155,7 @@ static void free_client(struct doomed *d)
 	struct client *c = CONTAINER_OF(d, struct client, doomed);
 
 	writer_free(&c->greeting);
+	free(c->only_setting);
 	free(c->deallocate_portal);
 	free(c->deallocates);
 	free(c->database);
@@ -600,13 +601,23 @@ static void note_custom_names(struct client *c, const struct settings *found)
 			settings_put(&p->custom_names, found->items[i].name, "");
 }
 
+void client_forget_only_setting(struct client *c)
+{
+	free(c->only_setting);
+	c->only_setting = NULL;
+}
+
 static void ask_server(struct client *c)
 {
 	struct settings *known = c->is_opaque ? c->pool->custom_names : NULL;
 
 	for (size_t i = 0; known && i < known->n; i++)
 		settings_put(&c->custom_names, known->items[i].name, "");
-	server_probe(c->server, c->custom_names, c->probe_tries);
+	if (c->only_setting && !c->probe_tries)
+		server_probe_single(c->server, c->only_setting);
+	else
+		server_probe(c->server, c->custom_names, c->probe_tries);
+	client_forget_only_setting(c);
 }
 
 void client_probed(struct server *s, bool is_ok)

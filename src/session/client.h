@@ -86,6 +86,7 @@ struct client {
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
 	bool is_opaque;	     /* .. or something in which names of settings may hide */
+	char *only_setting;  /* .. and it can only have changed this one; NULL: who knows */
 	unsigned seen;	     /* scan flags of what it has sent since we asked last, for SHOW PINS */
 	unsigned pins;	     /* enum pin: what only this server has */
 	unsigned pinned_by;  /* scan flags of what made it pinned */
@@ -126,6 +127,7 @@ bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, o
 void client_maybe_release(struct client *c);
 void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
+void client_forget_only_setting(struct client *c);		  /* something else may have changed, too */
 void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
 uint8_t client_tx_status(const struct client *c); /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);

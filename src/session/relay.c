@@ -295,6 +295,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	}
 	if (changes_unnamed(&m->popped))
 		confirm_unnamed(c, &m->popped, true);
+	client_forget_only_setting(c);
 	if (c->asks_sequences && has_sqlstate(m, "55000"))
 		c->wants_sequences = c->is_stateful = true; /* client_probed() pins it */
 	undo_name(c, note);

@@ -310,8 +310,11 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 	if ((flags & MAY_SET) && probe_collect_names(&c->custom_names, text, len) != RES_OK)
 		c->server->close_reason = "too many custom settings";
 	/* currval() and lastval() only read; what they read can't be probed for. */
-	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE))
+	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE)) {
+		if (c->is_stateful)
+			client_forget_only_setting(c);
 		c->is_stateful = true;
+	}
 	if (flags & HIDES_NAMES)
 		c->is_opaque = true;
 	if (flags & SCAN_LISTEN)
@@ -319,6 +322,14 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 	if (flags & SCAN_SEQUENCE)
 		note_sequences(c);
 	c->seen |= flags;
+}
+
+/* A SET alone in its transaction, in a session without pins: if it works, it is committed, and nothing else has changed. */
+static void note_only_setting(struct client *c, const struct scan_result *r)
+{
+	if (*r->setting && !c->is_stateful && !c->pins && pending_is_idle(&c->server->pending) &&
+		c->worker->config->session_probe == PROBE_SUSPECT)
+		c->only_setting = xstrdup(r->setting);
 }
 
 /* It may deallocate what the server has prepared: what comes behind it can't count on that. */
@@ -368,6 +379,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		m->must_answer = true;
 		return discard(c, m);
 	}
+	note_only_setting(c, &r);
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);

@@ -159,6 +159,18 @@ unsigned pins_of_scan(unsigned flags)
 	return found;
 }
 
+void probe_write_single(struct writer *w, const char *name)
+{
+	msg_begin(w, MSG_QUERY);
+	write_text(w, "SELECT ");
+	settings_write_literal(w, name);
+	write_text(w, ",pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ")");
+	write_u8(w, 0);
+	msg_end(w);
+}
+
 /* A text column; NULL for SQL's NULL. The caller's buffer, since rows have no NULs at the end. */
 static const char *read_column(struct reader *r, char *buf, size_t size)
 {

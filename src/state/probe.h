@@ -42,7 +42,8 @@ enum result probe_collect_names(struct settings **names, const char *text, size_
  * statement_timeout ends it before its time. Then that is read and switched off first, in the same transaction.
  */
 void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had, bool is_hurried);
-void probe_row(struct probe *p, struct reader body); /* a DataRow's body */
+void probe_write_single(struct writer *w, const char *name); /* this setting alone */
+void probe_row(struct probe *p, struct reader body);	     /* a DataRow's body */
 void probe_clear(struct probe *p);
 const char *pin_name(enum pin pin);    /* as SHOW PINS has it */
 const char *pin_text(enum pin pin);    /* .. and a NOTICE */

@@ -47,6 +47,8 @@ struct scan_result {
 	 */
 	bool is_deallocate, is_deallocate_all;
 	char name[64]; /* NAMEDATALEN */
+	/* Set when the whole text is `SET [SESSION] name {TO|=} value` and nothing but that setting changes; else "". */
+	char setting[64];
 };
 
 struct scan_options {

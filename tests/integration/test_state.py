@@ -1,5 +1,6 @@
 """Session state beyond the pitfalls: what a direct connection shows, through pgweir as well."""
 import pytest
+from scripted_server import ScriptedServer, complete, data_row, ready
 from test_review import own_section
 from wire import SYNC, bind, execute, parse, query, wait_until
 
@@ -352,19 +353,79 @@ def test_session_probe_off(pool, hidden):
 # ---- what it costs ------------------------------------------------------------------------------------------------------------
 
 
-SET_CONFIG, PROBE = b"set_config(", b"pg_settings"
+KINDS = [("probe", b"pg_settings"), ("ask", b"pg_catalog.current_setting"), ("set", b"pg_catalog.set_config("), ("undo", b"RESET")]
 
 
-def script_of(received):
-    """A PostgreSQL that knows no SQL: each Query is a SET, or an empty result for a probe; parameters never change."""
+@pytest.fixture
+def counted(new_pooler):
+    """counted(settings) -> (pooler, kinds): what its one server has been sent, by kind; a client's own statements as they are."""
+    servers, sent = [], []
 
-    def script(server):
+    def script(c):
+        c.login()
         while True:
-            m = server.recv()
-            received.append(m)
+            m = c.recv()
+            if m is None or m.kind == "X":
+                return
             if m.kind == "Q":
-                server.send(complete("SELECT 0") if PROBE in m.body else complete("SET"), ready())
+                kind = [k for k, part in KINDS if part in m.body]
+                sent.append(kind[0] if kind else m.body[:-1].decode())
+                c.send(data_row("work_mem", "9MB") * (kind == ["ask"]) + complete("OK") + ready())
 
-    return script
+    def make(**settings):
+        server = ScriptedServer(script)
+        servers.append(server)
+        return own_section(new_pooler(settings, server=server, start=False)), sent
+
+    yield make
+    for server in servers:
+        server.stop()
+    for server in servers:
+        assert not server.errors, server.errors
 
 
+def test_equal_settings_cost_no_message(counted):
+    """Nothing but the clients' own statements, whoever has the server; the values of a startup packet are set once."""
+    p, sent = counted()
+    clients = [p.connect() for _ in range(3)]
+    for _ in range(2):
+        for c in clients:
+            c.query("select 1")
+    assert sent == ["select 1"] * 6
+    del sent[:]
+    clients = [p.connect(params={"options": "-c work_mem=5MB", "application_name": "same"}) for _ in range(3)]
+    for _ in range(2):
+        for c in clients:
+            c.query("select 1")
+    assert sent == ["set"] + ["select 1"] * 6
+
+
+def test_other_settings_cost_one_message(counted):
+    """One in front of the first statement whenever the server changes hands, however many settings differ; none while it doesn't."""
+    p, sent = counted()
+    c = p.connect(params={"options": "-c work_mem=5MB -c lock_timeout=3s -c search_path=a,b"})
+    d = p.connect(params={"options": "-c work_mem=6MB"})
+    del sent[:]
+    for client in (c, c, d, d, c):
+        client.query("select 1")
+    assert sent == ["set", "select 1", "select 1", "set", "select 1", "select 1", "set", "select 1"]
+    plain = p.connect()
+    del sent[:]
+    plain.query("select 1")
+    assert sent == ["undo", "select 1"]
+
+
+@pytest.mark.parametrize("statement,asks", [
+    ("set work_mem = '9MB'", "ask"), ("SET SESSION work_mem TO 9", "ask"), ("set work_mem = default", "probe"), ("reset work_mem", "probe"),
+    ("set role x", "probe"), ("set work_mem = 1; set lock_timeout = 2", "probe"), ("select set_config('work_mem', '9MB', false)", "probe"),
+    ("listen x", "probe"), ("create temp table x ()", "probe"), ("set local work_mem = 3", None), ("select set_config('a', 'b', true)", None),
+    ("select 1", None), ("begin", None), ("select pg_advisory_xact_lock(1)", None),
+])
+def test_what_is_asked_after_a_statement(counted, statement, asks):
+    """Once, behind the answer, and only for the one setting where its name is all that can have changed."""
+    p, sent = counted()
+    c = p.connect()
+    c.query(statement)
+    wait_until(lambda: len(sent) > bool(asks), what="the question")
+    c.query("select 2")
+    assert sent == [statement] + [asks] * bool(asks) + ["select 2"]
