@@ -106,7 +106,7 @@ static void confirm_parse(struct server *s, const struct prepared_note *note)
 	if (!note || note->is_unnamed)
 		s->is_unnamed_confirmed = true;
 	else if (note->adds)
-		server_statements_confirm(&s->statements, note->id);
+		server_statements_confirm(&s->statements, note->id, note->number);
 }
 
 /* The server skipped a request: what its sending had assumed isn't so. */

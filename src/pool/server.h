@@ -48,6 +48,7 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 struct prepared_note { /* what a pending Parse or Close will have changed */
 	struct hash128 id;
 	bool adds, removes;		  /* the statement on the server */
+	uint32_t number;		  /* adds: of its server_statement */
 	bool adds_name, removes_name;	  /* of the client */
 	struct client_statement *name;	  /* removes_name: owned */
 	uint32_t batch;			  /* removes_name: of the client */

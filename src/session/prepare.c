@@ -65,6 +65,7 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 	ss = server_statements_find(&c->server->statements, st->id);
 	ss->batch = c->batch;
 	ss->parsed_at = c->worker->loop.now;
+	note->number = ss->number;
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, is_ours, 0, note);
 }
@@ -135,6 +136,7 @@ static void prepare_decoy(struct client *c, struct gather *g)
 	gather_string(g, decoy);
 	gather_copy(g, "\0\0\0", 3);
 	server_statements_add(&c->server->statements, STATEMENT_DECOY);
+	parse->number = server_statements_find(&c->server->statements, STATEMENT_DECOY)->number;
 	request_sent(c, PEND_PARSE, true, 0, parse);
 }
 

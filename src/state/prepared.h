@@ -94,6 +94,7 @@ struct server_statement {
 	struct list_node lru_node;
 	uint32_t batch; /* of the client that sent its Parse */
 	usec_t parsed_at;
+	uint32_t number;
 	bool is_confirmed; /* the server has said ParseComplete */
 	bool is_stale;	   /* its plan can't be used any more: close it before the next use */
 };
@@ -101,6 +102,7 @@ struct server_statement {
 struct server_statements {
 	struct server_statement *by_id;
 	struct list lru; /* least recently used first */
+	uint32_t n_added;
 };
 
 void server_statements_init(struct server_statements *t);
@@ -112,7 +114,8 @@ void server_statements_remove(struct server_statements *t, struct hash128 id);
 void server_statements_restore(struct server_statements *t, struct hash128 id);
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* never the decoy */
 size_t server_statements_count(const struct server_statements *t); /* the decoy doesn't count */
-void server_statements_confirm(struct server_statements *t, struct hash128 id);
+/* Of one that is there again since, only the newest Parse counts: number is that of its server_statement. */
+void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number);
 void server_statements_expire(struct server_statements *t); /* all are stale: prepared anew before the next use */
 void server_statements_clear(struct server_statements *t, bool only_confirmed);
 

@@ -42,6 +42,14 @@ def test_names_of_batches_that_failed(via):
     ''')
 
 
+def test_the_same_text_again_behind_deallocate_all(via):
+    """The answer to the first Parse of a text says nothing of the second."""
+    via.run('''
+        c1: P(b,"select 'same'") C(S,b) P(d,"deallocate all") B(d) E P(c,"select 'same'") B(c) E S → 1 3 1 2 C(DEALLOCATE ALL) 1 2 D(same) C Z(I)
+        c1: B(c) E S               → 2 D(same) C Z(I)
+    ''')
+
+
 @pytest.mark.settings(max_prepared_statements=1)
 def test_deallocate_with_a_cache_of_one(via):
     via.run('''

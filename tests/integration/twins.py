@@ -57,7 +57,7 @@ PLAIN = {  # name -> values, the last one is wrong
     "app.user_id": ("'42'", "'7'", "default"),
     "app.other": ("'x'", "''", "default"),
 }
-STARTUPS = [{}, {}, {"options": "-c search_path=s1 -c work_mem=7MB"}, {"application_name": "startup", "DateStyle": "SQL"}]
+STARTUPS = [{}, {}, {"options": "-c search_path=s1 -c work_mem=7MB"}, {"application_name": "startup", "DateStyle": "SQL, MDY"}]
 STARTUP_NAMES = [(), (), ("search_path", "work_mem"), ("application_name", "DateStyle")]
 LOOKED_AT = [n for n in PLAIN if not n.startswith("app.")] + ["intervalstyle"]
 CUSTOM = ["app.user_id", "app.other", "app.proc"]
