@@ -757,6 +757,8 @@ static enum step on_execute(struct client *c, struct message_in *m)
 		if (is_uncertain(c, client_statements_find(&c->statements, c->deallocates)) ||
 			may_come_back(c, c->deallocates))
 			return barrier(c);
+		if (is_unclear(c, c->deallocates))
+			return flush_barrier(c, m);
 		note = prepare_deallocate(c, m->g, c->deallocates, portal);
 	}
 	request_sent(c, PEND_EXECUTE, false, 0, note);

@@ -47,6 +47,7 @@ def test_the_same_text_again_behind_deallocate_all(via):
     via.run('''
         c1: P(b,"select 'same'") C(S,b) P(d,"deallocate all") B(d) E P(c,"select 'same'") B(c) E S → 1 3 1 2 C(DEALLOCATE ALL) 1 2 D(same) C Z(I)
         c1: B(c) E S               → 2 D(same) C Z(I)
+        c1: P("deallocate all") B("") E P("deallocate c") B("") E S → 1 2 C(DEALLOCATE ALL) 1 2 E[26000] Z(I)
     ''')
 
 

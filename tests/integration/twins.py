@@ -386,9 +386,7 @@ class World:
     def __init__(self, pooler, postgres, n_clients, n_servers):
         self.pooler, self.n_servers = pooler, n_servers
         for database in ("test", "test2"):
-            postgres.sql(*[s for s in SETUP.strip().split("\n") if s], database=database)
-            for i in range(n_clients):
-                postgres.sql(*CLIENT_SETUP.format(i=i).strip().split("\n"), database=database)
+            postgres.sql(";".join(line for i in range(n_clients) for line in CLIENT_SETUP.format(i=i).strip().split("\n")), database=database)
         self.pairs = []
         for i in range(n_clients):
             params = STARTUPS[i % len(STARTUPS)]
@@ -492,6 +490,8 @@ class Runner:
         for role in ROLES:
             if not postgres.sql("select 1 from pg_roles where rolname = '%s'" % role):
                 postgres.sql("create role %s" % role)
+        for database in ("test", "test2"):
+            postgres.sql(";".join(SETUP.strip().split("\n")), database=database)
 
     def world(self):
         return World(self.pooler, self.postgres, self.n_clients, self.n_servers)
