@@ -65,6 +65,33 @@ static bool changes_unnamed(const struct pending_entry *e)
 		(e->type == PEND_PARSE || e->type == PEND_QUERY || e->type == PEND_CLOSE);
 }
 
+struct next_change {
+	uint16_t number;
+	struct statement *before; /* a reference for its note */
+};
+
+static void set_before(void *ctx, struct pending_entry *e)
+{
+	struct next_change *next = ctx;
+	struct prepared_note *note = e->ref;
+
+	if (!changes_unnamed(e) || e->detail != next->number || !note)
+		return;
+	statement_unref(&note->unnamed_before);
+	note->unnamed_before = next->before;
+	next->before = NULL;
+}
+
+/* A change that isn't the newest has failed or was skipped: the one behind it has built on that. Takes before. */
+static void correct_next(struct client *c, uint16_t number, struct statement *before)
+{
+	struct next_change next = { .number = number == UINT16_MAX ? 1 : (uint16_t)(number + 1), .before = before };
+
+	if (c->server)
+		pending_each(&c->server->pending, set_before, &next);
+	statement_unref(&next.before);
+}
+
 static void confirm_unnamed(struct client *c, const struct pending_entry *e, bool is_error)
 {
 	bool is_newest = e->detail == c->unnamed_number;
@@ -72,26 +99,34 @@ static void confirm_unnamed(struct client *c, const struct pending_entry *e, boo
 	c->unnamed_due--;
 	if (is_error && is_newest)
 		statement_unref(&c->unnamed);
+	else if (is_error)
+		correct_next(c, e->detail, NULL);
 	statement_unref(&c->unnamed_kept);
 	if (is_newest)
 		c->unnamed_kept = statement_ref(c->unnamed);
 }
 
+static struct statement *take_before(struct client *c, struct prepared_note *note)
+{
+	struct statement *st = note ? note->unnamed_before : statement_ref(c->unnamed_kept);
+
+	if (note)
+		note->unnamed_before = NULL;
+	return st;
+}
+
 /* It was skipped, and what the client had before stays. Drops come newest first. */
 static void undo_unnamed(struct client *c, const struct pending_entry *e)
 {
-	struct prepared_note *note = e->ref;
+	struct statement *before = take_before(c, e->ref);
 
 	c->unnamed_due--;
-	if (e->detail != c->unnamed_number)
+	if (e->detail != c->unnamed_number) {
+		correct_next(c, e->detail, before);
 		return;
-	statement_unref(&c->unnamed);
-	if (note) {
-		c->unnamed = note->unnamed_before;
-		note->unnamed_before = NULL;
-	} else {
-		c->unnamed = statement_ref(c->unnamed_kept);
 	}
+	statement_unref(&c->unnamed);
+	c->unnamed = before;
 	if (--c->unnamed_number == 0)
 		c->unnamed_number = UINT16_MAX;
 }

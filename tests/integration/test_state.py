@@ -2,7 +2,7 @@
 import pytest
 from scripted_server import ScriptedServer, complete, data_row, ready
 from test_review import own_section
-from wire import SYNC, bind, execute, parse, query, wait_until
+from wire import SYNC, bind, close, execute, parse, query, wait_until
 
 
 def test_known_text_in_a_failed_transaction(via):
@@ -40,6 +40,36 @@ def test_names_of_batches_that_failed(via):
         c1: B(s2) P(s1,"select 1") S Q("select 3") P(s1,"select 1") S → E[26000] Z(I) T D(3) C Z(I) 1 Z(I)
         c1: B(s1) E S              → 2 D(1) C Z(I)
     ''')
+
+
+def test_the_unnamed_statement_of_batches_that_failed(via):
+    """A skipped Parse, Query or Close leaves the one before it, in pipelines as well; a failed Parse leaves none."""
+    via.run('''
+        c1: P("select 'old'") S    → 1 Z(I)
+        c1: B(none) P("select 'new'") S → E[26000] Z(I)
+        c1: B("") E S              → 2 D(old) C Z(I)
+        c1: B(none) P("select 'new'") Q("select 1") C(S,"") S B("") E S → E[26000] Z(I) 2 D(old) C Z(I)
+        c1: P("select 'one'") B(none) P("select 'two'") P("select 'three'") S B("") E S → 1 E[26000] Z(I) 2 D(one) C Z(I)
+        c1: P("select 'a'") P("select 'b'") E(none) P("select 'c'") S → 1 1 E[34000] Z(I)
+        c1: B("") E S              → 2 D(b) C Z(I)
+        c1: P("selekt") S E(none) P("select 'x'") S B("") S → E[42601] Z(I) E[34000] Z(I) E[26000] Z(I)
+        c1: P("select 'y'") S      → 1 Z(I)
+        c1: E(none) C(S,"") S B("") E S → E[34000] Z(I) 2 D(y) C Z(I)
+        c1: E(none) B("") S B("") E S → E[34000] Z(I) 2 D(y) C Z(I)
+    ''')
+
+
+def test_names_that_a_failed_batch_gives_back(via):
+    """A Close that was skipped took nothing; errors name the statement as the client does."""
+    via.run('''
+        c1: P(a,"select 1") P(b,"select 1") S → 1 1 Z(I)
+        c1: B(a,"x") C(S,a) S P(a,"select 2") S → E[08P01] Z(I) E[42P05] Z(I)
+        c1: B(a,"x") C(S,a) S B(a) E S → E[08P01] Z(I) 2 D(1) C Z(I)
+    ''')
+    c = via.connect()
+    c.send(parse("one", "select 'x'") + parse("two", "select 'x'") + SYNC + bind("two", values=("v",)) + close("S", "two") + SYNC)
+    c.recv_until("Z")
+    assert c.recv().text == 'bind message supplies 1 parameters, but prepared statement "two" requires 0'
 
 
 def test_the_same_text_again_behind_deallocate_all(via):
