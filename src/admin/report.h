@@ -61,7 +61,7 @@ struct link_row { /* a client or a server */
 	bool is_close_needed;
 };
 
-struct pin_row {	     /* a client that keeps its server */
+struct pin_row {		 /* a client that keeps its server */
 	uint32_t database, user; /* offsets in the report's text */
 	struct address peer;
 	uint64_t client, server;

@@ -747,7 +747,8 @@ static void rows_reasons(struct rows *r, unsigned pins)
 
 	for (unsigned i = 0; i < PINS_N; i++)
 		if (pins & 1u << i)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? "," : "", pin_name((enum pin)(1u << i)));
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? "," : "",
+				pin_name((enum pin)(1u << i)));
 	rows_text(r, text);
 }
 

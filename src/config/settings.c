@@ -21,14 +21,12 @@ static const char *const pool_modes[] = {
 	[POOL_STATEMENT] = "statement",
 	NULL,
 };
-static const char *const session_features[] = { [FEATURES_PIN] = "pin",
-	[FEATURES_ERROR] = "error",
-	[FEATURES_IGNORE] = "ignore",
-	NULL };
-static const char *const session_probes[] = { [PROBE_SUSPECT] = "suspect",
-	[PROBE_ALWAYS] = "always",
-	[PROBE_OFF] = "off",
-	NULL };
+static const char *const session_features[] = {
+	[FEATURES_PIN] = "pin", [FEATURES_ERROR] = "error", [FEATURES_IGNORE] = "ignore", NULL
+};
+static const char *const session_probes[] = {
+	[PROBE_SUSPECT] = "suspect", [PROBE_ALWAYS] = "always", [PROBE_OFF] = "off", NULL
+};
 static const char *const auth_types[] = {
 	[AUTH_TYPE_ANY] = "any",
 	[AUTH_TYPE_TRUST] = "trust",

@@ -102,6 +102,14 @@ static void undo_parse(struct server *s, const struct prepared_note *note)
 		server_statements_remove(&s->statements, note->id);
 }
 
+static void confirm_parse(struct server *s, const struct prepared_note *note)
+{
+	if (!note || note->is_unnamed)
+		s->is_unnamed_confirmed = true;
+	else if (note->adds)
+		server_statements_confirm(&s->statements, note->id, note->number);
+}
+
 /* The server skipped a request: what its sending had assumed isn't so. */
 static void on_drop(void *ctx, const struct pending_entry *e)
 {
@@ -336,7 +344,7 @@ static void take_error(struct server *s, const struct server_message *m)
 	 */
 	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0)
 		note_schema(s);
-	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT)
+	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT && strstr(e.message, "pgweir_"))
 		server_statements_expire(&s->statements);
 }
 
@@ -375,9 +383,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		s->has_ddl = false;
 		note_schema(s);
 	}
-	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref &&
-		((struct prepared_note *)m->popped.ref)->adds)
-		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
+	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE)
+		confirm_parse(s, m->popped.ref);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		undo_parse(s, m->popped.ref);
 	s->body_pass = walk->message(s, m, ctx);
@@ -619,17 +626,32 @@ static void finish_sync(struct server *s)
 	s->link->synced(s, &e);
 }
 
+static void start_probe(struct server *s, struct writer *query)
+{
+	server_set_state(s, SERVER_PROBING);
+	s->is_touched = true;
+	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	send_own_query(s, query);
+	worker_tick_fast(worker_of(s));
+}
+
 void server_probe(struct server *s, const struct settings *names, unsigned tries)
 {
 	struct writer w = { 0 };
 
-	server_set_state(s, SERVER_PROBING);
 	probe_clear(&s->probe);
-	s->is_touched = true;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
 	probe_write_query(&w, names, s->settings, tries >= 2);
-	send_own_query(s, &w);
-	worker_tick_fast(worker_of(s));
+	start_probe(s, &w);
+}
+
+void server_probe_single(struct server *s, const char *name)
+{
+	struct writer w = { 0 };
+
+	probe_clear(&s->probe);
+	s->probe.settings = settings_ref(s->settings); /* the row is put on top */
+	probe_write_single(&w, name);
+	start_probe(s, &w);
 }
 
 static void finish_probe(struct server *s)

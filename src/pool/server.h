@@ -48,12 +48,14 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 
 struct prepared_note { /* what a pending Parse or Close will have changed */
 	struct hash128 id;
-	bool adds, removes;	       /* the statement on the server */
-	bool adds_name, removes_name;  /* of the client */
-	struct client_statement *name; /* removes_name: owned */
-	bool is_unnamed; /* of a Parse, Query or Close that changes the unnamed statement */
+	bool adds, removes;		  /* the statement on the server */
+	uint32_t number;		  /* adds: of its server_statement */
+	bool adds_name, removes_name;	  /* of the client */
+	struct client_statement *name;	  /* removes_name: owned */
+	uint32_t batch;			  /* removes_name: of the client */
+	bool is_unnamed;		  /* of a Parse, Query or Close that changes the unnamed statement */
 	struct statement *unnamed_before; /* owned */
-	char *text, *detail;	       /* what the client is told instead of the server's error; owned */
+	char *text, *detail;		  /* what the client is told instead of the server's error; owned */
 	const char *hint;
 };
 
@@ -80,11 +82,11 @@ struct server {
 	bool body_pass;	  /* .. and whether it goes on to the client */
 
 	struct settings *settings; /* what we have set */
-	uint64_t opaque_client;	   /* that may have made custom settings of names that nobody knows; 0: none */
-	uint64_t last_client;	   /* that has used it */
+	uint64_t opaque_client; /* that may have made custom settings of names that nobody knows; 0: none */
+	uint64_t last_client;	/* that has used it */
 	bool has_foreign_sequences; /* currval and lastval may be those of clients before */
-	bool has_unknown_settings; /* a server_reset_query did who knows what */
-	struct settings *syncing;  /* .. and will have when our SET is answered */
+	bool has_unknown_settings;  /* a server_reset_query did who knows what */
+	struct settings *syncing;   /* .. and will have when our SET is answered */
 	unsigned sync_tries;
 	struct settings *reported; /* by ParameterStatus */
 	struct probe probe;
@@ -92,6 +94,8 @@ struct server {
 	struct server_statements statements;
 	struct hash128 unnamed; /* the unnamed statement, or what it will be */
 	bool has_unnamed;
+	uint32_t unnamed_batch; /* of the client whose batch its Parse was in */
+	bool is_unnamed_confirmed;
 	bool has_ddl; /* the schema may have changed: others see it when the transaction ends */
 
 	bool has_failed;   /* a query of ours got an error: kept in our_error */
@@ -130,6 +134,8 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 bool server_sync(struct server *s, struct settings *to);
 /* names: of custom settings to ask for. tries: so many have failed; a short statement_timeout may be the cause. */
 void server_probe(struct server *s, const struct settings *names, unsigned tries);
+/* The same where nothing but this setting can have changed. */
+void server_probe_single(struct server *s, const char *name);
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
 

@@ -164,6 +164,7 @@ static void free_client(struct doomed *d)
 	struct client *c = CONTAINER_OF(d, struct client, doomed);
 
 	writer_free(&c->greeting);
+	free(c->only_setting);
 	free(c->deallocate_portal);
 	free(c->deallocates);
 	if (c->is_own_user)
@@ -625,13 +626,23 @@ static void note_custom_names(struct client *c, const struct settings *found)
 			settings_put(&p->custom_names, found->items[i].name, "");
 }
 
+void client_forget_only_setting(struct client *c)
+{
+	free(c->only_setting);
+	c->only_setting = NULL;
+}
+
 static void ask_server(struct client *c)
 {
 	struct settings *known = c->is_opaque ? c->pool->custom_names : NULL;
 
 	for (size_t i = 0; known && i < known->n; i++)
 		settings_put(&c->custom_names, known->items[i].name, "");
-	server_probe(c->server, c->custom_names, c->probe_tries);
+	if (c->only_setting && !c->probe_tries)
+		server_probe_single(c->server, c->only_setting);
+	else
+		server_probe(c->server, c->custom_names, c->probe_tries);
+	client_forget_only_setting(c);
 }
 
 void client_probed(struct server *s, bool is_ok)
@@ -894,8 +905,9 @@ static void end_pinned(struct client *c)
 	enum pin pin = (enum pin)(c->pins & -c->pins);
 	char *detail = xasprintf("It was idle and kept a server connection: it has %s.", pin_text(pin));
 
-	client_end(c, &(struct error_info){
-			      .sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
+	client_end(c,
+		&(struct error_info){
+			.sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
 	free(detail);
 }
 

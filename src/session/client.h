@@ -71,8 +71,10 @@ struct client {
 	struct statement *unnamed; /* as of what was sent; NULL: it has none */
 	struct statement *unnamed_kept; /* .. as of what was answered, while one change is on its way; for more see unnamed_before */
 	uint16_t unnamed_number; /* of the change that led to unnamed, in the detail of its pending entry: a Parse, Query or Close */
-	uint16_t unnamed_due;	 /* changes that are on their way */
-	uint32_t batch; /* counts Syncs */
+	uint16_t unnamed_due;	/* changes that are on their way */
+	uint32_t unnamed_batch; /* .. the newest one's */
+	uint32_t removals_due;	/* names that it has no more if what is on its way comes to pass */
+	uint32_t batch;		/* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
 	uint8_t body_to, discard, pauses;
@@ -85,9 +87,10 @@ struct client {
 	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
-	bool is_opaque; /* .. or something in which names of settings may hide */
-	unsigned seen;	/* scan flags of what it has sent since we asked last, for SHOW PINS */
-	unsigned pins;	/* enum pin: what only this server has */
+	bool is_opaque;	     /* .. or something in which names of settings may hide */
+	char *only_setting;  /* .. and it can only have changed this one; NULL: who knows */
+	unsigned seen;	     /* scan flags of what it has sent since we asked last, for SHOW PINS */
+	unsigned pins;	     /* enum pin: what only this server has */
 	unsigned pinned_by;  /* scan flags of what made it pinned */
 	usec_t pinned_since;
 	bool has_loaded;      /* a library, on the server that it has now */
@@ -124,10 +127,11 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
-void client_greet(struct client *c); /* from CLIENT_NEW or SYNCING to IDLE */
+void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
+void client_forget_only_setting(struct client *c);		  /* something else may have changed, too */
 void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
-uint8_t client_tx_status(const struct client *c);		  /* for a ReadyForQuery of our own */
+uint8_t client_tx_status(const struct client *c); /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);
 void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */
 void client_set_told(struct client *c, struct settings *s);

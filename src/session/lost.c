@@ -111,11 +111,11 @@ void client_on_lost(struct server *s, const struct error_info *e)
 	c->server = NULL;
 	if (c->out)
 		c->out->n = 0; /* nowhere to go */
-	if (!c->is_greeted) {  /* its startup's values were being looked at: then they will be at their first use */
+	if (!c->is_greeted) { /* its startup's values were being looked at: then they will be at their first use */
 		client_greet(c);
 		return;
 	}
-	if (!c->has_sent) {    /* not a byte of the client's was sent: another server will do */
+	if (!c->has_sent) { /* not a byte of the client's was sent: another server will do */
 		client_set_state(c, CLIENT_IDLE);
 		client_unpause(c, PAUSE_STATE);
 		client_get_server(c);

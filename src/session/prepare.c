@@ -63,6 +63,7 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 	ss = server_statements_find(&c->server->statements, st->id);
 	ss->batch = c->batch;
 	ss->parsed_at = c->worker->loop.now;
+	note->number = ss->number;
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, is_ours, 0, note);
 }
@@ -108,6 +109,8 @@ void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, s
 void prepare_take_name(struct client *c, struct client_statement *cs, struct prepared_note *note)
 {
 	client_statements_remove(&c->statements, cs);
+	c->removals_due++;
+	note->batch = c->batch;
 	note->removes_name = true;
 	note->name = cs;
 }
@@ -117,11 +120,6 @@ struct statement *prepare_statement_of(const struct client *c, const char *name)
 	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
 
 	return cs ? cs->statement : *name ? NULL : c->unnamed;
-}
-
-char *prepare_no_statement_text(const char *name)
-{
-	return xasprintf("prepared statement \"%s\" does not exist", name);
 }
 
 static void prepare_decoy(struct client *c, struct gather *g)
@@ -136,22 +134,63 @@ static void prepare_decoy(struct client *c, struct gather *g)
 	gather_string(g, decoy);
 	gather_copy(g, "\0\0\0", 3);
 	server_statements_add(&c->server->statements, STATEMENT_DECOY);
+	parse->number = server_statements_find(&c->server->statements, STATEMENT_DECOY)->number;
 	request_sent(c, PEND_PARSE, true, 0, parse);
 }
 
-struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, const char *name)
+static void close_quietly(struct client *c, struct gather *g, char kind, const char *name)
+{
+	gather_header(g, MSG_CLOSE, 1 + strlen(name) + 1);
+	gather_copy(g, &kind, 1);
+	gather_string(g, name);
+	request_sent(c, PEND_CLOSE, true, 0, NULL);
+}
+
+static void bind_plain(struct client *c, struct gather *g, const char *text, const char *portal)
+{
+	static const char once[] = "pgweir_once";
+
+	close_quietly(c, g, 'S', once);
+	close_quietly(c, g, 'P', portal);
+	gather_header(g, MSG_PARSE, sizeof(once) + strlen(text) + 1 + 2);
+	gather_string(g, once);
+	gather_string(g, text);
+	gather_copy(g, "\0\0", 2);
+	request_sent(c, PEND_PARSE, true, 0, xcalloc(1, sizeof(struct prepared_note)));
+	gather_header(g, MSG_BIND, strlen(portal) + 1 + sizeof(once) + 6);
+	gather_string(g, portal);
+	gather_string(g, once);
+	gather_copy(g, "\0\0\0\0\0\0", 6);
+	request_sent(c, PEND_BIND, true, 0, NULL);
+}
+
+static void bind_deallocate(struct client *c, struct gather *g, const char *name, const char *portal)
+{
+	struct writer w = { 0 };
+
+	write_bytes(&w, "DEALLOCATE \"", strlen("DEALLOCATE \""));
+	for (const char *p = name; *p; p++) {
+		if (*p == '"')
+			write_u8(&w, '"');
+		write_u8(&w, (uint8_t)*p);
+	}
+	write_cstring(&w, "\"");
+	bind_plain(c, g, (const char *)w.data, portal);
+	writer_free(&w);
+}
+
+struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, const char *name, const char *portal)
 {
 	struct client_statement *target = client_statements_find(&c->statements, name);
-	bool has_decoy = server_statements_find(&c->server->statements, STATEMENT_DECOY) != NULL;
-	struct prepared_note *note = xcalloc(1, sizeof(*note));
+	struct prepared_note *note;
 
-	if (target && !has_decoy)
+	if (!target) {
+		bind_deallocate(c, g, name, portal);
+		return NULL;
+	}
+	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY))
 		prepare_decoy(c, g);
-	else if (!target && has_decoy)
-		close_on_server(c, g, STATEMENT_DECOY);
-	if (target)
-		prepare_take_name(c, target, note);
-	else
-		note->text = prepare_no_statement_text(name);
+	note = xcalloc(1, sizeof(*note));
+	prepare_take_name(c, target, note);
 	return note;
 }

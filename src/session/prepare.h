@@ -28,10 +28,9 @@ struct statement *prepare_statement_of(const struct client *c, const char *name)
 /* The client has the name no more; note has it until it's known whether that holds. */
 void prepare_take_name(struct client *c, struct client_statement *cs, struct prepared_note *note);
 /*
- * A DEALLOCATE of name is about to be executed: if the client has it, it goes into the note and there is a decoy to deallocate;
- * if not, there is none, and the note has what the client is told then.
+ * A DEALLOCATE of name is about to be executed: if the client has it, it goes into the note and there is a decoy to deallocate.
+ * If not (NULL), it may be one that PREPARE made: the portal is bound anew, to the DEALLOCATE of that.
  */
-struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, const char *name);
-char *prepare_no_statement_text(const char *name);
+struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, const char *name, const char *portal);
 
 #endif

@@ -61,7 +61,35 @@ static void answer_deallocate(struct client *c)
 /* A Parse or Close of the unnamed statement, or a Query, which takes it away. */
 static bool changes_unnamed(const struct pending_entry *e)
 {
-	return !e->is_ours && e->detail && (e->type == PEND_PARSE || e->type == PEND_QUERY || e->type == PEND_CLOSE);
+	return !e->is_ours && e->detail &&
+		(e->type == PEND_PARSE || e->type == PEND_QUERY || e->type == PEND_CLOSE);
+}
+
+struct next_change {
+	uint16_t number;
+	struct statement *before; /* a reference for its note */
+};
+
+static void set_before(void *ctx, struct pending_entry *e)
+{
+	struct next_change *next = ctx;
+	struct prepared_note *note = e->ref;
+
+	if (!changes_unnamed(e) || e->detail != next->number || !note)
+		return;
+	statement_unref(&note->unnamed_before);
+	note->unnamed_before = next->before;
+	next->before = NULL;
+}
+
+/* A change that isn't the newest has failed or was skipped: the one behind it has built on that. Takes before. */
+static void correct_next(struct client *c, uint16_t number, struct statement *before)
+{
+	struct next_change next = { .number = number == UINT16_MAX ? 1 : (uint16_t)(number + 1), .before = before };
+
+	if (c->server)
+		pending_each(&c->server->pending, set_before, &next);
+	statement_unref(&next.before);
 }
 
 static void confirm_unnamed(struct client *c, const struct pending_entry *e, bool is_error)
@@ -71,37 +99,47 @@ static void confirm_unnamed(struct client *c, const struct pending_entry *e, boo
 	c->unnamed_due--;
 	if (is_error && is_newest)
 		statement_unref(&c->unnamed);
+	else if (is_error)
+		correct_next(c, e->detail, NULL);
 	statement_unref(&c->unnamed_kept);
 	if (is_newest)
 		c->unnamed_kept = statement_ref(c->unnamed);
 }
 
+static struct statement *take_before(struct client *c, struct prepared_note *note)
+{
+	struct statement *st = note ? note->unnamed_before : statement_ref(c->unnamed_kept);
+
+	if (note)
+		note->unnamed_before = NULL;
+	return st;
+}
+
 /* It was skipped, and what the client had before stays. Drops come newest first. */
 static void undo_unnamed(struct client *c, const struct pending_entry *e)
 {
-	struct prepared_note *note = e->ref;
+	struct statement *before = take_before(c, e->ref);
 
 	c->unnamed_due--;
-	if (e->detail != c->unnamed_number)
+	if (e->detail != c->unnamed_number) {
+		correct_next(c, e->detail, before);
 		return;
-	statement_unref(&c->unnamed);
-	if (note) {
-		c->unnamed = note->unnamed_before;
-		note->unnamed_before = NULL;
-	} else {
-		c->unnamed = statement_ref(c->unnamed_kept);
 	}
+	statement_unref(&c->unnamed);
+	c->unnamed = before;
 	if (--c->unnamed_number == 0)
 		c->unnamed_number = UINT16_MAX;
 }
 
-static void confirm(const struct pending_entry *e)
+static void confirm(struct client *c, const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
 
 	if (note && note->adds_name) {
 		note->name->is_confirmed = true;
 		note->name->statement->is_good = true;
+	} else if (note && note->removes_name) {
+		c->removals_due--;
 	}
 	server_note_free(&note);
 }
@@ -113,7 +151,7 @@ void relay_local(struct client *c, const struct pending_entry *e)
 	case LOCAL_CLOSE_COMPLETE: put_empty_message(c, MSG_CLOSE_COMPLETE); break;
 	case LOCAL_DEALLOCATE: answer_deallocate(c); break;
 	}
-	confirm(e);
+	confirm(c, e);
 }
 
 static void answer_fail(struct client *c, const struct pending_entry *e)
@@ -202,6 +240,7 @@ static bool is_last_word(const struct server_message *m)
 
 struct named {
 	struct hash128 id;
+	uint16_t mark; /* of the name, if known: several may mean the same text */
 	const char *name;
 };
 
@@ -210,7 +249,8 @@ static void look_for_name(void *ctx, struct pending_entry *e)
 	const struct prepared_note *note = e->ref;
 	struct named *look = ctx;
 
-	if (note && note->name && hash128_equal(note->name->statement->id, look->id))
+	if (note && note->name && hash128_equal(note->name->statement->id, look->id) &&
+		(!look->name || name_mark(note->name->name) == look->mark))
 		look->name = note->name->name;
 }
 
@@ -218,6 +258,7 @@ static void look_for_name(void *ctx, struct pending_entry *e)
 static bool put_renamed(struct client *c, const struct server_message *m)
 {
 	const uint8_t *at = m->body ? memmem(m->body, m->body_len, "pgweir_", strlen("pgweir_")) : NULL;
+	struct named look;
 	const char *name;
 	struct hash128 id;
 	struct writer w = { 0 };
@@ -226,13 +267,11 @@ static bool put_renamed(struct client *c, const struct server_message *m)
 	/* A body that ends with its NUL, so there is an end to what is read here. */
 	if (!at || m->body[m->body_len - 1] != '\0' || !statement_id_of_name((const char *)at, &id))
 		return false;
-	name = client_statements_name(&c->statements, id);
-	if (!name) { /* a Close of it is on its way */
-		struct named look = { .id = id };
-
-		pending_each(&c->server->pending, look_for_name, &look);
-		name = look.name;
-	}
+	look = (struct named){ .id = id, .mark = m->popped.detail };
+	look.name = client_statements_name(&c->statements, id, look.mark);
+	if (!look.name || name_mark(look.name) != look.mark)
+		pending_each(&c->server->pending, look_for_name, &look); /* a Close of it may be on its way */
+	name = look.name;
 	if (!name)
 		return false;
 	before = (size_t)(at - m->body);
@@ -267,6 +306,7 @@ static void undo_name(struct client *c, struct prepared_note *note)
 		client_statement_free(&note->name);
 	} else if (note->removes_name) {
 		client_statements_add(&c->statements, note->name);
+		c->removals_due--;
 		note->name = NULL;
 	}
 	note->adds_name = note->removes_name = false;
@@ -283,14 +323,12 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	} else if (m->popped.type == PEND_FAIL) {
 		answer_fail(c, &m->popped);
 		pass = false;
-	} else if (m->popped.type == PEND_EXECUTE && note && note->text && has_sqlstate(m, "26000")) {
-		put_error(c, &(struct error_info){ .severity = "ERROR", .sqlstate = "26000", .message = note->text });
-		pass = false;
 	} else {
 		pass = !put_renamed(c, m);
 	}
 	if (changes_unnamed(&m->popped))
 		confirm_unnamed(c, &m->popped, true);
+	client_forget_only_setting(c);
 	if (c->asks_sequences && has_sqlstate(m, "55000"))
 		c->wants_sequences = c->is_stateful = true; /* client_probed() pins it */
 	undo_name(c, note);
@@ -309,7 +347,7 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 	if (m->popped.type != PEND_NONE) {
 		if (changes_unnamed(&m->popped))
 			confirm_unnamed(c, &m->popped, false);
-		confirm(&m->popped);
+		confirm(c, &m->popped);
 	}
 	if (m->verdict == PENDING_OURS)
 		return false;

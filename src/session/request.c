@@ -103,6 +103,39 @@ static bool is_uncertain(const struct client *c, const struct client_statement *
 	return cs && !cs->is_confirmed && cs->batch != c->batch;
 }
 
+struct name_look {
+	const struct client *c;
+	const char *name;
+	bool found;
+};
+
+static void look_for_removal(void *ctx, struct pending_entry *e)
+{
+	const struct prepared_note *note = e->ref;
+	struct name_look *look = ctx;
+
+	if (note && note->removes_name && note->batch != look->c->batch && strcmp(note->name->name, look->name) == 0)
+		look->found = true;
+}
+
+/* A name that it hasn't got: taken away in an earlier batch, which may still fail before that. */
+static bool may_come_back(const struct client *c, const char *name)
+{
+	struct name_look look = { .c = c, .name = name };
+
+	if (!c->removals_due || !c->server || client_statements_find(&c->statements, name))
+		return false;
+	pending_each(&c->server->pending, look_for_removal, &look);
+	return look.found;
+}
+
+/* The same for the unnamed statement, which every Query and Parse changes. */
+static bool is_unnamed_unclear(const struct client *c, const char *name)
+{
+	return !*name && c->is_tracked && c->unnamed_due && c->unnamed_batch != c->batch && c->server &&
+		c->server->pending.copy == COPY_NONE && pending_head(&c->server->pending);
+}
+
 static enum step barrier(struct client *c)
 {
 	client_pause(c, PAUSE_BARRIER);
@@ -152,7 +185,8 @@ static enum step fail_and_discard(
 
 static bool is_pool_full_of_pins(const struct client *c)
 {
-	return !c->pins && atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed) >= c->pool->max_pinned;
+	return !c->pins &&
+		atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed) >= c->pool->max_pinned;
 }
 
 /* A statement that makes these (enum scan_flag) may not run: why not. NULL: it may. */
@@ -170,11 +204,14 @@ static struct prepared_note *refuse_pin(const struct client *c, unsigned makes, 
 	if (c->pool->features == FEATURES_ERROR) {
 		*reason = FAIL_FEATURE;
 		note = prepare_note(xasprintf("sessions can't have %s here", pin_text(pin)));
-		note->detail = xstrdup("Server connections are shared transaction by transaction, and session_features is \"error\".");
+		note->detail = xstrdup(
+			"Server connections are shared transaction by transaction, and session_features is \"error\".");
 	} else {
 		*reason = FAIL_PINNED;
-		note = prepare_note(xasprintf("too many sessions keep a server connection of their own (max_pinned)"));
-		note->detail = xasprintf("%d of the pool's server connections are kept by their clients, and this statement asks for %s.",
+		note = prepare_note(
+			xasprintf("too many sessions keep a server connection of their own (max_pinned)"));
+		note->detail = xasprintf(
+			"%d of the pool's server connections are kept by their clients, and this statement asks for %s.",
 			atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed), pin_text(pin));
 	}
 	note->hint = pin_hint(pin);
@@ -182,7 +219,8 @@ static struct prepared_note *refuse_pin(const struct client *c, unsigned makes, 
 }
 
 /* A Query that isn't sent: what fails in its place is a Bind, and its ReadyForQuery is a Sync's. */
-static enum step refuse_query(struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
+static enum step refuse_query(
+	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
 {
 	prepare_fail(c, m->g, reason, note);
 	gather_copy(m->g, "S\0\0\0\4", FRAME_HEADER_SIZE);
@@ -208,6 +246,7 @@ static uint16_t change_unnamed(struct client *c, struct statement *st, struct pr
 	}
 	statement_unref(&c->unnamed);
 	c->unnamed = statement_ref(st);
+	c->unnamed_batch = c->batch;
 	if (++c->unnamed_number == 0)
 		c->unnamed_number = 1;
 	return c->unnamed_number;
@@ -239,8 +278,8 @@ static struct client_statement *find_own_deallocated(struct client *c, const str
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked || !r->is_deallocate ||
-		r->is_deallocate_all)
+	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked ||
+		!r->is_deallocate || r->is_deallocate_all)
 		return NULL;
 	return client_statements_find(&c->statements, r->name);
 }
@@ -264,8 +303,11 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 	if ((flags & MAY_SET) && probe_collect_names(&c->custom_names, text, len) != RES_OK)
 		c->server->close_reason = "too many custom settings";
 	/* currval() and lastval() only read; what they read can't be probed for. */
-	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE))
+	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE)) {
+		if (c->is_stateful)
+			client_forget_only_setting(c);
 		c->is_stateful = true;
+	}
 	if (flags & HIDES_NAMES)
 		c->is_opaque = true;
 	if (flags & SCAN_LISTEN)
@@ -273,6 +315,14 @@ static void note_stateful(struct client *c, unsigned flags, const void *text, si
 	if (flags & SCAN_SEQUENCE)
 		note_sequences(c);
 	c->seen |= flags;
+}
+
+/* A SET alone in its transaction, in a session without pins: if it works, it is committed, and nothing else has changed. */
+static void note_only_setting(struct client *c, const struct scan_result *r)
+{
+	if (*r->setting && !c->is_stateful && !c->pins && pending_is_idle(&c->server->pending) &&
+		c->worker->config->session_probe == PROBE_SUSPECT)
+		c->only_setting = xstrdup(r->setting);
 }
 
 /* It may deallocate what the server has prepared: what comes behind it can't count on that. */
@@ -307,7 +357,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	scan(c, m, &r);
 	own = find_own_deallocated(c, &r);
-	if (is_uncertain(c, own))
+	if (is_uncertain(c, own) || (r.is_deallocate && !own && may_come_back(c, r.name)))
 		return barrier(c);
 	refused = refuse_pin(c, r.makes, &reason);
 	if (refused)
@@ -322,6 +372,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		m->must_answer = true;
 		return discard(c, m);
 	}
+	note_only_setting(c, &r);
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);
@@ -343,10 +394,18 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 
 /* ---- Parse ---- */
 
-static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
+/* Its Parse goes to the server now; whether that isn't skipped only its answer tells. */
+static void note_unnamed(struct client *c, const struct statement *st)
 {
 	c->server->unnamed = st->id;
 	c->server->has_unnamed = true;
+	c->server->unnamed_batch = c->batch;
+	c->server->is_unnamed_confirmed = false;
+}
+
+static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
+{
+	note_unnamed(c, st);
 	c->pool->counters.server_parses++;
 	sent_unnamed(c, PEND_PARSE, st);
 	if (!st->deallocates)
@@ -440,8 +499,8 @@ static enum step parse_linked(struct client *c, struct message_in *m, const char
 	if (client_statements_find(&c->statements, name)) {
 		if (!prepare_has(c, m->g, st, c->worker->loop.now)) /* what is wrong with its text comes first */
 			prepare_parse(c, m->g, st, NULL);
-		return fail_and_discard(
-			c, m, FAIL_DUPLICATE, prepare_note(xasprintf("prepared statement \"%s\" already exists", name)));
+		return fail_and_discard(c, m, FAIL_DUPLICATE,
+			prepare_note(xasprintf("prepared statement \"%s\" already exists", name)));
 	}
 	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return fail_and_discard(c, m, FAIL_TOO_MANY,
@@ -463,7 +522,7 @@ static enum step on_parse(struct client *c, struct message_in *m)
 	name = read_cstring(&r);
 	if (r.bad)
 		return pass_malformed(c, m, PEND_PARSE);
-	if (is_uncertain(c, client_statements_find(&c->statements, name)))
+	if (is_uncertain(c, client_statements_find(&c->statements, name)) || may_come_back(c, name))
 		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
@@ -498,11 +557,11 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 	struct statement *st = c->unnamed;
 
 	note_stateful(c, st->scan_flags, st->body, st->len);
-	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
+	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id) &&
+		(c->server->is_unnamed_confirmed || c->server->unnamed_batch == c->batch))
 		return;
 	prepare_gather_parse(g, "", st);
-	c->server->unnamed = st->id;
-	c->server->has_unnamed = true;
+	note_unnamed(c, st);
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, true, 0, NULL);
 }
@@ -559,6 +618,9 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return flush_barrier(c, m);
 	if (c->is_tracked && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
 		return barrier(c);
+	if (may_come_back(c, name) || is_unnamed_unclear(c, name))
+		return barrier(c);
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL; /* it may have changed while we waited */
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
@@ -577,7 +639,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
-	request_sent(c, PEND_BIND, false, 0, NULL);
+	request_sent(c, PEND_BIND, false, renamed ? name_mark(name) : 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
@@ -618,6 +680,8 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		return flush_barrier(c, m);
 	if (c->is_tracked && kind == 'S' && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
 		return barrier(c);
+	if (kind == 'S' && (may_come_back(c, name) || is_unnamed_unclear(c, name)))
+		return barrier(c);
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
 			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
@@ -626,7 +690,7 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		else
 			ensure_unnamed(c, m->g);
 	}
-	request_sent(c, PEND_DESCRIBE, false, 0, NULL);
+	request_sent(c, PEND_DESCRIBE, false, renamed ? name_mark(name) : 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_DESCRIBE, 1 + strlen(renamed) + 1);
@@ -651,7 +715,7 @@ static enum step on_close(struct client *c, struct message_in *m)
 	if (kind == 'S' && is_unclear(c, name))
 		return flush_barrier(c, m);
 	cs = c->is_tracked && kind == 'S' ? client_statements_find(&c->statements, name) : NULL;
-	if (is_uncertain(c, cs))
+	if (is_uncertain(c, cs) || (kind == 'S' && may_come_back(c, name)))
 		return barrier(c);
 	if (!cs) {
 		if (kind == 'S' && !*name) {
@@ -684,9 +748,12 @@ static enum step on_execute(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	portal = read_cstring(&r);
 	if (c->deallocate_portal && !r.bad && strcmp(c->deallocate_portal, portal) == 0) {
-		if (is_uncertain(c, client_statements_find(&c->statements, c->deallocates)))
+		if (is_uncertain(c, client_statements_find(&c->statements, c->deallocates)) ||
+			may_come_back(c, c->deallocates))
 			return barrier(c);
-		note = prepare_deallocate(c, m->g, c->deallocates);
+		if (is_unclear(c, c->deallocates))
+			return flush_barrier(c, m);
+		note = prepare_deallocate(c, m->g, c->deallocates, portal);
 	}
 	request_sent(c, PEND_EXECUTE, false, 0, note);
 	return pass(c, m);

@@ -84,26 +84,41 @@ void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE])
 		(unsigned long long)id.lo);
 }
 
-bool statement_id_of_name(const char *name, struct hash128 *id)
+static bool read_hex64(const char *s, uint64_t *value)
 {
-	unsigned long long hi, lo;
-	int n = 0;
+	*value = 0;
+	for (int i = 0; i < 16; i++) {
+		const char *digits = "0123456789abcdef", *digit = s[i] ? strchr(digits, s[i]) : NULL;
 
-	if (strspn(name + MIN(strlen(name), strlen("pgweir_")), "0123456789abcdef") < 32 ||
-		sscanf(name, "pgweir_%16llx%16llx%n", &hi, &lo, &n) != 2 || n != STATEMENT_NAME_SIZE - 1)
-		return false;
-	*id = (struct hash128){ .hi = hi, .lo = lo };
+		if (!digit)
+			return false;
+		*value = *value << 4 | (uint64_t)(digit - digits);
+	}
 	return true;
 }
 
-const char *client_statements_name(const struct client_statements *t, struct hash128 id)
+bool statement_id_of_name(const char *name, struct hash128 *id)
+{
+	size_t n = strlen("pgweir_");
+
+	return strncmp(name, "pgweir_", n) == 0 && read_hex64(name + n, &id->hi) &&
+		read_hex64(name + n + 16, &id->lo);
+}
+
+uint16_t name_mark(const char *name)
+{
+	return (uint16_t)(hash64(name, strlen(name)) | 1);
+}
+
+const char *client_statements_name(const struct client_statements *t, struct hash128 id, uint16_t mark)
 {
 	struct client_statement *cs, *next;
+	const char *found = NULL;
 
 	HASH_ITER(hh, t->by_name, cs, next)
-		if (hash128_equal(cs->statement->id, id))
-			return cs->name;
-	return NULL;
+		if (hash128_equal(cs->statement->id, id) && (!found || name_mark(cs->name) == mark))
+			found = cs->name;
+	return found;
 }
 
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name)
@@ -172,6 +187,7 @@ void server_statements_init(struct server_statements *t)
 {
 	t->by_id = NULL;
 	list_init(&t->lru);
+	t->n_added = 0;
 }
 
 static struct server_statement *find(const struct server_statements *t, struct hash128 id)
@@ -201,6 +217,7 @@ void server_statements_add(struct server_statements *t, struct hash128 id)
 		return;
 	ss = xcalloc(1, sizeof(*ss));
 	ss->id = id;
+	ss->number = ++t->n_added;
 	HASH_ADD_BYHASHVALUE(hh, t->by_id, id, sizeof(ss->id), hash_of(id), ss);
 	list_push_back(&t->lru, &ss->lru_node);
 }
@@ -240,11 +257,11 @@ size_t server_statements_count(const struct server_statements *t)
 	return HASH_COUNT(t->by_id) - (find(t, STATEMENT_DECOY) != NULL);
 }
 
-void server_statements_confirm(struct server_statements *t, struct hash128 id)
+void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number)
 {
 	struct server_statement *ss = find(t, id);
 
-	if (ss)
+	if (ss && ss->number == number)
 		ss->is_confirmed = true;
 }
 

@@ -34,7 +34,7 @@ struct statement {
 	struct statement_table *table;
 	int refs;
 	struct hash128 id;
-	unsigned scanned_for; /* the worker's snapshot for which it was scanned; 0: none yet */
+	unsigned scanned_for;	    /* the worker's snapshot for which it was scanned; 0: none yet */
 	unsigned scan_flags, makes; /* of sqlscan.h, once it was scanned */
 	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
 	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
@@ -86,7 +86,9 @@ struct client_statement *client_statements_find(const struct client_statements *
 size_t client_statements_count(const struct client_statements *t);
 struct client_statement *client_statement_new(const char *name, struct statement *st); /* takes a reference of its own */
 void client_statement_free(struct client_statement **cs); /* must not be in a table */
-const char *client_statements_name(const struct client_statements *t, struct hash128 id); /* any that means it; NULL: none */
+/* A name that means it, the one with this mark if there is one; NULL: none. */
+const char *client_statements_name(const struct client_statements *t, struct hash128 id, uint16_t mark);
+uint16_t name_mark(const char *name);						      /* a hash, never 0 */
 void client_statements_add(struct client_statements *t, struct client_statement *cs); /* its name must be free */
 void client_statements_remove(struct client_statements *t, struct client_statement *cs);
 void client_statements_clear(struct client_statements *t, bool only_confirmed);
@@ -97,6 +99,7 @@ struct server_statement {
 	struct list_node lru_node;
 	uint32_t batch; /* of the client that sent its Parse */
 	usec_t parsed_at;
+	uint32_t number;
 	bool is_confirmed; /* the server has said ParseComplete */
 	bool is_stale;	   /* its plan can't be used any more: close it before the next use */
 };
@@ -104,6 +107,7 @@ struct server_statement {
 struct server_statements {
 	struct server_statement *by_id;
 	struct list lru; /* least recently used first */
+	uint32_t n_added;
 };
 
 void server_statements_init(struct server_statements *t);
@@ -115,7 +119,8 @@ void server_statements_remove(struct server_statements *t, struct hash128 id);
 void server_statements_restore(struct server_statements *t, struct hash128 id);
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* never the decoy */
 size_t server_statements_count(const struct server_statements *t); /* the decoy doesn't count */
-void server_statements_confirm(struct server_statements *t, struct hash128 id);
+/* Of one that is there again since, only the newest Parse counts: number is that of its server_statement. */
+void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number);
 void server_statements_expire(struct server_statements *t); /* all are stale: prepared anew before the next use */
 void server_statements_clear(struct server_statements *t, bool only_confirmed);
 

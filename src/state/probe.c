@@ -14,7 +14,8 @@
 
 static const char hurried_sql[] = "SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout');"
 				  "SET LOCAL statement_timeout=0;";
-static const char settings_sql[] = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
+static const char settings_sql[] =
+	"SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
 	" AND name" DIFFERS "ALL ('{transaction_isolation,transaction_read_only,transaction_deferrable,seed}')";
 static const char hurried_condition[] = " AND name" DIFFERS "'statement_timeout'";
 static const char rest_sql[] =
@@ -108,15 +109,18 @@ static const struct {
 	unsigned made_by; /* enum scan_flag */
 } pins[PINS_N] = {
 	{ PIN_TEMP, "temp", "temporary tables, views or sequences",
-		"Drop them when they aren't needed any more, or create them inside a transaction with ON COMMIT DROP.", SCAN_TEMP },
+		"Drop them when they aren't needed any more, or create them inside a transaction with ON COMMIT DROP.",
+		SCAN_TEMP },
 	{ PIN_ADVISORY, "advisory", "session-level advisory locks",
 		"Use pg_advisory_xact_lock(), which the end of the transaction unlocks.", SCAN_ADVISORY },
 	{ PIN_CURSOR, "cursor", "cursors WITH HOLD", "Close them, or use cursors inside a transaction.", SCAN_HOLD },
 	{ PIN_PREPARE, "prepare", "statements made by PREPARE",
 		"Use the prepared statements of the protocol, as drivers do, or DEALLOCATE them.", SCAN_PREPARE },
 	{ PIN_LISTEN, "listen", "channels that it listens on",
-		"Listen on a connection of its own, to a database with pool_mode = session or to PostgreSQL itself.", SCAN_LISTEN },
-	{ PIN_LOAD, "load", "a library that it has loaded", "Name the library in session_preload_libraries.", SCAN_LOAD },
+		"Listen on a connection of its own, to a database with pool_mode = session or to PostgreSQL itself.",
+		SCAN_LISTEN },
+	{ PIN_LOAD, "load", "a library that it has loaded", "Name the library in session_preload_libraries.",
+		SCAN_LOAD },
 	{ PIN_SEQUENCE, "sequence", "the values of sequences that it asks for by currval() or lastval()",
 		"Use INSERT .. RETURNING, or ask in the transaction of the INSERT.", 0 },
 };
@@ -153,6 +157,18 @@ unsigned pins_of_scan(unsigned flags)
 		if (flags & pins[i].made_by)
 			found |= pins[i].pin;
 	return found;
+}
+
+void probe_write_single(struct writer *w, const char *name)
+{
+	msg_begin(w, MSG_QUERY);
+	write_text(w, "SELECT ");
+	settings_write_literal(w, name);
+	write_text(w, ",pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ")");
+	write_u8(w, 0);
+	msg_end(w);
 }
 
 /* A text column; NULL for SQL's NULL. The caller's buffer, since rows have no NULs at the end. */

@@ -648,6 +648,61 @@ static void check_deallocate(const struct lexer *l, struct scan_result *out)
 	out->is_deallocate_all = *word != '"' && !strcmp(out->name, "all");
 }
 
+/* A plain name, or several with dots in between, as one. NULL: none, or it is too long. */
+static const uint8_t *read_setting(const uint8_t *p, const uint8_t *end, char name[64])
+{
+	size_t n = 0;
+
+	while (p < end && (classes[*p] >= C_WORD || *p == '.')) {
+		if (n == 63 || *p >= 0x80)
+			return NULL;
+		name[n++] = (char)fold(*p++);
+	}
+	name[n] = '\0';
+	return n ? p : NULL;
+}
+
+static bool is_word(const uint8_t *p, const uint8_t *end, const char *lower)
+{
+	const uint8_t *after = skip_word(p, end);
+
+	return equal_fold(p, (size_t)(after - p), lower);
+}
+
+/* What isn't a setting of its own, or sets others as well. */
+static bool is_special_setting(const char *name)
+{
+	static const char *const names[] = { "role", "session_authorization", "local", "session", "time",
+		"names", "schema", "catalog", "xml", "transaction", "constraints", "seed", "all" };
+
+	for (size_t i = 0; i < N_ELEMENTS(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return strncmp(name, "transaction_", 12) == 0;
+}
+
+static void check_set(const struct lexer *l, struct scan_result *out)
+{
+	const uint8_t *p = skip_blanks(l->after_first, l->end), *after;
+
+	if (is_word(p, l->end, "session"))
+		p = skip_blanks(p + strlen("session"), l->end);
+	after = read_setting(p, l->end, out->setting);
+	if (!after || is_special_setting(out->setting))
+		goto none;
+	p = skip_blanks(after, l->end);
+	if (p < l->end && *p == '=')
+		p++;
+	else if (is_word(p, l->end, "to"))
+		p += strlen("to");
+	else
+		goto none;
+	if (!is_word(skip_blanks(p, l->end), l->end, "default"))
+		return;
+none:
+	out->setting[0] = '\0';
+}
+
 void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct scan_result *out)
 {
 	const uint8_t *text = (const uint8_t *)sql;
@@ -660,6 +715,8 @@ void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct s
 	scan(&l, text);
 	if (out->statements == 1 && l.first == W_DEALLOCATE && !o->is_truncated)
 		check_deallocate(&l, out);
+	if (out->statements == 1 && l.first == W_SET && out->flags == SCAN_SET)
+		check_set(&l, out);
 	if (!out->is_deallocate || out->is_deallocate_all)
 		out->name[0] = '\0';
 }

@@ -38,8 +38,8 @@ enum scan_flag {
 };
 
 struct scan_result {
-	unsigned flags;	     /* of enum scan_flag */
-	unsigned makes;	     /* .. of these, what it makes rather than uses or ends: LISTEN but not UNLISTEN, a lock but no unlock */
+	unsigned flags; /* of enum scan_flag */
+	unsigned makes; /* .. of these, what it makes rather than uses or ends: LISTEN but not UNLISTEN, a lock but no unlock */
 	unsigned statements; /* that aren't empty */
 	/*
 	 * Set when the whole text is one `DEALLOCATE [PREPARE] name` or `.. ALL`. The name is folded or unquoted, and cut to
@@ -47,6 +47,8 @@ struct scan_result {
 	 */
 	bool is_deallocate, is_deallocate_all;
 	char name[64]; /* NAMEDATALEN */
+	/* Set when the whole text is `SET [SESSION] name {TO|=} value` and nothing but that setting changes; else "". */
+	char setting[64];
 };
 
 struct scan_options {

@@ -3,6 +3,7 @@
 Two servers and more clients than that, so that servers change hands all the time.
 """
 import pytest
+import wire
 from test_review import own_section
 from wire import LoginFailed, QueryFailed, query, wait_until
 
@@ -131,6 +132,55 @@ def test_SS_07_local_and_rolled_back(pool_of_two):
     assert c.value("show work_mem") == "9MB"
     c.query("rollback")
     assert (c.value("show work_mem"), c.value("show lock_timeout")) == ("4MB", "0")
+
+
+HARMFUL = [
+    ("set session characteristics as transaction read only", "create table if not exists ss08 (i int)"),
+    ("set session characteristics as transaction isolation level serializable", "show transaction isolation level"),
+    ("set client_encoding = 'LATIN1'", "select octet_length('\u00e4'), '\u00e4'"),
+    ("set standard_conforming_strings = off", "select 'a\\\\b', length('\\\\')"),
+    ("set default_transaction_deferrable = on", "show transaction_deferrable"),
+]
+
+
+@pytest.mark.parametrize("statement,look", HARMFUL, ids=[s.split("=")[0].split()[-1] + str(i) for i, (s, _) in enumerate(HARMFUL)])
+def test_SS_08_settings_that_would_hurt_others(pool_of_two, postgres, statement, look):
+    """SS-08: Read-only transactions, another encoding, other strings: for whom asked for them, and for nobody else."""
+    p = pool_of_two
+
+    def outcome(c):
+        c.send(query(look))
+        return [(m.kind, m.sqlstate if m.kind == "E" else m.body) for m in c.recv_until("Z") if m.kind in "ED"]
+
+    clients = [p.connect() for _ in range(4)]
+    plain = outcome(clients[1])
+    direct = wire.Client(postgres.host, postgres.port).login("app", "test")
+    direct.query(statement)
+    own = outcome(direct)
+    clients[0].query(statement)
+    for _ in range(3):
+        for i, c in enumerate(clients):
+            assert outcome(c) == (own if i == 0 else plain), "client %d" % i
+    postgres.sql("drop table if exists ss08", database="test")
+
+
+def test_SS_12_server_default_changes(pool_of_two, postgres):
+    """SS-12: postgresql.conf is read anew: that's the new default of all who set nothing, and no wish of anybody's."""
+    p = pool_of_two
+    plain, own = p.connect(), p.connect()
+    own.query("set timezone = 'Asia/Tokyo'")
+    assert plain.value("show timezone") == "UTC"
+    postgres.sql("alter system set timezone = 'Europe/Rome'", "select pg_reload_conf()")
+    try:
+        wait_until(lambda: {plain.value("show timezone") for _ in range(4)} == {"Europe/Rome"}, what="the new default")
+        assert own.value("show timezone") == "Asia/Tokyo"
+        own.query("reset timezone")
+        assert own.value("show timezone") == "Europe/Rome"
+        assert wait_until(lambda: p.connect().value("show timezone") == "Europe/Rome", what="the new default")
+    finally:
+        postgres.sql("alter system reset timezone", "select pg_reload_conf()")
+    wait_until(lambda: {plain.value("show timezone") for _ in range(4)} == {"UTC"}, what="the old default")
+    assert own.value("show timezone") == "UTC"
 
 
 PINS = [

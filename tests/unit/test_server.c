@@ -384,8 +384,9 @@ START_TEST(some_tags_take_statements_and_settings_with_them)
 	settings_put(&s.settings, "a", "1");
 	for (size_t i = 0; i < N_ELEMENTS(ids); i++)
 		server_statements_add(&s.statements, ids[i]);
-	server_statements_confirm(&s.statements, ids[0]);
-	server_statements_confirm(&s.statements, STATEMENT_DECOY);
+	server_statements_confirm(&s.statements, ids[0], server_statements_find(&s.statements, ids[0])->number);
+	server_statements_confirm(&s.statements, STATEMENT_DECOY,
+		server_statements_find(&s.statements, STATEMENT_DECOY)->number);
 	pending_sent(&s.pending, PEND_QUERY, false, 0, NULL);
 	put(&w, MSG_COMMAND_COMPLETE, tags[_i].tag, strlen(tags[_i].tag) + 1);
 	server_walk(&s, w.data, w.len, &walk, &got);
