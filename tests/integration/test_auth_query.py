@@ -479,3 +479,24 @@ def test_clients_leave_while_they_wait(asking, cluster, role):
     c = Client(p.host, p.port)
     c.send(startup({"user": "yet_another", "database": "test"}))
     assert p.end(signal.SIGQUIT) == 0
+
+
+def test_SE_08_many_users_few_connections(asking, cluster):
+    """SE-08: Three hundred users at one instant: all get in, over no more than four connections."""
+    names = ["many%d" % i for i in range(300)]
+    cluster.sql("do $$ begin for i in 0..299 loop execute format('create role many%s login password ''secret''', i); end loop; end $$")
+    try:
+        p = asking({"auth_type": "md5", "default_pool_size": 1, "max_db_connections": 10, "listen_backlog": 1000})
+        since, clients = log_end(cluster), []
+        for name in names:
+            c = Client(p.host, p.port, timeout=60)
+            c.send(startup({"user": name, "database": "test"}))
+            clients.append(c)
+        for c in clients:
+            assert c.recv().kind == "R"  # its secret is known
+        assert lookups(cluster, since) == len(names)
+        assert 1 <= len(cluster.sessions("application_name = 'pgweir auth_query'")) <= 4
+        for c in clients:
+            c.fin()
+    finally:
+        cluster.sql("do $$ begin for i in 0..299 loop execute format('drop role many%s', i); end loop; end $$")

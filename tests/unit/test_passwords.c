@@ -341,8 +341,7 @@ START_TEST(a_source_that_fails_leaves_the_old_password)
 	ck_assert_int_eq(find(&r, later), PASSWORD_UNKNOWN);
 	ck_assert_str_eq(ask_and_wait(&r), "first");
 	credential_unref(&r.got); /* and isn't asked again at once, old or not */
-	ck_assert_int_eq(
-		passwords_find(r.passwords, &r.source, 0, clock_now(), &r.got, r.error), PASSWORD_KNOWN);
+	ck_assert_int_eq(passwords_find(r.passwords, &r.source, 0, clock_now(), &r.got, r.error), PASSWORD_KNOWN);
 	rig_end(&r);
 }
 END_TEST
