@@ -6,13 +6,14 @@ fails the test in which it is found, or, for errors that clients got, the sessio
 import hashlib
 import re
 
-SHORTEST = 6  # anything shorter occurs by chance
+SHORTEST = 6  # anything shorter occurs by chance, and so does a plain word like "secret", which errors are made of
+WORD = re.compile(r"[A-Za-z]{,11}")
 KNOWN = {}  # secret -> whose
 OVERHEARD = set()  # texts of errors and notices that clients of the suite got
 
 
 def learn(text, whose):
-    if text and len(text) >= SHORTEST:
+    if text and len(text) >= SHORTEST and not WORD.fullmatch(text):
         KNOWN[text] = whose
 
 

@@ -98,7 +98,7 @@ def test_SE_06_broken_proofs(poolers, what, user):
     c.send(scram.initial())
     c.send(wire.message("p", final_messages(scram, c.recv().body[4:])[what]))
     got = c.recv_until("E")
-    assert got[-1].severity == "FATAL" and got[-1].sqlstate in ("08P01", "28P01"), got[-1]
+    assert got[-1].severity == "FATAL" and got[-1].sqlstate in ("08P01", "28P01", "28000"), got[-1]
     c.expect_close()
 
 
