@@ -3,13 +3,14 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check
-NO_CONFIG := help deps deps-build deps-dev clean distclean $(WITH_DEPS)
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
-# Debian's packages: to build, to test and demonstrate, to develop
+# Debian's packages: to build, to test and demonstrate, to develop, to measure
 DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev
-DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps openssl
 DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
+DEPS_BENCH := pgbouncer strace valgrind openssl
 
 ifneq ($(filter-out $(NO_CONFIG),$(or $(MAKECMDGOALS),all)),)
 include config.mk
@@ -46,13 +47,15 @@ MAIN_SRC := $(wildcard src/main.c)
 STORM_SRC := $(sort $(wildcard src/storm/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC)
+BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
+ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC)
 ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 STORM_OBJ := $(STORM_SRC:%.c=$(OBJ)/%.o)
 UNIT_BIN := $(UNIT_SRC:%.c=$(OBJ)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OBJ)/%)
+BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
 ifeq ($(VARIANT),plain)
 BIN :=
 else
@@ -91,6 +94,10 @@ $(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
 		$(filter %.o,$^) $(OBJ)/libpgweir.a $(LIBS_ALL)
+
+# Keys of SCRAM are derived once, by the storm's module
+$(BENCH_BIN): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/src/storm/keys.o $(OBJ)/libpgweir.a
+	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 # Rewritten only when compiler or flags changed, which rebuilds what was made with others
 $(OBJ)/flags: export FLAGS_NOW = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL)
@@ -134,6 +141,23 @@ fuzz: deps-dev ## run each fuzz target for FUZZ_SECONDS (20)
 	@$(MAKE) --no-print-directory fuzz-run VARIANT=fuzz FUZZ_SECONDS=$(FUZZ_SECONDS)
 fuzz-run: $(FUZZ_BIN)
 	@$(PYTHON) tests/run --variant fuzz --fuzz $(FUZZ_SECONDS) $(FUZZ_BIN)
+
+# ROWS=simple64,login picks rows, ROUNDS=, SECONDS= and WORKERS="1 2" are as in tests/bench/bench --help
+BENCH := $(PYTHON) tests/bench/bench
+bench_options = $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	$(if $(WORKERS),--workers "$(WORKERS)") $(if $(PGBOUNCER),--pgbouncer $(PGBOUNCER))
+bench: deps-bench ## CPU, memory and latency beside PgBouncer and a byte relay: a table (tests/bench/README.md)
+	@$(MAKE) --no-print-directory bench-run
+bench-syscalls: deps-bench ## system calls per transaction of all of them
+	@$(MAKE) --no-print-directory bench-syscalls-run
+bench-callgrind: deps-bench ## instructions per transaction, and where they go
+	@$(MAKE) --no-print-directory bench-callgrind-run
+bench-scale: deps-bench ## throughput with 1, 2, 4 … workers, without PostgreSQL
+	@$(MAKE) --no-print-directory bench-scale-run
+bench-run: all $(BENCH_BIN)
+	@$(BENCH) rows $(bench_options)
+bench-%-run: all $(BENCH_BIN)
+	@$(BENCH) $* $(bench_options)
 
 demo: deps ## the whole thing on a PostgreSQL of its own, thrown away afterwards
 	@$(MAKE) --no-print-directory demo-run
@@ -200,6 +224,9 @@ deps-build: ## install what make alone needs
 deps-dev: ## install what lint, format and fuzz need
 	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_DEV)
 
+deps-bench: ## install what the bench goals need
+	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_BENCH)
+
 clean: ## remove what make made
 	rm -rf build pgweir pgweir-storm compile_commands.json
 distclean: clean ## and what configure made
@@ -210,7 +237,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
-	deps deps-build deps-dev clean distclean help
+	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
+	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:
