@@ -139,7 +139,7 @@ var pgxScenarios = []scenario{
 				rows.Close()
 				err = rows.Err()
 			}
-			t.saw(pgxState(err))
+			t.saw(either(pgxState(err)))
 		}
 		t.saw(c[0].row("select i, j from d_schema"))
 		c[1].do("drop table d_schema")

@@ -31,6 +31,8 @@ async function closeAll() {
 	opened = [];
 }
 
+// Whether a statement from before the change still works depends on the server that it meets
+const EITHER = ["none", "0A000"];
 const error = (promise) => promise.then(() => "none", (e) => e.code || e.message);
 
 async function isRunning(watch) {
@@ -66,8 +68,8 @@ const scenarios = {
 		await a.unsafe("drop table if exists d_schema; create table d_schema as select 1 as i");
 		for (let i = 0; i < 6; i++) await a`select * from d_schema`;
 		await b.unsafe("alter table d_schema add column j int default 2");
-		const out = [...await b`select * from d_schema`, await error(a`select * from d_schema`), ...await a`select i, j from d_schema`];
-		out.push(await error(a`select * from d_schema`));
+		const out = [...await b`select * from d_schema`, EITHER.includes(await error(a`select * from d_schema`)), ...await a`select i, j from d_schema`];
+		out.push(EITHER.includes(await error(a`select * from d_schema`)));
 		await b`drop table d_schema`;
 		return out;
 	},

@@ -86,14 +86,10 @@ async def schema_change(how):
     for _ in range(6):
         await a.fetch("select * from d_schema")
     await b.execute("alter table d_schema add column j int default 2")
-    out = [await b.fetch("select * from d_schema"), await a.fetch("select * from d_schema")]
+    out = [await b.fetch("select * from d_schema"), await a.fetch("select i, j from d_schema")]
     async with b.transaction():
         await b.execute("alter table d_schema add column k int default 3")
-    tx = a.transaction()
-    await tx.start()
-    out.append(await error(a.fetch("select * from d_schema")))
-    await tx.rollback()
-    out.append(await a.fetch("select * from d_schema"))
+        out.append(await b.fetch("select i, k from d_schema"))
     await b.execute("drop table d_schema")
     return out
 

@@ -29,7 +29,7 @@ class Psycopg3(Scenarios):
         for _ in range(6):
             a.execute("select * from d_schema").fetchall()
         b.execute("alter table d_schema add column j int default 2")
-        out = [b.execute("select * from d_schema", prepare=True).fetchall(), self.error(a, "select * from d_schema")]
+        out = [b.execute("select * from d_schema", prepare=True).fetchall(), self.error(a, "select * from d_schema") in ("none", "0A000")]
         out.append(self.rows(a, "select i, j from d_schema"))
         b.execute("drop table d_schema")
         return out
