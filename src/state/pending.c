@@ -48,8 +48,10 @@ static struct pending_entry pop(struct pending *p)
 /* Drops the first n entries, newest first: a later one may have built on what an earlier one assumed. */
 static void drop_front(struct pending *p, uint32_t n)
 {
-	for (uint32_t i = n; i-- > 0;)
+	for (uint32_t i = n; i-- > 0;) {
 		p->on_drop(p->ctx, at(p, i));
+		at(p, i)->ref = NULL; /* who walks the queue in the middle of this finds nothing of it */
+	}
 	p->head = (p->head + n) & (p->cap - 1);
 	p->count -= n;
 }
