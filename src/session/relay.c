@@ -68,6 +68,7 @@ static bool changes_unnamed(const struct pending_entry *e)
 struct next_change {
 	uint16_t number;
 	struct statement *before; /* a reference for its note */
+	bool is_done;
 };
 
 static void set_before(void *ctx, struct pending_entry *e)
@@ -75,17 +76,18 @@ static void set_before(void *ctx, struct pending_entry *e)
 	struct next_change *next = ctx;
 	struct prepared_note *note = e->ref;
 
-	if (!changes_unnamed(e) || e->detail != next->number || !note)
+	if (next->is_done || !note || !changes_unnamed(e) || (uint16_t)(e->detail - next->number) > UINT16_MAX / 2)
 		return;
 	statement_unref(&note->unnamed_before);
 	note->unnamed_before = next->before;
 	next->before = NULL;
+	next->is_done = true;
 }
 
 /* A change that isn't the newest has failed or was skipped: the one behind it has built on that. Takes before. */
 static void correct_next(struct client *c, uint16_t number, struct statement *before)
 {
-	struct next_change next = { .number = number == UINT16_MAX ? 1 : (uint16_t)(number + 1), .before = before };
+	struct next_change next = { .number = (uint16_t)(number + 1), .before = before };
 
 	if (c->server)
 		pending_each(&c->server->pending, set_before, &next);

@@ -62,6 +62,7 @@ static void drop_front(struct pending *p, uint32_t n)
 	for (uint32_t i = n; i-- > 0;) {
 		count(p, at(p, i)->type, ONE_LESS);
 		p->on_drop(p->ctx, at(p, i));
+		at(p, i)->ref = NULL; /* who walks the queue in the middle of this finds nothing of it */
 	}
 	p->head = (p->head + n) & (p->cap - 1);
 	p->count -= n;

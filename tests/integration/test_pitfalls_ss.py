@@ -10,7 +10,7 @@ from wire import LoginFailed, QueryFailed, query, wait_until
 
 @pytest.fixture
 def pool_of_two(new_pooler):
-    return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 1}, start=False))
+    return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 1, "max_pinned": 2}, start=False))
 
 
 @pytest.fixture
