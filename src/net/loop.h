@@ -36,6 +36,7 @@ struct loop {
 	void (*round_end)(void *owner); /* may be NULL */
 	void *owner;
 	pthread_t thread;
+	uint64_t rounds, messages; /* since the start */
 	bool is_stopped;
 };
 

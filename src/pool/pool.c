@@ -359,6 +359,7 @@ static void deliver_server(struct message *m, void *owner)
 	struct pool *p = get_by_shared(w, registry_ref_pool(w->registry, shared));
 
 	s->moving_pool = NULL;
+	w->n_moved++;
 	atomic_fetch_sub(&shared->views[w->index].incoming, 1);
 	registry_drop_pool(w->registry, &shared);
 	pool_adopt_server(p, &s);

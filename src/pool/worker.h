@@ -49,10 +49,11 @@ struct worker {
 	struct loop loop;
 	struct snapshot *snapshot;
 	const struct config *config;   /* the snapshot's */
-	const char **suspects;	     /* suspect_functions */
-	unsigned n_snapshots;	     /* which one: what was decided by an older one is decided anew */
-	uint64_t pins_made[PINS_N];  /* for each reason, since the start */
+	const char **suspects;	       /* suspect_functions */
+	unsigned n_snapshots;	       /* which one: what was decided by an older one is decided anew */
+	uint64_t pins_made[PINS_N];    /* for each reason, since the start */
 	struct pool *pools;	       /* hash by shared part */
+	uint64_t n_moved;	       /* servers that came from other workers */
 	unsigned n_waiting;	       /* over all pools; published in registry->worker_waiting */
 	struct paused paused;	       /* pools of these are made paused */
 	struct past_counters *past;    /* hash by database */
