@@ -13,7 +13,7 @@
 
 #include "pool/server.h"
 
-enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4 };
+enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4, WANT_PINS = 8 };
 
 enum control {
 	CONTROL_NONE,
@@ -51,7 +51,7 @@ struct pool_row {
 
 struct link_row { /* a client or a server */
 	bool is_server;
-	uint32_t database, user, application_name;
+	uint32_t database, user, application_name, tls;
 	const char *state; /* a constant */
 	struct address peer, local;
 	usec_t connected_at, request_at, wait;
@@ -59,6 +59,16 @@ struct link_row { /* a client or a server */
 	uint32_t remote_pid;
 	size_t statements, body_left, held, backlog;
 	bool is_close_needed;
+};
+
+struct pin_row {		 /* a client that keeps its server */
+	uint32_t database, user; /* offsets in the report's text */
+	struct address peer;
+	uint64_t client, server;
+	uint32_t server_pid;
+	unsigned pins;	/* enum pin */
+	const char *by; /* the kind of statement; a constant */
+	usec_t since;
 };
 
 struct report {
@@ -71,7 +81,9 @@ struct report {
 	unsigned n_done; /* what the control has found to act on */
 	struct pool_row *pools;
 	struct link_row *links;
-	size_t n_pools, cap_pools, n_links, cap_links;
+	struct pin_row *pins;
+	size_t n_pools, cap_pools, n_links, cap_links, n_pins, cap_pins;
+	uint64_t pins_made[PINS_N];
 	struct writer text;
 };
 

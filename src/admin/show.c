@@ -305,7 +305,7 @@ static void link_row(const struct show *s, const struct report *r, const struct 
 	rows_id(rows, l->id);
 	rows_id(rows, l->link);
 	rows_number(rows, l->remote_pid);
-	rows_text(rows, ""); /* no TLS */
+	rows_text(rows, report_text(r, l->tls));
 	rows_text(rows, report_text(r, l->application_name));
 	rows_number(rows, l->statements);
 	rows_number(rows, l->id);
@@ -331,6 +331,7 @@ static struct report *own_report(const struct show *s)
 	LIST_FOREACH(&s->console->clients, n, next) {
 		const struct console_client *c = CONTAINER_OF(n, struct console_client, node);
 		struct link_row *l = &r->links[r->n_links++];
+		char tls[64];
 
 		*l = (struct link_row){ .state = "active",
 			.peer = c->peer,
@@ -345,6 +346,9 @@ static struct report *own_report(const struct show *s)
 		write_cstring(&r->text, c->user);
 		l->application_name = (uint32_t)r->text.len;
 		write_cstring(&r->text, c->application_name);
+		tls_describe(c->stream.tls, tls, sizeof(tls));
+		l->tls = (uint32_t)r->text.len;
+		write_cstring(&r->text, tls);
 	}
 	return r;
 }
@@ -719,6 +723,79 @@ static void fill_help(const struct show *s)
 	writer_free(&detail);
 }
 
+/* ---- what keeps servers ---- */
+
+static const struct column pins_columns[] = {
+	TEXT("database"),
+	TEXT("user"),
+	TEXT("addr"),
+	INT4("port"),
+	INT8("client"),
+	INT8("server"),
+	INT4("server_pid"),
+	TEXT("reasons"),
+	TEXT("statement"),
+	TEXT("since"),
+	INT8("seconds"),
+};
+static const struct column pin_counts_columns[] = { TEXT("reason"), INT8("pinned"), INT8("total") };
+
+static void rows_reasons(struct rows *r, unsigned pins)
+{
+	char text[128] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < PINS_N; i++)
+		if (pins & 1u << i)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? "," : "",
+				pin_name((enum pin)(1u << i)));
+	rows_text(r, text);
+}
+
+static void fill_pins(const struct show *s)
+{
+	for (int i = 0; i < s->n_reports; i++) {
+		const struct report *r = s->reports[i];
+
+		for (size_t k = 0; k < r->n_pins; k++) {
+			const struct pin_row *p = &r->pins[k];
+
+			rows_begin(s->rows);
+			rows_text(s->rows, report_text(r, p->database));
+			rows_text(s->rows, report_text(r, p->user));
+			rows_address(s->rows, &p->peer);
+			rows_number(s->rows, p->client);
+			rows_number(s->rows, p->server);
+			rows_number(s->rows, p->server_pid);
+			rows_reasons(s->rows, p->pins);
+			rows_text(s->rows, p->by);
+			rows_time(s->rows, p->since, r->now);
+			rows_number(s->rows, (r->now - p->since) / USEC_PER_SEC);
+			rows_end(s->rows);
+		}
+	}
+}
+
+static void fill_pin_counts(const struct show *s)
+{
+	for (unsigned pin = 0; pin < PINS_N; pin++) {
+		uint64_t now = 0, total = 0;
+
+		for (int i = 0; i < s->n_reports; i++) {
+			const struct report *r = s->reports[i];
+
+			total += r->pins_made[pin];
+			for (size_t k = 0; k < r->n_pins; k++)
+				now += (r->pins[k].pins & 1u << pin) != 0;
+		}
+		rows_begin(s->rows);
+		rows_text(s->rows, pin_name((enum pin)(1u << pin)));
+		rows_number(s->rows, now);
+		rows_number(s->rows, total);
+		rows_end(s->rows);
+	}
+}
+
 #define COLUMNS(c) c, N_ELEMENTS(c)
 const struct view views[] = {
 	{ "HELP", NULL, 0, 0, fill_help },
@@ -739,6 +816,8 @@ const struct view views[] = {
 	{ "STATS", COLUMNS(stats_columns), WANT_POOLS, fill_stats },
 	{ "STATS_TOTALS", COLUMNS(totals_columns), WANT_POOLS, fill_stats_totals },
 	{ "STATS_AVERAGES", COLUMNS(averages_columns), WANT_POOLS, fill_stats_averages },
+	{ "PINS", COLUMNS(pins_columns), WANT_PINS, fill_pins },
+	{ "PIN_COUNTS", COLUMNS(pin_counts_columns), WANT_PINS, fill_pin_counts },
 	{ "TOTALS", COLUMNS(all_columns), WANT_POOLS, fill_totals },
 };
 const size_t n_views = N_ELEMENTS(views);

@@ -6,11 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
 #define UNUSED_POOL_TTL                                                                                      \
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
+/* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
+#define OWN_POOL_SIZE 4
+#define OWN_SERVERS_MAX 32
 
 static struct worker_view *view(const struct pool *p, int worker)
 {
@@ -45,10 +49,14 @@ static void publish_idle(struct pool *p)
 
 /* ---- making and configuring ---- */
 
-static char *fingerprint(const struct config_database *db)
+static char *fingerprint(const struct config_database *db, const struct tls_set *tls)
 {
-	return db ? xasprintf("%s|%d|%s|%s|%s", db->host ? db->host : "", db->port, db->dbname ? db->dbname : "",
-			    db->user ? db->user : "", db->connect_query ? db->connect_query : "")
+	const char *print = db ? tls_set_database(tls, db->name)->print : NULL;
+
+	return db ? xasprintf("%s|%d|%s|%s|%s|%s|%d|%d", db->host ? db->host : "", db->port,
+			    db->dbname ? db->dbname : "", db->user ? db->user : "",
+			    db->connect_query ? db->connect_query : "", print ? print : "",
+			    db->channel_binding, db->max_protocol_version)
 		  : NULL;
 }
 
@@ -58,6 +66,31 @@ static void close_all(struct pool *p, const char *reason)
 		server_close(CONTAINER_OF(n, struct server, node), reason);
 	LIST_FOREACH(&p->servers, n, next)
 		server_close_when_free(CONTAINER_OF(n, struct server, node), reason);
+}
+
+/*
+ * As the configuration has it. What clients came with stays where it has nothing: only they can know. An own pool's user is
+ * auth_file's, or the database's if it names that very user.
+ */
+static void configure_credential(struct pool *p)
+{
+	struct snapshot *s = p->worker->snapshot;
+	bool is_forced = p->database && str_equal(p->database->user, p->shared->user);
+	struct credential *c = is_forced ? snapshot_database_credential(s, p->database) : NULL;
+
+	if (!c)
+		c = userlist_find(s->userlist, p->shared->user);
+	if (c || p->shared->is_own)
+		shared_set_credential(p->shared, c);
+}
+
+static void configure_own(struct pool *p)
+{
+	p->user = NULL;
+	p->limits = (struct slot_limits){ .pool = OWN_POOL_SIZE, .user = OWN_SERVERS_MAX };
+	p->reserve = p->min_size = 0;
+	p->mode = POOL_TRANSACTION;
+	p->query_wait_timeout = 0;
 }
 
 void pool_configure(struct pool *p)
@@ -73,22 +106,25 @@ void pool_configure(struct pool *p)
 	p->reserve = config_reserve_pool_size(c, p->database, p->user);
 	p->min_size = MIN(config_min_pool_size(c, p->database), p->limits.pool);
 	p->mode = config_pool_mode(c, p->database, p->user);
+	p->features = config_session_features(c, p->database);
+	p->max_pinned = config_max_pinned(c, p->database, p->user);
 	p->query_wait_timeout = config_query_wait_timeout(c, p->database, p->user);
 	p->server_lifetime = config_server_lifetime(c, p->database);
-	print = fingerprint(p->database);
+	print = fingerprint(p->database, p->worker->snapshot->tls);
 	if (p->fingerprint && !str_equal(print, p->fingerprint))
 		close_all(p, p->database ? "database configuration changed" : "database removed");
 	if (p->fingerprint)
 		shared_forget_failure(p->shared);
 	free(p->fingerprint);
 	p->fingerprint = print ? print : xstrdup("");
-	if (p->database && p->database->user)
-		pool_set_credential(p, snapshot_database_credential(p->worker->snapshot, p->database));
+	if (p->shared->is_own)
+		configure_own(p);
+	configure_credential(p);
 }
 
-struct pool *pool_get(struct worker *w, const char *database, const char *user)
+/* Moves the reference. */
+static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
 {
-	struct pool_shared *shared = registry_pool(w->registry, database, user);
 	struct pool *p;
 
 	ASSERT_ON_WORKER(w);
@@ -104,29 +140,36 @@ struct pool *pool_get(struct worker *w, const char *database, const char *user)
 	list_init(&p->servers);
 	list_init(&p->waiting);
 	list_init(&p->greeting);
-	p->is_paused = paused_has(&w->paused, database);
+	p->is_paused = paused_has(&w->paused, shared->database);
 	HASH_ADD_PTR(w->pools, shared, p);
 	pool_configure(p);
 	return p;
 }
 
+struct pool *pool_get(struct worker *w, const char *database, const char *user)
+{
+	return get_by_shared(w, registry_pool(w->registry, database, user));
+}
+
+struct pool *pool_get_own(struct worker *w, const char *database, const char *user)
+{
+	return get_by_shared(w, registry_own_pool(w->registry, database, user));
+}
+
 void pool_free(struct pool *p)
 {
-	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->idle.count && !p->servers.count);
+	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->n_lingering &&
+		!p->idle.count && !p->servers.count);
 	HASH_DEL(p->worker->pools, p);
-	worker_keep_counters(p->worker, p->shared->database, &p->counters);
-	credential_unref(&p->credential);
+	if (!p->shared->is_own)
+		worker_keep_counters(p->worker, p->shared->database, &p->counters);
+	settings_unref(&p->welcome_reported);
+	settings_unref(&p->welcome_startup);
+	settings_unref(&p->welcome_told);
+	settings_unref(&p->custom_names);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	free(p->fingerprint);
 	free(p);
-}
-
-void pool_set_credential(struct pool *p, struct credential *c)
-{
-	if (c == p->credential)
-		return;
-	credential_unref(&p->credential);
-	p->credential = c ? credential_ref(c) : NULL;
 }
 
 /* ---- waiting ---- */
@@ -241,8 +284,16 @@ static void start_test(struct pool *p, struct server *s)
 	worker_tick_fast(p->worker);
 }
 
+static struct server *find_idle(const struct pool *p, uint64_t id, struct server *otherwise)
+{
+	for (struct list_node *n = list_first(&p->idle); n; n = list_next(&p->idle, n))
+		if (idle_at(n)->id == id)
+			return idle_at(n);
+	return otherwise;
+}
+
 /* An idle server, best with the settings that are wanted. One that has been idle for long is tested first. */
-static struct server *take_idle(struct pool *p, const struct settings *wants)
+static struct server *take_idle(struct pool *p, const struct settings *wants, uint64_t prefers)
 {
 	struct list_node *n = p->worker->config->server_round_robin ? list_last(&p->idle) : list_first(&p->idle);
 	struct server *best = idle_at(n);
@@ -257,6 +308,8 @@ static struct server *take_idle(struct pool *p, const struct settings *wants)
 			break;
 		}
 	}
+	if (prefers)
+		best = find_idle(p, prefers, best);
 	list_remove(&p->idle, &best->node);
 	publish_idle(p);
 	if (!needs_test(p, best))
@@ -303,7 +356,7 @@ static void deliver_server(struct message *m, void *owner)
 	struct server *s = CONTAINER_OF(m, struct server, message);
 	struct worker *w = owner;
 	struct pool_shared *shared = s->moving_pool;
-	struct pool *p = pool_get(w, shared->database, shared->user);
+	struct pool *p = get_by_shared(w, registry_ref_pool(w->registry, shared));
 
 	s->moving_pool = NULL;
 	atomic_fetch_sub(&shared->views[w->index].incoming, 1);
@@ -411,13 +464,20 @@ static void grant(struct pool *p, struct server *s)
 	w->ops->granted(w, &s);
 }
 
+static bool is_too_old(const struct pool *p, const struct server *s)
+{
+	if (p->server_lifetime == 0)
+		return s->lending > 0; /* each is used once, and not less */
+	return p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter;
+}
+
 static const char *reason_to_close(const struct pool *p, const struct server *s)
 {
 	if (s->close_reason)
 		return s->close_reason;
 	if (!p->database)
 		return "database removed";
-	if (p->server_lifetime == 0 || p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter)
+	if (is_too_old(p, s))
 		return "server lifetime over";
 	if (atomic_load(&p->shared->servers) > p->limits.pool + p->reserve)
 		return "pool is smaller now";
@@ -501,7 +561,7 @@ static void deliver_evict(struct message *m, void *owner)
 	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
 	struct worker *w = owner;
 
-	evict_here(pool_get(w, r->shared->database, r->shared->user), r->full);
+	evict_here(get_by_shared(w, registry_ref_pool(w->registry, r->shared)), r->full);
 	discard_evict(m);
 }
 
@@ -568,7 +628,7 @@ void pool_kick(struct pool *p)
 
 	if (p->is_paused)
 		return;
-	while (first_waiter(p) && (s = take_idle(p, first_waiter(p)->wants)))
+	while (first_waiter(p) && (s = take_idle(p, first_waiter(p)->wants, first_waiter(p)->prefers)))
 		grant(p, s);
 	want = MAX(p->waiting.count, p->greeting.count ? 1 : 0);
 	coming = p->n_login + p->n_testing;
@@ -613,11 +673,11 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	w->since = p->worker->loop.now;
 	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
-	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants)))
+	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants, w->prefers)))
 		return s;
 	if (!p->is_paused && refuse_by_last_error(p, w))
 		return NULL;
-	if (!take_one(&p->shared->waiting, c->max_waiting_clients)) {
+	if (!take_one(&p->shared->waiting, p->shared->is_own ? 0 : c->max_waiting_clients)) {
 		struct error_info e;
 		char detail[256];
 
@@ -633,6 +693,44 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	worker_tick_fast(p->worker);
 	pool_kick(p);
 	return NULL;
+}
+
+struct server *pool_take_idle(struct pool *p, const struct settings *wants)
+{
+	return list_is_empty(&p->waiting) && !p->is_paused ? take_idle(p, wants, 0) : NULL;
+}
+
+/* 0: any value of it is good. */
+static uint64_t hash_setting(const struct setting *item)
+{
+	uint64_t parts[2];
+
+	if (strcasecmp(item->name, "application_name") == 0)
+		return 0;
+	parts[0] = hash64(item->name, strlen(item->name));
+	parts[1] = hash64(item->value, strlen(item->value));
+	return hash64(parts, sizeof(parts)) | 1;
+}
+
+bool pool_knows_settings(const struct pool *p, const struct settings *s)
+{
+	for (size_t i = 0; s && i < s->n; i++) {
+		uint64_t hash = hash_setting(&s->items[i]);
+
+		if (hash && p->known[hash / 2 % POOL_KNOWN] != hash)
+			return false;
+	}
+	return true;
+}
+
+void pool_know_settings(struct pool *p, const struct settings *s)
+{
+	for (size_t i = 0; s && i < s->n; i++) {
+		uint64_t hash = hash_setting(&s->items[i]);
+
+		if (hash)
+			p->known[hash / 2 % POOL_KNOWN] = hash;
+	}
 }
 
 void pool_request_greeting(struct pool *p, struct waiter *w)
@@ -651,11 +749,11 @@ void pool_login_done(struct pool *p, struct server *s)
 {
 	shared_login_ok(p->shared, s->reported);
 	worker_look_again(p->worker);
-	if (p->greeting.count)
-		greet_all(p);
 	server_set_state(s, SERVER_IDLE);
 	list_remove(&p->servers, &s->node);
-	pool_put_server(p, &s);
+	pool_put_server(p, &s); /* first: it may be asked what newcomers have brought along */
+	if (p->greeting.count)
+		greet_all(p);
 }
 
 void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final)
@@ -745,7 +843,7 @@ static void tick_minimum(struct pool *p)
 
 static bool is_unused(const struct pool *p)
 {
-	return !p->n_clients && !p->waiting.count && !p->greeting.count && !p->idle.count &&
+	return !p->n_clients && !p->n_lingering && !p->waiting.count && !p->greeting.count && !p->idle.count &&
 		!p->servers.count && !(p->database && p->database->user && p->min_size) && !p->is_paused;
 }
 
@@ -754,6 +852,8 @@ static usec_t unused_ttl(const struct pool *p)
 	usec_t ttl = p->worker->config->autodb_idle_timeout;
 	bool is_auto = p->database && strcmp(p->database->name, "*") == 0;
 
+	if (p->shared->is_own) /* clients that aren't logged in yet can make them up */
+		return 0;
 	return is_auto ? (ttl ? ttl : UINT64_MAX) : UNUSED_POOL_TTL;
 }
 

@@ -31,9 +31,12 @@ struct waiter { /* embedded in the client */
 	const struct waiter_ops *ops;
 	usec_t since, deadline; /* deadline 0: none */
 	const struct settings *wants;
+	uint64_t prefers; /* this server, if it's idle; 0: any */
 	bool is_notified;
 	bool is_greeting; /* doesn't want a server, only the pool's parameters */
 };
+
+#define POOL_KNOWN 64
 
 struct pool {
 	UT_hash_handle hh;
@@ -41,9 +44,11 @@ struct pool {
 	struct pool_shared *shared;
 	const struct config_database *database; /* NULL: removed by a reload */
 	const struct config_user *user;
-	struct credential *credential; /* for the server's login; NULL: none known */
-	struct slot_limits limits;     /* without the reserve */
-	int reserve, min_size;
+	struct slot_limits limits; /* without the reserve */
+	int reserve, min_size, max_pinned;
+	enum session_features features;
+	bool uses_sequences;	       /* somebody has asked for currval or lastval */
+	struct settings *custom_names; /* names of custom settings that were found to exist */
 	enum pool_mode mode;
 	usec_t query_wait_timeout, server_lifetime;
 
@@ -53,19 +58,25 @@ struct pool {
 	struct list greeting; /* of struct waiter: newcomers for whom the pool's parameters aren't known yet */
 	unsigned n_login, n_testing; /* servers that will be free soon */
 	usec_t evict_asked;
-	unsigned n_clients;
+	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
+	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
 	char *fingerprint; /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
-	usec_t unused_since; /* 0: in use */
+	usec_t unused_since;	    /* 0: in use */
+	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
 	struct counters counters;
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
-void pool_free(struct pool *p);	     /* nothing may be left in it */
-void pool_configure(struct pool *p); /* after a new snapshot */
-void pool_set_credential(struct pool *p, struct credential *c);
+struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
+void pool_free(struct pool *p);				       /* nothing may be left in it */
+void pool_configure(struct pool *p);			       /* after a new snapshot */
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
+struct server *pool_take_idle(struct pool *p, const struct settings *wants); /* NULL: none is at hand; never waits */
+/* Has a server of this pool taken these values? A small memory: false may just mean forgotten. */
+bool pool_knows_settings(const struct pool *p, const struct settings *s);
+void pool_know_settings(struct pool *p, const struct settings *s);
 void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */

@@ -3,6 +3,7 @@
 #include "pool/cancel.h"
 #include "wire/msg.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #define DRAIN_GRACE (1 * USEC_PER_SEC)	  /* .. or this long: then the query is cancelled */
 #define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
 #define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
+
+#define SYNC_TRIES 20
 
 #define TO(s) (1u << (s))
 static const unsigned server_moves[SERVER_STATES] = {
@@ -85,16 +88,26 @@ void server_note_free(struct prepared_note **np)
 		return;
 	if (n->removes_name)
 		client_statement_free(&n->name);
+	statement_unref(&n->unnamed_before);
 	free(n->text);
+	free(n->detail);
 	free(n);
 }
 
 static void undo_parse(struct server *s, const struct prepared_note *note)
 {
-	if (!note)
+	if (!note || note->is_unnamed)
 		s->has_unnamed = false;
 	else if (note->adds)
 		server_statements_remove(&s->statements, note->id);
+}
+
+static void confirm_parse(struct server *s, const struct prepared_note *note)
+{
+	if (!note || note->is_unnamed)
+		s->is_unnamed_confirmed = true;
+	else if (note->adds)
+		server_statements_confirm(&s->statements, note->id, note->number);
 }
 
 /* The server skipped a request: what its sending had assumed isn't so. */
@@ -126,6 +139,7 @@ static void free_server(struct doomed *d)
 	probe_clear(&s->probe);
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
+	free(s->cancel_secret);
 	free(s->fingerprint);
 	free(s);
 }
@@ -268,16 +282,40 @@ static void take_parameter(struct server *s, struct reader r)
 		s->close_reason = "too many parameters";
 }
 
+/* Also what may run anything inside. A function that a SELECT calls isn't seen: see prepared.h. */
+static bool changes_schema(const char *tag)
+{
+	static const char *const words[] = { "CREATE ", "ALTER ", "DROP ", "DO", "CALL", "IMPORT ", "SELECT INTO" };
+
+	for (size_t i = 0; i < N_ELEMENTS(words); i++)
+		if (*tag == *words[i] && strncmp(tag, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
+static void note_schema(struct server *s)
+{
+	atomic_fetch_add_explicit(&s->pool->shared->by_database->schema, 1, memory_order_relaxed);
+}
+
 static void take_tag(struct server *s, struct reader r)
 {
 	const char *tag = read_cstring(&r);
 
+	if (changes_schema(tag)) {
+		note_schema(s);
+		s->has_ddl = true;
+	}
 	if (tag[0] != 'D')
 		return;
 	if (strcmp(tag, "DISCARD ALL") == 0) {
 		server_statements_clear(&s->statements, true);
 		settings_unref(&s->settings);
+		s->has_unknown_settings = s->has_foreign_sequences = false;
+		s->opaque_client = 0;
 		s->has_unnamed = false;
+	} else if (strcmp(tag, "DISCARD SEQUENCES") == 0) {
+		s->has_foreign_sequences = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
 		server_statements_clear(&s->statements, true);
 	} else if (strcmp(tag, "DEALLOCATE") == 0) {
@@ -292,7 +330,8 @@ static void take_error(struct server *s, const struct server_message *m)
 	if (!m->body)
 		return;
 	error_parse(reader_over(m->body, m->body_len), &e);
-	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 || m->verdict == PENDING_OURS) {
+	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 ||
+		(m->verdict == PENDING_OURS && (s->state != SERVER_ACTIVE || s->pool->shared->is_own))) {
 		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
 		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
 		snprintf(s->our_detail, sizeof(s->our_detail), "%s", e.detail);
@@ -300,11 +339,12 @@ static void take_error(struct server *s, const struct server_message *m)
 		s->has_failed = true;
 	}
 	/*
-	 * A statement whose result type has changed fails for ever under its name, and so does one that a function has
-	 * deallocated: prepare them anew at the next use.
+	 * A statement whose result type has changed fails for ever, as on a direct connection; who prepares it after that gets a new
+	 * one. One that a function has deallocated is prepared anew at the next use.
 	 */
-	if ((strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0) ||
-		(strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT))
+	if (strcmp(e.sqlstate, "0A000") == 0 && strcmp(e.routine, "RevalidateCachedQuery") == 0)
+		note_schema(s);
+	else if (strcmp(e.sqlstate, "26000") == 0 && m->verdict == PENDING_CLIENT && strstr(e.message, "pgweir_"))
 		server_statements_expire(&s->statements);
 }
 
@@ -339,12 +379,41 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		return false;
 	}
 	take_note(s, m);
-	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE && m->popped.ref)
-		server_statements_confirm(&s->statements, ((struct prepared_note *)m->popped.ref)->id);
+	if (tx_status == TX_IDLE && s->has_ddl && m->frame.type == MSG_READY_FOR_QUERY) {
+		s->has_ddl = false;
+		note_schema(s);
+	}
+	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_PARSE_COMPLETE)
+		confirm_parse(s, m->popped.ref);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		undo_parse(s, m->popped.ref);
 	s->body_pass = walk->message(s, m, ctx);
 	return s->state != SERVER_CLOSING;
+}
+
+static bool is_row(uint8_t type)
+{
+	return type == MSG_DATA_ROW || type == MSG_COPY_DATA;
+}
+
+/*
+ * A result is rows for the most part, and nothing is to be decided about one in the midst of the client's own: so many bytes from
+ * here on are whole rows.
+ */
+static size_t walk_rows(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
+{
+	size_t n = 0;
+
+	while (len - n >= FRAME_HEADER_SIZE && is_row(bytes[n])) {
+		uint32_t size = load_be32(bytes + n + 1);
+
+		if (size < 4 || size >= len - n) /* malformed or cut: the usual way */
+			break;
+		n += size + 1;
+	}
+	if (n)
+		walk->slice(s, bytes, n, ctx);
+	return n;
 }
 
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
@@ -355,6 +424,13 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 		struct server_message m = { .body = NULL };
 		struct reader r = reader_over(bytes + pos, len - pos);
 		size_t n;
+
+		if (!s->body_left && s->state == SERVER_ACTIVE && is_row(bytes[pos]) &&
+			pending_passes_rows(&s->pending) &&
+			(n = walk_rows(s, bytes + pos, len - pos, walk, ctx)) > 0) {
+			pos += n;
+			continue;
+		}
 
 		if (s->body_left) {
 			n = MIN(s->body_left, len - pos);
@@ -504,6 +580,7 @@ static void clean(struct server *s)
 		server_close(s, "its client left something behind, and there is no server_reset_query");
 	} else if (wants_reset(s)) {
 		s->is_reset = true;
+		s->has_unknown_settings = true; /* unless it says DISCARD ALL */
 		server_query(s, worker_of(s)->config->server_reset_query);
 	} else {
 		s->is_touched = false;
@@ -511,14 +588,36 @@ static void clean(struct server *s)
 	}
 }
 
+static void send_settings(struct server *s)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, MSG_QUERY);
+	if (s->has_unknown_settings)
+		settings_write_all(&w, s->syncing);
+	else
+		settings_write_sql(&w, s->settings, s->syncing);
+	write_u8(&w, 0);
+	msg_end(&w);
+	send_own_query(s, &w);
+}
+
 static void finish_sync(struct server *s)
 {
 	struct error_info e = { .severity = "ERROR", .sqlstate = s->our_sqlstate, .message = s->our_message };
 
+	/* The statement_timeout of whoever had it before may be too short for us; a cancel may have come late. */
+	if (s->has_failed && strcmp(s->our_sqlstate, "57014") == 0 && ++s->sync_tries < SYNC_TRIES) {
+		send_settings(s);
+		return;
+	}
 	if (!s->has_failed) {
 		settings_unref(&s->settings);
 		s->settings = s->syncing;
 		s->syncing = NULL;
+		if (s->has_unknown_settings)
+			s->opaque_client = 0;
+		s->has_unknown_settings = false;
 		server_set_state(s, SERVER_ACTIVE);
 		s->link->synced(s, NULL);
 		return;
@@ -527,17 +626,32 @@ static void finish_sync(struct server *s)
 	s->link->synced(s, &e);
 }
 
-void server_probe(struct server *s, const struct settings *names)
+static void start_probe(struct server *s, struct writer *query)
+{
+	server_set_state(s, SERVER_PROBING);
+	s->is_touched = true;
+	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	send_own_query(s, query);
+	worker_tick_fast(worker_of(s));
+}
+
+void server_probe(struct server *s, const struct settings *names, unsigned tries)
 {
 	struct writer w = { 0 };
 
-	server_set_state(s, SERVER_PROBING);
 	probe_clear(&s->probe);
-	s->is_touched = true;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
-	probe_write_query(&w, names, s->settings);
-	send_own_query(s, &w);
-	worker_tick_fast(worker_of(s));
+	probe_write_query(&w, names, s->settings, tries >= 2);
+	start_probe(s, &w);
+}
+
+void server_probe_single(struct server *s, const char *name)
+{
+	struct writer w = { 0 };
+
+	probe_clear(&s->probe);
+	s->probe.settings = settings_ref(s->settings); /* the row is put on top */
+	probe_write_single(&w, name);
+	start_probe(s, &w);
 }
 
 static void finish_probe(struct server *s)
@@ -650,21 +764,16 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 
 bool server_sync(struct server *s, struct settings *to)
 {
-	struct writer w = { 0 };
-
-	if (settings_same(s->settings, to)) {
+	if (!s->has_unknown_settings && settings_same(s->settings, to)) {
 		server_set_state(s, SERVER_ACTIVE);
 		return true;
 	}
-	msg_begin(&w, MSG_QUERY);
-	settings_write_sql(&w, s->settings, to);
-	write_u8(&w, 0);
-	msg_end(&w);
 	server_set_state(s, SERVER_SYNCING);
 	settings_unref(&s->syncing);
 	s->syncing = settings_ref(to);
+	s->sync_tries = 0;
 	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
-	send_own_query(s, &w);
+	send_settings(s);
 	worker_tick_fast(worker_of(s));
 	return false;
 }
@@ -730,10 +839,22 @@ static void on_drained(struct stream *st)
 		s->link->drained(s);
 }
 
+static void on_handshake(struct stream *st)
+{
+	struct server *s = of_stream(st);
+
+	if (s->state == SERVER_LOGIN)
+		server_login_handshake(s);
+}
+
 static void on_closed(struct stream *st, enum stream_end why)
 {
 	struct server *s = of_stream(st);
 
+	if (s->state == SERVER_LOGIN && st->tls && st->error == EPROTO) { /* a certificate, say: no waiting mends it */
+		server_login_fail(s, "08001", tls_why(st->tls), true);
+		return;
+	}
 	if (s->has_failed) /* it said why before it went */
 		server_lost(s, s->our_sqlstate, s->our_message);
 	else
@@ -743,7 +864,9 @@ static void on_closed(struct stream *st, enum stream_end why)
 				: "server closed the connection unexpectedly");
 }
 
-const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+const struct stream_ops server_stream_ops = {
+	.data = on_data, .drained = on_drained, .closed = on_closed, .handshake = on_handshake
+};
 
 /* An answer and a reset in one go give no event for the reset: see stream_recheck(). */
 static void recheck(struct server *s, usec_t now)

@@ -48,10 +48,15 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 
 struct prepared_note { /* what a pending Parse or Close will have changed */
 	struct hash128 id;
-	bool adds, removes;	       /* the statement on the server */
-	bool adds_name, removes_name;  /* of the client */
-	struct client_statement *name; /* removes_name: owned */
-	char *text;		       /* PEND_FAIL: what the client is told; owned */
+	bool adds, removes;		  /* the statement on the server */
+	uint32_t number;		  /* adds: of its server_statement */
+	bool adds_name, removes_name;	  /* of the client */
+	struct client_statement *name;	  /* removes_name: owned */
+	uint32_t batch;			  /* removes_name: of the client */
+	bool is_unnamed;		  /* of a Parse, Query or Close that changes the unnamed statement */
+	struct statement *unnamed_before; /* owned */
+	char *text, *detail;		  /* what the client is told instead of the server's error; owned */
+	const char *hint;
 };
 
 struct server_login;
@@ -77,13 +82,21 @@ struct server {
 	bool body_pass;	  /* .. and whether it goes on to the client */
 
 	struct settings *settings; /* what we have set */
-	struct settings *syncing;  /* .. and will have when our SET is answered */
+	uint64_t opaque_client; /* that may have made custom settings of names that nobody knows; 0: none */
+	uint64_t last_client;	/* that has used it */
+	bool has_foreign_sequences; /* currval and lastval may be those of clients before */
+	bool has_unknown_settings;  /* a server_reset_query did who knows what */
+	struct settings *syncing;   /* .. and will have when our SET is answered */
+	unsigned sync_tries;
 	struct settings *reported; /* by ParameterStatus */
 	struct probe probe;
 	bool is_touched; /* its client may have left something that no setting says: to be reset before anybody else gets it */
 	struct server_statements statements;
 	struct hash128 unnamed; /* the unnamed statement, or what it will be */
 	bool has_unnamed;
+	uint32_t unnamed_batch; /* of the client whose batch its Parse was in */
+	bool is_unnamed_confirmed;
+	bool has_ddl; /* the schema may have changed: others see it when the transaction ends */
 
 	bool has_failed;   /* a query of ours got an error: kept in our_error */
 	bool is_error_due; /* a FATAL ended the extended batch in hand; the client hasn't been told yet */
@@ -99,8 +112,11 @@ struct server {
 	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX], our_detail[LOGIN_ERROR_MAX], our_hint[LOGIN_ERROR_MAX];
 	size_t drained_bytes;
 
-	uint32_t cancel_pid, cancel_secret;
+	uint32_t cancel_pid;
+	uint8_t *cancel_secret; /* 4 bytes, up to 256 by protocol 3.2 */
+	size_t cancel_secret_len;
 	bool has_cancel_key;
+	bool is_direct_tls;    /* its TLS began without a question */
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
@@ -116,7 +132,10 @@ void server_set_state(struct server *s, enum server_state next);
 void server_link(struct server *s, void *client, const struct server_link *link);
 /* Brings its settings to `to`: true if nothing had to be done (it's SERVER_ACTIVE), else link->synced() will tell. */
 bool server_sync(struct server *s, struct settings *to);
-void server_probe(struct server *s, const struct settings *names); /* names: of custom settings to ask for */
+/* names: of custom settings to ask for. tries: so many have failed; a short statement_timeout may be the cause. */
+void server_probe(struct server *s, const struct settings *names, unsigned tries);
+/* The same where nothing but this setting can have changed. */
+void server_probe_single(struct server *s, const char *name);
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
 
@@ -132,7 +151,8 @@ struct server_message {
 	struct pending_entry popped;
 };
 struct server_walk {
-	bool (*message)(struct server *s, struct server_message *m, void *ctx); /* true: pass it on by slices */
+	/* true: pass it on by slices. Whole rows that are the client's pass without being asked about. */
+	bool (*message)(struct server *s, struct server_message *m, void *ctx);
 	void (*local)(struct server *s, const struct pending_entry *e,
 		void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
@@ -151,6 +171,7 @@ extern const struct stream_ops server_stream_ops;
 /* server_login.c */
 void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
+void server_login_handshake(struct server *s); /* a step of TLS was taken */
 void server_login_free(struct server *s);
 void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
 

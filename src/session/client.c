@@ -3,8 +3,6 @@
 #include "pool/cancel.h"
 #include "wire/msg.h"
 
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +12,13 @@
 #define LINGER (1 * USEC_PER_SEC)
 #define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
 #define SLOT_BITS 24
+#define PROBE_TRIES 20
+#define CUSTOM_NAMES_MAX 64
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
 	/* nothing leaves CLIENT_CLOSING */
-	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
+	[CLIENT_NEW] = TO(CLIENT_IDLE) | TO(CLIENT_SYNCING) | TO(CLIENT_CLOSING),
 	[CLIENT_IDLE] = TO(CLIENT_WAITING) | TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING),
 	[CLIENT_WAITING] = TO(CLIENT_SYNCING) | TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
 	[CLIENT_SYNCING] = TO(CLIENT_ACTIVE) | TO(CLIENT_IDLE) | TO(CLIENT_CLOSING),
@@ -49,7 +49,10 @@ const char *client_state_name(const struct client *c)
 
 void client_describe(const struct client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
 {
-	address_text(&c->peer, addr);
+	struct address peer;
+
+	address_restore(&c->peer, &peer);
+	address_text(&peer, addr);
 	*who = (struct log_who){
 		.kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr
 	};
@@ -72,7 +75,7 @@ void client_unpause(struct client *c, enum client_pause why)
 
 /* ---- slots: the number in a cancel key says which worker and which client ---- */
 
-static void take_slot(struct client *c)
+static void take_slot(struct client *c, uint32_t protocol)
 {
 	struct worker *w = c->worker;
 
@@ -90,7 +93,7 @@ static void take_slot(struct client *c)
 	c->slot = w->free_slot - 1;
 	w->free_slot = w->slots[c->slot].next_free;
 	w->slots[c->slot].client = c;
-	RAND_bytes((unsigned char *)&c->secret, sizeof(c->secret));
+	cancel_key_make(&c->key, (uint32_t)w->index << SLOT_BITS | (c->slot + 1), protocol);
 }
 
 static void give_back_slot(struct client *c)
@@ -100,11 +103,6 @@ static void give_back_slot(struct client *c)
 	slot->client = NULL;
 	slot->next_free = c->worker->free_slot;
 	c->worker->free_slot = c->slot + 1;
-}
-
-static uint32_t cancel_pid(const struct client *c)
-{
-	return (uint32_t)c->worker->index << SLOT_BITS | (c->slot + 1);
 }
 
 int session_cancel_worker(uint32_t pid)
@@ -146,6 +144,19 @@ void client_set_settings(struct client *c, struct settings *s)
 	c->context = statement_context(c->settings, c->pool->shared->database, c->pool->shared->user);
 }
 
+void client_set_told(struct client *c, struct settings *s)
+{
+	struct settings *old = c->told;
+	const char *scs;
+
+	if (s == old)
+		return;
+	c->told = settings_ref(s);
+	settings_unref(&old);
+	scs = settings_get(s, "standard_conforming_strings");
+	c->strings_conform = !scs || strcmp(scs, "off") != 0;
+}
+
 /* ---- the end ---- */
 
 static void free_client(struct doomed *d)
@@ -153,9 +164,12 @@ static void free_client(struct doomed *d)
 	struct client *c = CONTAINER_OF(d, struct client, doomed);
 
 	writer_free(&c->greeting);
-	free(c->database);
-	free(c->user);
-	free(c);
+	free(c->only_setting);
+	free(c->deallocate_portal);
+	free(c->deallocates);
+	if (c->is_own_user)
+		free((char *)(uintptr_t)c->user);
+	slab_free(&c->worker->client_slab, c);
 }
 
 /* What the server's queue still holds for this client: names are its own, and it is leaving. */
@@ -172,6 +186,41 @@ static void forget_name(void *ctx, struct pending_entry *e)
 	note->name = NULL;
 }
 
+static void tell_pin(struct client *c, enum pin pin)
+{
+	struct error_info e = { .severity = "NOTICE", .sqlstate = "00000", .hint = pin_hint(pin) };
+	char *message = xasprintf("pgweir keeps a server connection for this session: it has %s", pin_text(pin));
+
+	e.message = message;
+	e.detail = "It is kept until they are gone, and nobody else can use it meanwhile.";
+	client_error(c, &e);
+	free(message);
+}
+
+/* What it has that can't follow it to another server. Leaving, or another server, ends all pins. */
+static void set_pins(struct client *c, unsigned pins)
+{
+	unsigned fresh = pins & ~c->pins;
+
+	if (pins && !c->pins) {
+		atomic_fetch_add_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
+		c->pinned_since = c->worker->loop.now;
+		c->pinned_by = c->seen;
+	} else if (!pins && c->pins) {
+		atomic_fetch_sub_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
+	}
+	c->pins = pins;
+	for (unsigned i = 0; i < PINS_N; i++) {
+		if (!(fresh & 1u << i))
+			continue;
+		c->worker->pins_made[i]++;
+		if (c->worker->config->pin_notice)
+			tell_pin(c, (enum pin)(1u << i));
+	}
+	if (!pins)
+		c->has_loaded = false;
+}
+
 static void leave_server(struct client *c)
 {
 	struct server *s = c->server;
@@ -182,8 +231,10 @@ static void leave_server(struct client *c)
 	if (c->out)
 		gather_flush(c->out); /* it is on record as sent */
 	pending_each(&s->pending, forget_name, NULL);
-	if (c->mode == POOL_SESSION || c->is_stateful || c->is_pinned)
+	if (c->mode == POOL_SESSION || c->is_stateful || c->pins)
 		s->is_touched = true;
+	if (c->has_loaded && c->pool->features != FEATURES_IGNORE)
+		s->close_reason = "its client has loaded a library";
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
 	server_unlink(s, c->body_left && c->body_to == BODY_FORWARD);
@@ -196,9 +247,11 @@ static void leave(struct client *c)
 
 	pool_withdraw(c->pool, &c->waiter);
 	leave_server(c);
+	set_pins(c, 0);
 	give_back_slot(c);
 	client_statements_clear(&c->statements, false);
 	statement_unref(&c->unnamed);
+	statement_unref(&c->unnamed_kept);
 	settings_unref(&c->startup);
 	settings_unref(&c->settings);
 	settings_unref(&c->told);
@@ -208,6 +261,9 @@ static void leave(struct client *c)
 	if (c->is_counted)
 		registry_uncount_client(w->registry, c->database, c->user);
 	client_set_state(c, CLIENT_CLOSING);
+	list_remove(&w->clients, &c->node);
+	list_push_back(&w->lingering, &c->node);
+	c->pool->n_lingering++; /* it stays as long as its names are used */
 }
 
 static void free_later(struct client *c)
@@ -215,7 +271,8 @@ static void free_later(struct client *c)
 	if (c->stream.fd < 0)
 		return;
 	stream_close(&c->stream);
-	list_remove(&c->worker->clients, &c->node);
+	list_remove(&c->worker->lingering, &c->node);
+	c->pool->n_lingering--;
 	loop_doom(&c->worker->loop, &c->doomed);
 }
 
@@ -267,8 +324,7 @@ void client_end(struct client *c, const struct error_info *e)
 	c->linger_until = c->worker->loop.now + LINGER;
 	c->pauses = 0;
 	stream_resume(&c->stream);
-	if (!stream_backlog(&c->stream))
-		shutdown(c->stream.fd, SHUT_WR);
+	stream_finish(&c->stream);
 	worker_tick_fast(c->worker);
 }
 
@@ -284,15 +340,38 @@ static void tell_parameters(struct client *c, struct server *s)
 	if (w.len)
 		stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
+	client_set_told(c, s->reported);
+}
+
+/* Who has used it, as far as PostgreSQL can't be asked: currval() and lastval() must never be another client's. */
+static void use_server(struct client *c, struct server *s)
+{
+	if (s->last_client && s->last_client != c->id)
+		s->has_foreign_sequences = true;
+	s->last_client = c->id;
+	c->last_server = s->id;
+	if (c->pool->uses_sequences)
+		client_own_sequences(c);
+}
+
+void client_own_sequences(struct client *c)
+{
+	struct server *s = c->server;
+
+	if (c->mode == POOL_SESSION || !s->has_foreign_sequences || c->pool->features == FEATURES_IGNORE)
+		return;
+	s->has_foreign_sequences = false;
+	server_query(s, "DISCARD SEQUENCES"); /* in front of what the client sends; nobody waits for its answer */
 }
 
 static void become_active(struct client *c)
 {
 	client_set_state(c, CLIENT_ACTIVE);
 	c->server->xact_at = c->worker->loop.now;
-	c->is_stateful = c->is_pinned = false;
+	c->is_stateful = c->is_opaque = c->asks_sequences = c->wants_sequences = false;
+	c->seen = 0;
+	c->waiter.prefers = 0;
+	use_server(c, c->server);
 	tell_parameters(c, c->server);
 }
 
@@ -302,6 +381,8 @@ static bool take_server(struct client *c, struct server *s)
 	c->server = s;
 	c->has_sent = false;
 	server_link(s, c, &client_link);
+	if (s->opaque_client && s->opaque_client != c->id)
+		s->has_unknown_settings = true;
 	if (server_sync(s, c->settings)) {
 		become_active(c);
 		return true;
@@ -331,18 +412,35 @@ bool client_get_server(struct client *c)
 	return true;
 }
 
-static void greet(struct client *c)
+/* What the pool reports, with the client's own values where it came with some. */
+static void tell_first(struct client *c)
 {
 	struct settings *reported = shared_reported(c->pool->shared);
+	struct pool *p = c->pool;
+
+	if (!p->welcome_told || !settings_same(p->welcome_reported, reported) ||
+		!settings_same(p->welcome_startup, c->settings)) {
+		settings_unref(&p->welcome_reported);
+		settings_unref(&p->welcome_startup);
+		settings_unref(&p->welcome_told);
+		p->welcome_reported = settings_ref(reported);
+		p->welcome_startup = settings_ref(c->settings);
+		p->welcome_told = settings_overlay(reported, c->settings);
+		settings_share(&c->worker->settings, &p->welcome_told);
+	}
+	client_set_told(c, p->welcome_told);
+	settings_unref(&reported);
+}
+
+void client_greet(struct client *c)
+{
 	struct writer *w = &c->greeting;
 
-	c->told = settings_overlay(reported, c->settings);
-	settings_unref(&reported);
+	if (!c->told) {
+		tell_first(c);
+	}
 	settings_write_status(w, NULL, c->told);
-	msg_begin(w, MSG_BACKEND_KEY_DATA);
-	write_u32(w, cancel_pid(c));
-	write_u32(w, c->secret);
-	msg_end(w);
+	write_cancel_key(w, &c->key);
 	write_ready_for_query(w, TX_IDLE);
 	stream_send_bytes(&c->stream, w->data, w->len);
 	writer_free(w);
@@ -352,6 +450,44 @@ static void greet(struct client *c)
 	client_unpause(c, PAUSE_STATE);
 }
 
+static void end_check(struct client *c, const struct error_info *e)
+{
+	struct server *s = c->server;
+
+	if (e) {
+		client_end(c, e);
+		return;
+	}
+	pool_know_settings(c->pool, c->settings);
+	client_set_told(c, s->reported); /* as PostgreSQL spells the values */
+	c->server = NULL;
+	server_unlink(s, false);
+	client_greet(c);
+}
+
+/*
+ * Wrong values in its startup packet are refused at login, as on a direct connection, if a server is at hand to ask. If none is they are
+ * refused at the first use: nobody waits for that.
+ */
+static void check_startup(struct client *c)
+{
+	struct server *s = NULL;
+
+	if (c->settings && !pool_knows_settings(c->pool, c->settings))
+		s = pool_take_idle(c->pool, c->settings);
+	if (!s) {
+		client_greet(c);
+		return;
+	}
+	c->server = s;
+	c->has_sent = false;
+	server_link(s, c, &client_link);
+	s->has_unknown_settings = s->has_unknown_settings || s->opaque_client;
+	client_set_state(c, CLIENT_SYNCING);
+	if (server_sync(s, c->settings))
+		end_check(c, NULL);
+}
+
 static void on_granted(struct waiter *w, struct server **sp)
 {
 	struct client *c = CONTAINER_OF(w, struct client, waiter);
@@ -359,7 +495,7 @@ static void on_granted(struct waiter *w, struct server **sp)
 
 	*sp = NULL;
 	if (c->state == CLIENT_NEW)
-		greet(c);
+		check_startup(c);
 	else if (take_server(c, s))
 		client_unpause(c, PAUSE_STATE);
 }
@@ -381,11 +517,31 @@ static void on_refused(struct waiter *w, const struct error_info *e)
 	client_refuse(CONTAINER_OF(w, struct client, waiter), e);
 }
 
+/* RESET has led to the server's own values: those of the client's startup have been set again. */
+static void after_resync(struct client *c, const struct error_info *e)
+{
+	if (e) {
+		client_end(c, e);
+		return;
+	}
+	tell_parameters(c, c->server);
+	client_maybe_release(c);
+	client_unpause(c, PAUSE_PROBE);
+}
+
 /* The client's settings are set, or they were refused: then that is the answer to the request that waits. */
 void client_synced(struct server *s, const struct error_info *e)
 {
 	struct client *c = s->client;
 
+	if (!c->is_greeted) {
+		end_check(c, e);
+		return;
+	}
+	if (c->state == CLIENT_ACTIVE) {
+		after_resync(c, e);
+		return;
+	}
 	if (!e) {
 		become_active(c);
 		client_unpause(c, PAUSE_STATE);
@@ -416,7 +572,8 @@ static const char *reason_to_leave(const struct client *c)
 /* What else a statement may have changed on the server, apart from what ParameterStatus tells: ask, before anybody else gets it. */
 static bool needs_probe(const struct client *c)
 {
-	return c->is_stateful && c->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE;
+	return c->is_stateful && c->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE &&
+		c->worker->config->session_probe != PROBE_OFF;
 }
 
 /*
@@ -440,38 +597,81 @@ static void take_found_settings(struct client *c, struct server *s)
 	settings_unref(&wanted);
 }
 
-/* What it has set is unknown (its statement_timeout may be too short even for us): that can't follow it, and must not be lost in silence. */
+/* What it has set is unknown: that can't follow it, and must not be lost in silence. */
 static void fail_probe(struct client *c, struct server *s)
 {
 	struct error_info e = { .sqlstate = s->has_failed ? s->our_sqlstate : "XX000",
 		.message = "could not find out what the session has become, so it can't go on",
 		.detail = s->has_failed ? s->our_message : NULL,
-		.hint = "In transaction pooling, set a very short statement_timeout with SET LOCAL." };
+		.hint = "In transaction pooling, what holds for one transaction is better set with SET LOCAL." };
 
 	s->close_reason = "unknown session state";
 	client_end(c, &e);
 }
 
+static unsigned pins_found(const struct client *c, const struct server *s)
+{
+	if (c->pool->features == FEATURES_IGNORE)
+		return 0;
+	return s->probe.pins | (c->has_loaded ? PIN_LOAD : 0) | (c->wants_sequences ? PIN_SEQUENCE : 0);
+}
+
+/* Names of custom settings can't be listed: those that turned out to exist are asked for where others may hide. */
+static void note_custom_names(struct client *c, const struct settings *found)
+{
+	struct pool *p = c->pool;
+
+	for (size_t i = 0; found && i < found->n; i++)
+		if (strchr(found->items[i].name, '.') && (!p->custom_names || p->custom_names->n < CUSTOM_NAMES_MAX))
+			settings_put(&p->custom_names, found->items[i].name, "");
+}
+
+void client_forget_only_setting(struct client *c)
+{
+	free(c->only_setting);
+	c->only_setting = NULL;
+}
+
+static void ask_server(struct client *c)
+{
+	struct settings *known = c->is_opaque ? c->pool->custom_names : NULL;
+
+	for (size_t i = 0; known && i < known->n; i++)
+		settings_put(&c->custom_names, known->items[i].name, "");
+	if (c->only_setting && !c->probe_tries)
+		server_probe_single(c->server, c->only_setting);
+	else
+		server_probe(c->server, c->custom_names, c->probe_tries);
+	client_forget_only_setting(c);
+}
+
 void client_probed(struct server *s, bool is_ok)
 {
 	struct client *c = s->client;
-	if (!is_ok && !c->is_probed_again) { /* a cancel that came late may have hit it */
-		c->is_probed_again = true;
-		server_probe(s, c->custom_names);
+	if (!is_ok && ++c->probe_tries < PROBE_TRIES) { /* a cancel that came late may have hit it, or the session's statement_timeout */
+		ask_server(c);
 		return;
 	}
-	c->is_probed_again = false;
+	c->probe_tries = 0;
 	if (!is_ok) {
 		fail_probe(c, s);
 		return;
 	}
 	take_found_settings(c, s);
+	note_custom_names(c, s->probe.settings);
+	if (c->is_opaque)
+		s->opaque_client = c->id;
+	c->is_opaque = false;
 	settings_unref(&c->custom_names);
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
-	c->is_pinned = s->probe.pins && !c->worker->config->is_pgbouncer;
-	if (!c->is_pinned)
+	client_set_told(c, s->reported);
+	set_pins(c, pins_found(c, s));
+	c->seen = 0;
+	if (!c->pins)
 		s->is_touched = false;
+	if (!settings_same(s->settings, c->settings)) {
+		server_sync(s, c->settings); /* also if it's given back: the client is to be told by ParameterStatus */
+		return;
+	}
 	client_maybe_release(c);
 	client_unpause(c, PAUSE_PROBE);
 }
@@ -494,17 +694,21 @@ void client_maybe_release(struct client *c)
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;
 		client_pause(c, PAUSE_PROBE);
-		server_probe(s, c->custom_names);
+		ask_server(c);
 		return;
 	}
 	reason = reason_to_leave(c);
 	if (!reason && c->mode == POOL_SESSION && s->close_reason && c->worker->config->server_fast_close)
 		reason = s->close_reason;
-	if (c->is_pinned && !reason)
+	if (c->pins && !reason)
 		return;
 	if (c->mode == POOL_SESSION && !reason)
 		return;
-	s->is_touched = s->is_touched || c->mode == POOL_SESSION;
+	/* Not asked (session_probe = off): then it is cleaned. */
+	s->is_touched = s->is_touched || c->mode == POOL_SESSION || c->is_stateful;
+	if (c->has_loaded && c->pool->features != FEATURES_IGNORE)
+		s->close_reason = "its client has loaded a library";
+	set_pins(c, 0);
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
 	client_set_state(c, CLIENT_IDLE);
@@ -541,7 +745,7 @@ static void on_drained(struct stream *st)
 	struct client *c = of_stream(st);
 
 	if (c->state == CLIENT_CLOSING)
-		shutdown(st->fd, SHUT_WR);
+		stream_finish(st);
 	else if (c->server && c->server->stream.is_paused)
 		stream_resume(&c->server->stream);
 }
@@ -576,14 +780,17 @@ static const struct stream_ops client_stream_ops = {
 static void move_fields(struct client *c, struct newcomer *n)
 {
 	c->id = n->id;
-	c->peer = n->peer;
-	c->database = n->database;
-	c->user = n->user;
+	address_shorten(&n->peer, &c->peer);
+	c->database = c->pool->shared->database;
+	c->is_own_user = strcmp(n->user, c->pool->shared->user) != 0; /* the database has a forced one */
+	c->user = c->is_own_user ? n->user : c->pool->shared->user;
+	if (c->is_own_user)
+		n->user = NULL;
+	settings_share(&c->worker->settings, &n->settings);
 	c->startup = n->settings;
 	c->greeting = n->greeting;
 	c->is_counted = n->is_counted;
 	c->connected_at = n->since;
-	n->database = n->user = NULL;
 	n->settings = NULL;
 	n->is_counted = false;
 	memset(&n->greeting, 0, sizeof(n->greeting));
@@ -593,24 +800,28 @@ void session_adopt(struct message *m, void *owner)
 {
 	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
 	struct worker *w = owner;
-	struct client *c = xcalloc(1, sizeof(*c));
+	struct client *c;
 	struct settings *reported;
 
+	if (!w->client_slab.size)
+		slab_init(&w->client_slab, sizeof(*c));
+	c = slab_alloc(&w->client_slab);
 	c->worker = w;
 	c->doomed.free = free_client;
 	c->state = CLIENT_NEW;
 	c->pool = pool_get(w, n->database, n->server_user);
 	c->pool->n_clients++;
 	if (n->credential)
-		pool_set_credential(c->pool, n->credential);
+		shared_set_credential(c->pool->shared, n->credential);
 	move_fields(c, n);
 	client_set_settings(c, c->startup);
 	c->mode = c->pool->mode;
 	c->is_tracked = c->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
 	c->waiter.ops = &waiter_ops;
-	take_slot(c);
+	take_slot(c, n->protocol);
 	list_push_back(&w->clients, &c->node);
 	stream_init(&c->stream, &client_stream_ops, n->fd, false);
+	stream_give_tls(&c->stream, &n->tls);
 	n->fd = -1;
 	client_pause(c, PAUSE_STATE);
 	stream_hold(&c->stream, n->early, n->early_len);
@@ -622,7 +833,7 @@ void session_adopt(struct message *m, void *owner)
 	if (w->is_stopping)
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
 	else if (reported)
-		greet(c);
+		check_startup(c);
 	else
 		pool_request_greeting(c->pool, &c->waiter);
 	settings_unref(&reported);
@@ -651,20 +862,20 @@ void session_cancel(struct message *m, void *owner)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 	struct worker *w = owner;
-	uint32_t slot = (r->pid & (WORKER_SLOTS_MAX - 1)) - 1;
+	uint32_t slot = (r->key.pid & (WORKER_SLOTS_MAX - 1)) - 1;
 	struct client *c = slot < w->n_slots ? w->slots[slot].client : NULL;
 	int fd = r->fd;
 
-	if (c && CRYPTO_memcmp(&c->secret, &r->secret, sizeof(c->secret)) == 0) {
+	if (c && cancel_key_same(&c->key, &r->key)) {
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
 		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
-			cancel_start(c->server, fd);
+			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}
 	}
 	if (fd >= 0)
-		close(fd);
+		stream_hang_up(fd, &r->tls);
 	free(r);
 }
 
@@ -672,7 +883,7 @@ void session_cancel_discard(struct message *m)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 
-	close(r->fd);
+	stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 
@@ -689,11 +900,24 @@ static void end_query(struct client *c, const char *sqlstate, const char *messag
 	client_fatal(c, sqlstate, message);
 }
 
+static void end_pinned(struct client *c)
+{
+	enum pin pin = (enum pin)(c->pins & -c->pins);
+	char *detail = xasprintf("It was idle and kept a server connection: it has %s.", pin_text(pin));
+
+	client_end(c,
+		&(struct error_info){
+			.sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
+	free(detail);
+}
+
 /* It has a server and nothing to do: session pooling, or a pin. */
 static void tick_resting(struct client *c, const struct config_user *user, usec_t now)
 {
 	if (is_over(c->idle_since, config_client_idle_timeout(c->worker->config, user), now))
 		client_fatal(c, "57P05", "client_idle_timeout");
+	else if (c->pins && is_over(c->idle_since, c->worker->config->pin_idle_timeout, now))
+		end_pinned(c);
 	else if (reason_to_leave(c))
 		client_maybe_release(c);
 }
@@ -728,13 +952,6 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 {
 	const struct config *conf = c->worker->config;
 
-	if (c->state == CLIENT_CLOSING) {
-		if (now >= c->linger_until)
-			free_later(c);
-		else
-			c->worker->tick_every = MIN(c->worker->tick_every, 50 * USEC_PER_MSEC);
-		return;
-	}
 	if (is_sweep && is_dead(c)) {
 		client_close(c, "client left while it waited");
 		return;
@@ -769,13 +986,44 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		client_fatal(c, "57P01", reason_to_leave(c));
 }
 
+static void tick_lingering(struct worker *w)
+{
+	LIST_FOREACH(&w->lingering, n, next) {
+		struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (w->loop.now >= c->linger_until)
+			free_later(c);
+	}
+	if (w->lingering.count)
+		w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
+}
+
+/* Those that hold a server. Whoever waits for one has its deadline in the pool. */
+static void tick_busy(struct worker *w)
+{
+	struct pool *p, *next_pool;
+
+	HASH_ITER(hh, w->pools, p, next_pool) {
+		LIST_FOREACH(&p->servers, n, next) {
+			struct server *s = CONTAINER_OF(n, struct server, node);
+
+			if (s->link == &client_link) /* auth_query lends servers, too */
+				tick_client(s->client, w->loop.now, false);
+		}
+	}
+}
+
+/* Ten thousand idle clients are looked at once a second, not at every tick. */
 void session_tick(struct worker *w)
 {
-	bool is_sweep = w->loop.now >= w->next_sweep;
-
-	if (is_sweep)
-		w->next_sweep = w->loop.now + USEC_PER_SEC;
 	cancel_tick(w);
+	tick_lingering(w);
+	if (w->loop.now < w->next_sweep && !w->is_stopping) {
+		tick_busy(w);
+		return;
+	}
+	w->next_sweep = w->loop.now + USEC_PER_SEC;
 	LIST_FOREACH(&w->clients, n, next)
-		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, is_sweep);
+		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, true);
+	settings_table_sweep(&w->settings);
 }

@@ -6,7 +6,7 @@
  * relay.c     what its server sends
  * lost.c      its answers when the server broke, and the virtual failed transaction afterwards
  *
- * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE. It's in the admission queue exactly in CLIENT_WAITING
+ * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE (SYNCING before it is welcomed: its startup's values are tried). It's in the admission queue exactly in CLIENT_WAITING
  *             (and, for the pool's parameters only, CLIENT_NEW). Messages are handled in IDLE, ACTIVE and TX_LOST only.
  * Errors:     client_error() and we go on, client_fatal() and it's over; both carry a SQLSTATE.
  * Threads:    its worker's, from adoption to the end.
@@ -49,26 +49,32 @@ enum body_to { BODY_FORWARD, BODY_DISCARD };
 struct client {
 	struct stream stream;
 	struct doomed doomed;
-	struct list_node node; /* in worker->clients */
+	struct list_node node; /* in worker->clients, or lingering if CLIENT_CLOSING */
 	enum client_state state;
 	struct worker *worker;
 	struct pool *pool;
 	struct server *server;
 	struct waiter waiter;
 	uint64_t id;
-	uint32_t slot, secret;
-	char *database, *user;
-	struct address peer;
+	uint32_t slot;
+	struct cancel_key key;
+	const char *database, *user; /* the pool's; user is owned if is_own_user */
+	struct short_address peer;
 
 	struct settings *startup;  /* what it came with; DISCARD ALL goes back to it */
 	struct settings *settings; /* what its session should be */
 	struct settings *told;	   /* by ParameterStatus */
+	bool strings_conform;	   /* .. of which the lexer wants to know */
 	struct hash128 context;	   /* of settings, for statements */
 
 	struct client_statements statements;
-	struct statement *unnamed; /* NULL: it has none */
-	uint16_t unnamed_parses; /* numbers its Parses of the unnamed one: the error of an old one is none of the newest's */
-	uint32_t batch; /* counts Syncs */
+	struct statement *unnamed; /* as of what was sent; NULL: it has none */
+	struct statement *unnamed_kept; /* .. as of what was answered, while one change is on its way; for more see unnamed_before */
+	uint16_t unnamed_number; /* of the change that led to unnamed, in the detail of its pending entry: a Parse, Query or Close */
+	uint16_t unnamed_due;	/* changes that are on their way */
+	uint32_t unnamed_batch; /* .. the newest one's */
+	uint32_t removals_due;	/* names that it has no more if what is on its way comes to pass */
+	uint32_t batch;		/* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
 	uint8_t body_to, discard, pauses;
@@ -78,12 +84,22 @@ struct client {
 	bool has_sent; /* .. something to the server that it has now */
 	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
+	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
-	bool is_probed_again;
-	bool is_pinned; /* the probe has found what only this server has */
+	uint8_t probe_tries; /* that failed */
+	bool is_opaque;	     /* .. or something in which names of settings may hide */
+	char *only_setting;  /* .. and it can only have changed this one; NULL: who knows */
+	unsigned seen;	     /* scan flags of what it has sent since we asked last, for SHOW PINS */
+	unsigned pins;	     /* enum pin: what only this server has */
+	unsigned pinned_by;  /* scan flags of what made it pinned */
+	usec_t pinned_since;
+	bool has_loaded;      /* a library, on the server that it has now */
+	bool asks_sequences;  /* it has sent currval or lastval */
+	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
+	uint64_t last_server;
 	bool listens;	/* it has sent LISTEN */
 	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
-	bool is_counted, is_greeted;
+	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
@@ -111,10 +127,14 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
+void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
-uint8_t client_tx_status(const struct client *c);		  /* for a ReadyForQuery of our own */
+void client_forget_only_setting(struct client *c);		  /* something else may have changed, too */
+void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
+uint8_t client_tx_status(const struct client *c); /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);
-void client_set_settings(struct client *c, struct settings *s); /* takes a reference of its own */
+void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */
+void client_set_told(struct client *c, struct settings *s);
 
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);

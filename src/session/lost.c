@@ -74,7 +74,7 @@ static void settle_debts(struct client *c, struct server *s, const struct error_
 /* What it has set or holds there went with the server: it may not go on as if it still had that. */
 static bool has_lost_state(const struct client *c, const struct server *s)
 {
-	return c->mode == POOL_SESSION || c->is_pinned || s->state == SERVER_PROBING;
+	return c->mode == POOL_SESSION || c->pins || s->state == SERVER_PROBING;
 }
 
 static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)
@@ -100,7 +100,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
 	client_unpause(c, PAUSE_PROBE);
-	c->is_forgetting = c->is_probed_again = false;
+	c->is_forgetting = false;
+	c->probe_tries = 0;
 }
 
 void client_on_lost(struct server *s, const struct error_info *e)
@@ -110,7 +111,11 @@ void client_on_lost(struct server *s, const struct error_info *e)
 	c->server = NULL;
 	if (c->out)
 		c->out->n = 0; /* nowhere to go */
-	if (!c->has_sent) {    /* not a byte of the client's was sent: another server will do */
+	if (!c->is_greeted) { /* its startup's values were being looked at: then they will be at their first use */
+		client_greet(c);
+		return;
+	}
+	if (!c->has_sent) { /* not a byte of the client's was sent: another server will do */
 		client_set_state(c, CLIENT_IDLE);
 		client_unpause(c, PAUSE_STATE);
 		client_get_server(c);
@@ -271,7 +276,9 @@ static enum step lost_parse(struct client *c, struct reader r)
 		client_statements_add(&c->statements, cs);
 	} else {
 		statement_unref(&c->unnamed);
+		statement_unref(&c->unnamed_kept);
 		c->unnamed = statement_ref(st);
+		c->unnamed_kept = statement_ref(st);
 	}
 	statement_unref(&st);
 	answer_empty(c, MSG_PARSE_COMPLETE);

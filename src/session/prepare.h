@@ -10,8 +10,8 @@
 
 #include "session/request.h"
 
-/* Is it there, or on its way there? One whose plan went stale is closed first. */
-bool prepare_has(struct client *c, struct gather *g, const struct statement *st);
+/* Is it there, or on its way there, parsed at `since` or later? One that is older, or whose plan went stale, is closed first. */
+bool prepare_has(struct client *c, struct gather *g, const struct statement *st, usec_t since);
 /* Its Parse is in an earlier batch and still unanswered: if that batch fails before it, the server won't have it. */
 bool prepare_may_be_skipped(struct client *c, const struct statement *st);
 /* Sends a Parse under the server's name. Takes note, which is the client's own Parse's; NULL: this one is ours. */
@@ -19,17 +19,18 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 void prepare_gather_parse(struct gather *g, const char *name, const struct statement *st); /* the bytes alone */
 /*
  * A mistake of the client's that only we can see: the server is made to fail in its place, so that the transaction fails as
- * it would. Takes text.
+ * it would. The note, which it takes, has what the client is told.
  */
-void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, char *text);
+void prepare_fail(struct client *c, struct gather *g, enum fail_reason reason, struct prepared_note *note);
+struct prepared_note *prepare_note(char *text); /* takes text */
 
 struct statement *prepare_statement_of(const struct client *c, const char *name); /* "": the unnamed one; NULL: none */
 /* The client has the name no more; note has it until it's known whether that holds. */
 void prepare_take_name(struct client *c, struct client_statement *cs, struct prepared_note *note);
 /*
- * If the statement is a DEALLOCATE of a name of this client's: the name goes into a new *note, and there is a decoy to
- * deallocate. False: no such name.
+ * A DEALLOCATE of name is about to be executed: if the client has it, it goes into the note and there is a decoy to deallocate.
+ * If not (NULL), it may be one that PREPARE made: the portal is bound anew, to the DEALLOCATE of that.
  */
-bool prepare_deallocate(struct client *c, struct gather *g, const char *name, struct prepared_note **note);
+struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, const char *name, const char *portal);
 
 #endif

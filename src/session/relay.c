@@ -58,13 +58,90 @@ static void answer_deallocate(struct client *c)
 	writer_free(&w);
 }
 
-static void confirm(const struct pending_entry *e)
+/* A Parse or Close of the unnamed statement, or a Query, which takes it away. */
+static bool changes_unnamed(const struct pending_entry *e)
+{
+	return !e->is_ours && e->detail &&
+		(e->type == PEND_PARSE || e->type == PEND_QUERY || e->type == PEND_CLOSE);
+}
+
+struct next_change {
+	uint16_t number;
+	struct statement *before; /* a reference for its note */
+	bool is_done;
+};
+
+static void set_before(void *ctx, struct pending_entry *e)
+{
+	struct next_change *next = ctx;
+	struct prepared_note *note = e->ref;
+
+	if (next->is_done || !note || !changes_unnamed(e) || (uint16_t)(e->detail - next->number) > UINT16_MAX / 2)
+		return;
+	statement_unref(&note->unnamed_before);
+	note->unnamed_before = next->before;
+	next->before = NULL;
+	next->is_done = true;
+}
+
+/* A change that isn't the newest has failed or was skipped: the one behind it has built on that. Takes before. */
+static void correct_next(struct client *c, uint16_t number, struct statement *before)
+{
+	struct next_change next = { .number = (uint16_t)(number + 1), .before = before };
+
+	if (c->server)
+		pending_each(&c->server->pending, set_before, &next);
+	statement_unref(&next.before);
+}
+
+static void confirm_unnamed(struct client *c, const struct pending_entry *e, bool is_error)
+{
+	bool is_newest = e->detail == c->unnamed_number;
+
+	c->unnamed_due--;
+	if (is_error && is_newest)
+		statement_unref(&c->unnamed);
+	else if (is_error)
+		correct_next(c, e->detail, NULL);
+	statement_unref(&c->unnamed_kept);
+	if (is_newest)
+		c->unnamed_kept = statement_ref(c->unnamed);
+}
+
+static struct statement *take_before(struct client *c, struct prepared_note *note)
+{
+	struct statement *st = note ? note->unnamed_before : statement_ref(c->unnamed_kept);
+
+	if (note)
+		note->unnamed_before = NULL;
+	return st;
+}
+
+/* It was skipped, and what the client had before stays. Drops come newest first. */
+static void undo_unnamed(struct client *c, const struct pending_entry *e)
+{
+	struct statement *before = take_before(c, e->ref);
+
+	c->unnamed_due--;
+	if (e->detail != c->unnamed_number) {
+		correct_next(c, e->detail, before);
+		return;
+	}
+	statement_unref(&c->unnamed);
+	c->unnamed = before;
+	if (--c->unnamed_number == 0)
+		c->unnamed_number = UINT16_MAX;
+}
+
+static void confirm(struct client *c, const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
 
 	if (note && note->adds_name) {
 		note->name->is_confirmed = true;
 		note->name->statement->is_good = true;
+	} else if (note && note->removes_name) {
+		c->removals_due--;
 	}
 	server_note_free(&note);
 }
@@ -76,16 +153,24 @@ void relay_local(struct client *c, const struct pending_entry *e)
 	case LOCAL_CLOSE_COMPLETE: put_empty_message(c, MSG_CLOSE_COMPLETE); break;
 	case LOCAL_DEALLOCATE: answer_deallocate(c); break;
 	}
-	confirm(e);
+	confirm(c, e);
 }
 
 static void answer_fail(struct client *c, const struct pending_entry *e)
 {
 	static const char *const states[] = {
-		[FAIL_DUPLICATE] = "42P05", [FAIL_NO_STATEMENT] = "26000", [FAIL_TOO_MANY] = "54000"
+		[FAIL_DUPLICATE] = "42P05",
+		[FAIL_NO_STATEMENT] = "26000",
+		[FAIL_TOO_MANY] = "54000",
+		[FAIL_FEATURE] = "0A000",
+		[FAIL_PINNED] = "53400",
 	};
 	struct prepared_note *note = e->ref;
-	struct error_info info = { .severity = "ERROR", .sqlstate = states[e->detail], .message = note->text };
+	struct error_info info = { .severity = "ERROR",
+		.sqlstate = states[e->detail],
+		.message = note->text,
+		.detail = note->detail,
+		.hint = note->hint };
 
 	/* A Bind of an unknown statement is told so even then, a Parse isn't. */
 	put_error(c, c->server->pending.tx_status == TX_FAILED && e->detail != FAIL_NO_STATEMENT ? &aborted : &info);
@@ -93,18 +178,25 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 
 /* ---- the server's messages ---- */
 
+static bool is_tag(const struct server_message *m, const char *tag)
+{
+	return m->body_len == strlen(tag) + 1 && memcmp(m->body, tag, m->body_len) == 0;
+}
+
 static void on_tag(struct client *c, const struct server_message *m)
 {
-	const char *tag = (const char *)m->body;
-
-	if (!m->body || m->body_len < sizeof("DISCARD ALL") || tag[0] != 'D')
+	if (!m->body || !m->body_len || (m->body[0] != 'D' && m->body[0] != 'L'))
 		return;
-	if (memcmp(tag, "DISCARD ALL", sizeof("DISCARD ALL")) == 0) {
-		client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
-	} else if (m->body_len >= sizeof("DEALLOCATE ALL") &&
-		memcmp(tag, "DEALLOCATE ALL", sizeof("DEALLOCATE ALL")) == 0) {
+	if (is_tag(m, "LOAD"))
+		c->has_loaded = true;
+	else if (is_tag(m, "DISCARD SEQUENCES"))
+		c->wants_sequences = false;
+	else if (is_tag(m, "DEALLOCATE ALL"))
 		client_statements_clear(&c->statements, true);
-	}
+	if (!is_tag(m, "DISCARD ALL"))
+		return;
+	client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
+	c->wants_sequences = false;
 }
 
 /* Not at the release: a pipeline holds many transactions, and in session mode there is none. */
@@ -131,10 +223,8 @@ static void on_ready(struct client *c, struct server *s, const struct server_mes
 
 static bool on_async(struct client *c, struct server *s, const struct server_message *m)
 {
-	if (m->frame.type == MSG_PARAMETER_STATUS) {
-		settings_unref(&c->told);
-		c->told = settings_ref(s->reported);
-	}
+	if (m->frame.type == MSG_PARAMETER_STATUS)
+		client_set_told(c, s->reported);
 	/* Notifications go to whom asked for them, not to whoever happens to hold the server. */
 	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->mode == POOL_SESSION;
 }
@@ -150,6 +240,64 @@ static bool is_last_word(const struct server_message *m)
 	return strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
 }
 
+struct named {
+	struct hash128 id;
+	uint16_t mark; /* of the name, if known: several may mean the same text */
+	const char *name;
+};
+
+static void look_for_name(void *ctx, struct pending_entry *e)
+{
+	const struct prepared_note *note = e->ref;
+	struct named *look = ctx;
+
+	if (note && note->name && hash128_equal(note->name->statement->id, look->id) &&
+		(!look->name || name_mark(note->name->name) == look->mark))
+		look->name = note->name->name;
+}
+
+/* The error speaks of a statement: by the name that the client has for it. False: it may pass as it is. */
+static bool put_renamed(struct client *c, const struct server_message *m)
+{
+	const uint8_t *at = m->body ? memmem(m->body, m->body_len, "pgweir_", strlen("pgweir_")) : NULL;
+	struct named look;
+	const char *name;
+	struct hash128 id;
+	struct writer w = { 0 };
+	size_t before;
+
+	/* A body that ends with its NUL, so there is an end to what is read here. */
+	if (!at || m->body[m->body_len - 1] != '\0' || !statement_id_of_name((const char *)at, &id))
+		return false;
+	look = (struct named){ .id = id, .mark = m->popped.detail };
+	look.name = client_statements_name(&c->statements, id, look.mark);
+	if (!look.name || name_mark(look.name) != look.mark)
+		pending_each(&c->server->pending, look_for_name, &look); /* a Close of it may be on its way */
+	name = look.name;
+	if (!name)
+		return false;
+	before = (size_t)(at - m->body);
+	msg_begin(&w, MSG_ERROR_RESPONSE);
+	write_bytes(&w, m->body, before);
+	write_bytes(&w, name, strlen(name));
+	before += STATEMENT_NAME_SIZE - 1;
+	write_bytes(&w, m->body + before, m->body_len - before);
+	msg_end(&w);
+	put(c, &w);
+	writer_free(&w);
+	return true;
+}
+
+static bool has_sqlstate(const struct server_message *m, const char *sqlstate)
+{
+	struct error_info e;
+
+	if (!m->body)
+		return false;
+	error_parse(reader_over(m->body, m->body_len), &e);
+	return strcmp(e.sqlstate, sqlstate) == 0;
+}
+
 /* What the sending of a message had changed among the client's names, and the server didn't do. */
 static void undo_name(struct client *c, struct prepared_note *note)
 {
@@ -160,6 +308,7 @@ static void undo_name(struct client *c, struct prepared_note *note)
 		client_statement_free(&note->name);
 	} else if (note->removes_name) {
 		client_statements_add(&c->statements, note->name);
+		c->removals_due--;
 		note->name = NULL;
 	}
 	note->adds_name = note->removes_name = false;
@@ -176,9 +325,14 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 	} else if (m->popped.type == PEND_FAIL) {
 		answer_fail(c, &m->popped);
 		pass = false;
+	} else {
+		pass = !put_renamed(c, m);
 	}
-	if (m->popped.type == PEND_PARSE && !note && !m->popped.is_ours && m->popped.detail == c->unnamed_parses)
-		statement_unref(&c->unnamed);
+	if (changes_unnamed(&m->popped))
+		confirm_unnamed(c, &m->popped, true);
+	client_forget_only_setting(c);
+	if (c->asks_sequences && has_sqlstate(m, "55000"))
+		c->wants_sequences = c->is_stateful = true; /* client_probed() pins it */
 	undo_name(c, note);
 	server_note_free(&note);
 	return pass;
@@ -192,8 +346,11 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 		return on_error(c, s, m);
 	if (m->verdict == PENDING_ASYNC)
 		return on_async(c, s, m);
-	if (m->popped.type != PEND_NONE)
-		confirm(&m->popped);
+	if (m->popped.type != PEND_NONE) {
+		if (changes_unnamed(&m->popped))
+			confirm_unnamed(c, &m->popped, false);
+		confirm(c, &m->popped);
+	}
 	if (m->verdict == PENDING_OURS)
 		return false;
 	if (m->frame.type == MSG_READY_FOR_QUERY)
@@ -280,8 +437,8 @@ static void on_dropped(struct server *s, const struct pending_entry *e)
 	struct client *c = s->client;
 	struct prepared_note *note = e->ref;
 
-	if (e->type == PEND_PARSE && !note && !e->is_ours && e->detail == c->unnamed_parses)
-		statement_unref(&c->unnamed);
+	if (changes_unnamed(e))
+		undo_unnamed(c, e);
 	undo_name(c, note);
 }
 

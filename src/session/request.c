@@ -60,8 +60,10 @@ void request_sent(
 		c->server->xact_at = c->worker->loop.now; /* a transaction begins */
 	c->has_sent = true;
 	/* DROP and CLOSE don't look stateful; they may be what ends a pin. */
-	if (c->is_pinned && (c->server->probe.pins & (PIN_TEMP | PIN_CURSOR)))
+	if (c->pins & (PIN_TEMP | PIN_CURSOR))
 		c->is_stateful = true;
+	if (c->worker->config->session_probe == PROBE_ALWAYS && type != PEND_LOCAL)
+		c->is_stateful = c->is_opaque = true;
 	pending_sent(p, type, is_ours, detail, note);
 }
 
@@ -99,6 +101,39 @@ static bool link_server(struct client *c, struct message_in *m)
 static bool is_uncertain(const struct client *c, const struct client_statement *cs)
 {
 	return cs && !cs->is_confirmed && cs->batch != c->batch;
+}
+
+struct name_look {
+	const struct client *c;
+	const char *name;
+	bool found;
+};
+
+static void look_for_removal(void *ctx, struct pending_entry *e)
+{
+	const struct prepared_note *note = e->ref;
+	struct name_look *look = ctx;
+
+	if (note && note->removes_name && note->batch != look->c->batch && strcmp(note->name->name, look->name) == 0)
+		look->found = true;
+}
+
+/* A name that it hasn't got: taken away in an earlier batch, which may still fail before that. */
+static bool may_come_back(const struct client *c, const char *name)
+{
+	struct name_look look = { .c = c, .name = name };
+
+	if (!c->removals_due || !c->server || client_statements_find(&c->statements, name))
+		return false;
+	pending_each(&c->server->pending, look_for_removal, &look);
+	return look.found;
+}
+
+/* The same for the unnamed statement, which every Query and Parse changes. */
+static bool is_unnamed_unclear(const struct client *c, const char *name)
+{
+	return !*name && c->is_tracked && c->unnamed_due && c->unnamed_batch != c->batch && c->server &&
+		c->server->pending.copy == COPY_NONE && pending_head(&c->server->pending);
 }
 
 static enum step barrier(struct client *c)
@@ -139,24 +174,99 @@ static enum step pass_malformed(struct client *c, struct message_in *m, enum pen
 	return pass(c, m);
 }
 
-static enum step fail_and_discard(struct client *c, struct message_in *m, enum fail_reason reason, char *text)
+static enum step fail_and_discard(
+	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
 {
-	prepare_fail(c, m->g, reason, text);
+	prepare_fail(c, m->g, reason, note);
 	return discard(c, m);
+}
+
+/* ---- what would pin it ---- */
+
+static bool is_pool_full_of_pins(const struct client *c)
+{
+	return !c->pins &&
+		atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed) >= c->pool->max_pinned;
+}
+
+/* A statement that makes these (enum scan_flag) may not run: why not. NULL: it may. */
+static struct prepared_note *refuse_pin(const struct client *c, unsigned makes, enum fail_reason *reason)
+{
+	unsigned pins = pins_of_scan(makes);
+	struct prepared_note *note;
+	enum pin pin;
+
+	if (!pins || c->mode == POOL_SESSION || c->pool->features == FEATURES_IGNORE)
+		return NULL;
+	if (c->pool->features == FEATURES_PIN && !is_pool_full_of_pins(c))
+		return NULL;
+	pin = (enum pin)(pins & -pins);
+	if (c->pool->features == FEATURES_ERROR) {
+		*reason = FAIL_FEATURE;
+		note = prepare_note(xasprintf("sessions can't have %s here", pin_text(pin)));
+		note->detail = xstrdup(
+			"Server connections are shared transaction by transaction, and session_features is \"error\".");
+	} else {
+		*reason = FAIL_PINNED;
+		note = prepare_note(
+			xasprintf("too many sessions keep a server connection of their own (max_pinned)"));
+		note->detail = xasprintf(
+			"%d of the pool's server connections are kept by their clients, and this statement asks for %s.",
+			atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed), pin_text(pin));
+	}
+	note->hint = pin_hint(pin);
+	return note;
+}
+
+/* A Query that isn't sent: what fails in its place is a Bind, and its ReadyForQuery is a Sync's. */
+static enum step refuse_query(
+	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
+{
+	prepare_fail(c, m->g, reason, note);
+	gather_copy(m->g, "S\0\0\0\4", FRAME_HEADER_SIZE);
+	c->batch++;
+	statement_unref(&c->unnamed);
+	statement_unref(&c->unnamed_kept);
+	request_sent(c, PEND_SYNC, false, 0, NULL);
+	return discard(c, m);
+}
+
+/*
+ * What it is about to send makes this its unnamed statement. The number is for the pending entry of that, and so is the note, if there is one: only where
+ * an earlier change is still on its way.
+ */
+static uint16_t change_unnamed(struct client *c, struct statement *st, struct prepared_note **note)
+{
+	*note = NULL;
+	if (c->unnamed_due++) {
+		*note = xcalloc(1, sizeof(**note));
+		(*note)->is_unnamed = true;
+		(*note)->unnamed_before = c->unnamed;
+		c->unnamed = NULL;
+	}
+	statement_unref(&c->unnamed);
+	c->unnamed = statement_ref(st);
+	c->unnamed_batch = c->batch;
+	if (++c->unnamed_number == 0)
+		c->unnamed_number = 1;
+	return c->unnamed_number;
+}
+
+static void sent_unnamed(struct client *c, enum pending_type type, struct statement *st)
+{
+	struct prepared_note *note;
+	uint16_t number = change_unnamed(c, st, &note);
+
+	request_sent(c, type, false, number, note);
 }
 
 /* ---- Query and FunctionCall ---- */
 
-static bool strings_conform(const struct client *c)
-{
-	const char *scs = settings_get(c->told, "standard_conforming_strings");
-
-	return !scs || strcmp(scs, "off") != 0;
-}
-
 static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
 {
-	struct scan_options o = { .standard_conforming_strings = strings_conform(c), .is_truncated = !is_whole(m) };
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform,
+		.is_truncated = !is_whole(m),
+		.suspects = c->worker->suspects };
 	struct reader r = body_of(m);
 	size_t len = reader_left(&r);
 
@@ -168,22 +278,51 @@ static struct client_statement *find_own_deallocated(struct client *c, const str
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping || !c->is_tracked || !r->is_deallocate || r->is_deallocate_all)
+	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked ||
+		!r->is_deallocate || r->is_deallocate_all)
 		return NULL;
 	return client_statements_find(&c->statements, r->name);
 }
 
 #define MAY_SET (SCAN_SET | SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
+#define HIDES_NAMES (SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
+
+/*
+ * currval() and lastval(). The first time that a pool sees one, what others have left on the server goes now (not in the middle of a
+ * transaction: there it's the transaction's own); from then on whenever a server changes hands.
+ */
+static void note_sequences(struct client *c)
+{
+	c->pool->uses_sequences = c->asks_sequences = true;
+	if (!c->has_sent)
+		client_own_sequences(c);
+}
 
 static void note_stateful(struct client *c, unsigned flags, const void *text, size_t len)
 {
 	if ((flags & MAY_SET) && probe_collect_names(&c->custom_names, text, len) != RES_OK)
 		c->server->close_reason = "too many custom settings";
 	/* currval() and lastval() only read; what they read can't be probed for. */
-	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE))
+	if (flags & ~(unsigned)(SCAN_TRANSACTION | SCAN_SEQUENCE)) {
+		if (c->is_stateful)
+			client_forget_only_setting(c);
 		c->is_stateful = true;
+	}
+	if (flags & HIDES_NAMES)
+		c->is_opaque = true;
 	if (flags & SCAN_LISTEN)
 		c->listens = true;
+	if (flags & SCAN_SEQUENCE)
+		note_sequences(c);
+	c->seen |= flags;
+}
+
+/* A SET alone in its transaction, in a session without pins: if it works, it is committed, and nothing else has changed. */
+static void note_only_setting(struct client *c, const struct scan_result *r)
+{
+	if (*r->setting && !c->is_stateful && !c->pins && pending_is_idle(&c->server->pending) &&
+		c->worker->config->session_probe == PROBE_SUSPECT)
+		c->only_setting = xstrdup(r->setting);
 }
 
 /* It may deallocate what the server has prepared: what comes behind it can't count on that. */
@@ -193,37 +332,54 @@ static bool deallocates_all(const struct scan_result *r)
 		((r->flags & SCAN_PREPARE) && (r->is_deallocate_all || r->statements > 1));
 }
 
+/* Where its sequences have values, if nobody else has used that server since. */
+static void prefer_last_server(struct client *c, unsigned flags)
+{
+	c->waiter.prefers = flags & SCAN_SEQUENCE ? c->last_server : 0;
+}
+
 static enum step on_query(struct client *c, struct message_in *m)
 {
 	struct client_statement *own;
+	struct prepared_note *refused;
+	enum fail_reason reason;
 	struct scan_result r;
 
 	if (c->worker->config->disable_pqexec)
 		return fatal(c, "08P01", "PQexec disallowed");
 	if (!is_whole(m) && m->frame.length <= SCAN_WHOLE_MAX)
 		return STEP_MORE;
+	if (c->pool->uses_sequences && c->state == CLIENT_IDLE) {
+		scan(c, m, &r);
+		prefer_last_server(c, r.flags);
+	}
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	scan(c, m, &r);
 	own = find_own_deallocated(c, &r);
-	if (is_uncertain(c, own))
+	if (is_uncertain(c, own) || (r.is_deallocate && !own && may_come_back(c, r.name)))
 		return barrier(c);
-	statement_unref(&c->unnamed);
+	refused = refuse_pin(c, r.makes, &reason);
+	if (refused)
+		return refuse_query(c, m, reason, refused);
 	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
 
+		statement_unref(&c->unnamed);
+		statement_unref(&c->unnamed_kept);
 		prepare_take_name(c, own, note);
 		request_sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, note);
 		m->must_answer = true;
 		return discard(c, m);
 	}
+	note_only_setting(c, &r);
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
 	c->server->has_unnamed = false;
-	request_sent(c, PEND_QUERY, false, 0, NULL);
+	sent_unnamed(c, PEND_QUERY, NULL);
 	return pass(c, m);
 }
 
@@ -238,21 +394,20 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 
 /* ---- Parse ---- */
 
-static uint16_t next_unnamed(struct client *c)
+/* Its Parse goes to the server now; whether that isn't skipped only its answer tells. */
+static void note_unnamed(struct client *c, const struct statement *st)
 {
-	if (++c->unnamed_parses == 0) /* a malformed Parse's */
-		c->unnamed_parses = 1;
-	return c->unnamed_parses;
+	c->server->unnamed = st->id;
+	c->server->has_unnamed = true;
+	c->server->unnamed_batch = c->batch;
+	c->server->is_unnamed_confirmed = false;
 }
 
 static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
 {
-	statement_unref(&c->unnamed);
-	c->unnamed = statement_ref(st);
-	c->server->unnamed = st->id;
-	c->server->has_unnamed = true;
+	note_unnamed(c, st);
 	c->pool->counters.server_parses++;
-	request_sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
+	sent_unnamed(c, PEND_PARSE, st);
 	if (!st->deallocates)
 		return pass(c, m);
 	prepare_gather_parse(m->g, "", st);
@@ -265,10 +420,11 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	struct client_statement *cs = client_statement_new(name, st);
 
 	cs->batch = c->batch;
+	cs->parsed_at = c->worker->loop.now;
 	client_statements_add(&c->statements, cs);
 	note->adds_name = true;
 	note->name = cs;
-	if (prepare_has(c, m->g, st))
+	if (prepare_has(c, m->g, st, cs->parsed_at) && !pending_may_copy(&c->server->pending))
 		request_sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
 	else
 		prepare_parse(c, m->g, st, note);
@@ -289,6 +445,7 @@ static bool parse_without_server(struct client *c, const char *name, struct stat
 	cs = client_statement_new(name, st);
 	cs->is_confirmed = true;
 	cs->batch = c->batch;
+	cs->parsed_at = c->worker->loop.now;
 	client_statements_add(&c->statements, cs);
 	stream_send_bytes(&c->stream, "1\0\0\0\4", 5);
 	return true;
@@ -305,37 +462,49 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 		return fatal(c, "54000", "a named prepared statement is too long");
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	statement_unref(&c->unnamed);
 	c->server->has_unnamed = false;
 	note_stateful(c, SCAN_TRUNCATED, r.pos, reader_left(&r));
-	request_sent(c, PEND_PARSE, false, next_unnamed(c), NULL);
+	sent_unnamed(c, PEND_PARSE, NULL);
 	return pass(c, m);
 }
 
 static struct statement *intern(struct client *c, struct reader body)
 {
-	struct statement *st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), c->context);
-	struct scan_options o = { .standard_conforming_strings = strings_conform(c) };
+	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
+	struct hash128 context = statement_version(c->context, schema);
+	struct statement *st;
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform, .suspects = c->worker->suspects };
 	struct scan_result r;
 
-	if (!st->is_scanned) {
+	if (statement_is(c->unnamed, body.pos, reader_left(&body), context) &&
+		c->unnamed->scanned_for == c->worker->n_snapshots) /* the same query again: the usual case */
+		return statement_ref(c->unnamed);
+	st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), context);
+	if (st->scanned_for != c->worker->n_snapshots) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
+		st->makes = r.makes;
+		free(st->deallocates);
 		st->deallocates_all = deallocates_all(&r);
 		st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
-		st->is_scanned = true;
+		st->scanned_for = c->worker->n_snapshots;
 	}
 	return st;
 }
 
 static enum step parse_linked(struct client *c, struct message_in *m, const char *name, struct statement *st)
 {
-	if (client_statements_find(&c->statements, name))
-		return fail_and_discard(
-			c, m, FAIL_DUPLICATE, xasprintf("prepared statement \"%s\" already exists", name));
+	if (st->scan_flags & SCAN_SEQUENCE)
+		note_sequences(c);
+	if (client_statements_find(&c->statements, name)) {
+		if (!prepare_has(c, m->g, st, c->worker->loop.now)) /* what is wrong with its text comes first */
+			prepare_parse(c, m->g, st, NULL);
+		return fail_and_discard(c, m, FAIL_DUPLICATE,
+			prepare_note(xasprintf("prepared statement \"%s\" already exists", name)));
+	}
 	if (*name && client_statements_count(&c->statements) >= CLIENT_STATEMENTS_MAX)
 		return fail_and_discard(c, m, FAIL_TOO_MANY,
-			xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX));
+			prepare_note(xasprintf("too many prepared statements (limit %d)", CLIENT_STATEMENTS_MAX)));
 	return *name ? parse_named(c, m, name, st) : parse_unnamed(c, m, st);
 }
 
@@ -353,14 +522,14 @@ static enum step on_parse(struct client *c, struct message_in *m)
 	name = read_cstring(&r);
 	if (r.bad)
 		return pass_malformed(c, m, PEND_PARSE);
-	if (is_uncertain(c, client_statements_find(&c->statements, name)))
+	if (is_uncertain(c, client_statements_find(&c->statements, name)) || may_come_back(c, name))
 		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
 	st = intern(c, r);
 	if (parse_without_server(c, name, st))
 		step = discard(c, m);
-	else if (link_server(c, m))
+	else if (prefer_last_server(c, st->scan_flags), link_server(c, m))
 		step = *name && prepare_may_be_skipped(c, st) ? barrier(c) : parse_linked(c, m, name, st);
 	if (step == STEP_TAKEN)
 		c->pool->counters.client_parses++;
@@ -370,18 +539,17 @@ static enum step on_parse(struct client *c, struct message_in *m)
 
 /* ---- Bind, Describe, Execute, Close ---- */
 
-/* The statement behind a name goes to the server if it isn't there; its name there is put into out, "" if it's the unnamed one, NULL if we know none. */
-static const char *resolve_name(struct client *c, struct gather *g, const char *name, char out[STATEMENT_NAME_SIZE])
+/* The statement behind a name goes to the server if it isn't there; its name there, NULL if we know none. */
+static const char *resolve_name(struct client *c, struct gather *g, const char *name)
 {
 	struct client_statement *cs = client_statements_find(&c->statements, name);
 
 	if (!cs)
 		return NULL;
-	if (!prepare_has(c, g, cs->statement))
-		prepare_parse(c, g, cs->statement, NULL);
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
-	statement_server_name(cs->statement->id, out);
-	return out;
+	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
+		prepare_parse(c, g, cs->statement, NULL);
+	return cs->statement->server_name;
 }
 
 static void ensure_unnamed(struct client *c, struct gather *g)
@@ -389,11 +557,11 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 	struct statement *st = c->unnamed;
 
 	note_stateful(c, st->scan_flags, st->body, st->len);
-	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id))
+	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id) &&
+		(c->server->is_unnamed_confirmed || c->server->unnamed_batch == c->batch))
 		return;
 	prepare_gather_parse(g, "", st);
-	c->server->unnamed = st->id;
-	c->server->has_unnamed = true;
+	note_unnamed(c, st);
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, true, 0, NULL);
 }
@@ -404,33 +572,36 @@ static bool has_statement(struct client *c, const char *name)
 	return *name || c->unnamed || !c->is_tracked;
 }
 
-static char *no_unnamed_text(void)
+static struct prepared_note *no_unnamed_note(void)
 {
-	return xstrdup("unnamed prepared statement does not exist");
+	return prepare_note(xstrdup("unnamed prepared statement does not exist"));
 }
 
-static char *no_statement_text(const char *name)
+/*
+ * What a DEALLOCATE takes away is known when it is executed. One portal is remembered, the last that was bound to a DEALLOCATE.
+ */
+static void note_portal(struct client *c, const char *portal, const struct statement *st)
 {
-	return xasprintf("prepared statement \"%s\" does not exist", name);
-}
+	bool is_same = c->deallocate_portal && strcmp(c->deallocate_portal, portal) == 0;
 
-static bool deallocates_uncertain(const struct client *c, const char *name)
-{
-	struct statement *st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
-
-	return st && st->deallocates && is_uncertain(c, client_statements_find(&c->statements, st->deallocates));
+	if (!is_same && !(st && st->deallocates))
+		return;
+	free(c->deallocate_portal);
+	free(c->deallocates);
+	c->deallocate_portal = st && st->deallocates ? xstrdup(portal) : NULL;
+	c->deallocates = c->deallocate_portal ? xstrdup(st->deallocates) : NULL;
 }
 
 static enum step on_bind(struct client *c, struct message_in *m)
 {
 	struct reader r = body_of(m);
-	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
-	struct prepared_note *note = NULL;
+	const char *portal = read_cstring(&r);
+	struct prepared_note *refused;
+	enum fail_reason reason;
 	struct statement *st;
 	size_t portal_size, at;
 
-	read_cstring(&r);
 	portal_size = (size_t)(r.pos - m->bytes) - FRAME_HEADER_SIZE;
 	name = read_cstring(&r);
 	at = (size_t)(r.pos - m->bytes);
@@ -438,25 +609,29 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return STEP_MORE;
 	if (r.bad)
 		return pass_malformed(c, m, PEND_BIND);
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+	if (st)
+		prefer_last_server(c, st->scan_flags);
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	if (deallocates_uncertain(c, name))
-		return barrier(c);
 	if (is_unclear(c, name))
 		return flush_barrier(c, m);
 	if (c->is_tracked && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
 		return barrier(c);
+	if (may_come_back(c, name) || is_unnamed_unclear(c, name))
+		return barrier(c);
+	st = c->is_tracked ? prepare_statement_of(c, name) : NULL; /* it may have changed while we waited */
 	c->pool->counters.binds++;
 	if (!has_statement(c, name))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
-	if (!prepare_deallocate(c, m->g, name, &note))
-		return fail_and_discard(c, m, FAIL_NO_STATEMENT,
-			no_statement_text(prepare_statement_of(c, name)->deallocates));
+		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
+	refused = st ? refuse_pin(c, st->makes, &reason) : NULL;
+	if (refused)
+		return fail_and_discard(c, m, reason, refused);
 	if (c->is_tracked && *name)
-		renamed = resolve_name(c, m->g, name, server_name);
+		renamed = resolve_name(c, m->g, name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
-	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
+	note_portal(c, portal, st);
 	if (st) /* set_config($1, ..): the name is a parameter */
 		note_stateful(c, st->scan_flags & MAY_SET, body_of(m).pos,
 			MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
@@ -464,7 +639,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
-	request_sent(c, PEND_BIND, false, 0, note);
+	request_sent(c, PEND_BIND, false, renamed ? name_mark(name) : 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
@@ -492,7 +667,7 @@ static bool read_target(const struct message_in *m, char *kind, const char **nam
 
 static enum step on_describe(struct client *c, struct message_in *m)
 {
-	char server_name[STATEMENT_NAME_SIZE], kind;
+	char kind;
 	const char *name, *renamed = NULL;
 
 	if (!read_target(m, &kind, &name))
@@ -505,15 +680,17 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		return flush_barrier(c, m);
 	if (c->is_tracked && kind == 'S' && *name && prepare_may_be_skipped(c, prepare_statement_of(c, name)))
 		return barrier(c);
+	if (kind == 'S' && (may_come_back(c, name) || is_unnamed_unclear(c, name)))
+		return barrier(c);
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
-			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_text());
+			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
 		if (*name)
-			renamed = resolve_name(c, m->g, name, server_name);
+			renamed = resolve_name(c, m->g, name);
 		else
 			ensure_unnamed(c, m->g);
 	}
-	request_sent(c, PEND_DESCRIBE, false, 0, NULL);
+	request_sent(c, PEND_DESCRIBE, false, renamed ? name_mark(name) : 0, NULL);
 	if (!renamed)
 		return pass(c, m);
 	gather_header(m->g, MSG_DESCRIBE, 1 + strlen(renamed) + 1);
@@ -538,25 +715,47 @@ static enum step on_close(struct client *c, struct message_in *m)
 	if (kind == 'S' && is_unclear(c, name))
 		return flush_barrier(c, m);
 	cs = c->is_tracked && kind == 'S' ? client_statements_find(&c->statements, name) : NULL;
-	if (is_uncertain(c, cs))
+	if (is_uncertain(c, cs) || (kind == 'S' && may_come_back(c, name)))
 		return barrier(c);
 	if (!cs) {
-		if (kind == 'S' && !*name)
-			statement_unref(&c->unnamed);
-		request_sent(c, PEND_CLOSE, false, 0, NULL);
+		if (kind == 'S' && !*name) {
+			c->server->has_unnamed = false;
+			sent_unnamed(c, PEND_CLOSE, NULL);
+		} else {
+			request_sent(c, PEND_CLOSE, false, 0, NULL);
+		}
 		return pass(c, m);
 	}
 	note = xcalloc(1, sizeof(*note));
 	prepare_take_name(c, cs, note);
+	if (pending_may_copy(&c->server->pending)) { /* which ends the COPY */
+		request_sent(c, PEND_CLOSE, false, 0, note);
+		return pass(c, m);
+	}
 	request_sent(c, PEND_LOCAL, false, LOCAL_CLOSE_COMPLETE, note);
 	return discard(c, m);
 }
 
 static enum step on_execute(struct client *c, struct message_in *m)
 {
+	struct prepared_note *note = NULL;
+	struct reader r = body_of(m);
+	const char *portal;
+
+	if (c->deallocate_portal && !is_whole(m) && m->avail < NAMES_MAX)
+		return STEP_MORE;
 	if (!link_server(c, m))
 		return STEP_WAIT;
-	request_sent(c, PEND_EXECUTE, false, 0, NULL);
+	portal = read_cstring(&r);
+	if (c->deallocate_portal && !r.bad && strcmp(c->deallocate_portal, portal) == 0) {
+		if (is_uncertain(c, client_statements_find(&c->statements, c->deallocates)) ||
+			may_come_back(c, c->deallocates))
+			return barrier(c);
+		if (is_unclear(c, c->deallocates))
+			return flush_barrier(c, m);
+		note = prepare_deallocate(c, m->g, c->deallocates, portal);
+	}
+	request_sent(c, PEND_EXECUTE, false, 0, note);
 	return pass(c, m);
 }
 
@@ -728,11 +927,35 @@ static void after_chunk(struct client *c, struct gather *g)
 	client_maybe_release(c);
 }
 
+/* The server is in COPY and reads on whatever comes: so many bytes from here on are whole CopyData. */
+static size_t stream_copy(struct client *c, struct gather *g, const uint8_t *bytes, size_t len)
+{
+	uint32_t max = c->worker->config->max_packet_size;
+	size_t n = 0;
+
+	if (c->state != CLIENT_ACTIVE || c->discard != DISCARD_NONE || !pending_swallows_sync(&c->server->pending))
+		return 0;
+	while (len - n >= FRAME_HEADER_SIZE && bytes[n] == MSG_COPY_DATA) {
+		uint32_t size = load_be32(bytes + n + 1);
+
+		if (size < 4 || size >= len - n || size >= max) /* malformed, cut or too long: the usual way */
+			break;
+		n += size + 1;
+	}
+	if (n) {
+		g->to = &c->server->stream;
+		gather_slice(g, bytes, n);
+		c->has_sent = true;
+		c->request_at = c->worker->loop.now;
+	}
+	return n;
+}
+
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct client *c = CONTAINER_OF(st, struct client, stream);
 	struct gather g;
-	size_t pos = 0;
+	size_t pos = 0, copied;
 
 	gather_init(&g, c->server ? &c->server->stream : NULL, c->worker->arena, ARENA_SIZE);
 	c->out = &g;
@@ -743,6 +966,10 @@ size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 
 		if (c->body_left) {
 			pos += stream_body(c, &g, bytes + pos, len - pos);
+			continue;
+		}
+		if (bytes[pos] == MSG_COPY_DATA && (copied = stream_copy(c, &g, bytes + pos, len - pos)) > 0) {
+			pos += copied;
 			continue;
 		}
 		switch (frame_peek(&r, &m.frame)) {

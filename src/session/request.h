@@ -20,7 +20,7 @@ enum step {
 };
 
 enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE };
-enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY };
+enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY, FAIL_FEATURE, FAIL_PINNED };
 
 /* Recorded in the server's queue, behind the bytes. Takes note. */
 void request_sent(

@@ -23,6 +23,17 @@ struct hash128 statement_context(const struct settings *s, const char *database,
 	return hash128_end(&h);
 }
 
+/* An id is a hash already, and with a secret key: it needs no hashing of its own. */
+static unsigned hash_of(struct hash128 id)
+{
+	return (unsigned)id.lo;
+}
+
+bool statement_is(const struct statement *st, const uint8_t *body, size_t len, struct hash128 context)
+{
+	return st && st->len == len && hash128_equal(st->context, context) && memcmp(st->body, body, len) == 0;
+}
+
 struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context)
 {
 	struct hash128_state h;
@@ -33,7 +44,7 @@ struct statement *statement_intern(struct statement_table *t, const uint8_t *bod
 	hash128_add(&h, &context, sizeof(context));
 	hash128_add(&h, body, len);
 	id = hash128_end(&h);
-	HASH_FIND(hh, t->by_id, &id, sizeof(id), st);
+	HASH_FIND_BYHASHVALUE(hh, t->by_id, &id, sizeof(id), hash_of(id), st);
 	if (st)
 		return statement_ref(st);
 	st = xcalloc(1, sizeof(*st) + len);
@@ -42,7 +53,9 @@ struct statement *statement_intern(struct statement_table *t, const uint8_t *bod
 	st->id = id;
 	st->len = len;
 	memcpy(st->body, body, len);
-	HASH_ADD(hh, t->by_id, id, sizeof(st->id), st);
+	st->context = context;
+	statement_server_name(id, st->server_name);
+	HASH_ADD_BYHASHVALUE(hh, t->by_id, id, sizeof(st->id), hash_of(id), st);
 	return st;
 }
 
@@ -71,11 +84,52 @@ void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE])
 		(unsigned long long)id.lo);
 }
 
+static bool read_hex64(const char *s, uint64_t *value)
+{
+	*value = 0;
+	for (int i = 0; i < 16; i++) {
+		const char *digits = "0123456789abcdef", *digit = s[i] ? strchr(digits, s[i]) : NULL;
+
+		if (!digit)
+			return false;
+		*value = *value << 4 | (uint64_t)(digit - digits);
+	}
+	return true;
+}
+
+bool statement_id_of_name(const char *name, struct hash128 *id)
+{
+	size_t n = strlen("pgweir_");
+
+	return strncmp(name, "pgweir_", n) == 0 && read_hex64(name + n, &id->hi) &&
+		read_hex64(name + n + 16, &id->lo);
+}
+
+uint16_t name_mark(const char *name)
+{
+	return (uint16_t)(hash64(name, strlen(name)) | 1);
+}
+
+const char *client_statements_name(const struct client_statements *t, struct hash128 id, uint16_t mark)
+{
+	struct client_statement *cs, *next;
+	const char *found = NULL;
+
+	HASH_ITER(hh, t->by_name, cs, next)
+		if (hash128_equal(cs->statement->id, id) && (!found || name_mark(cs->name) == mark))
+			found = cs->name;
+	return found;
+}
+
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name)
 {
-	struct client_statement *cs;
+	struct client_statement *cs = t->recent;
 
+	if (cs && strcmp(cs->name, name) == 0)
+		return cs;
 	HASH_FIND_STR(t->by_name, name, cs);
+	if (cs)
+		((struct client_statements *)(uintptr_t)t)->recent = cs; /* what the table holds stays the same */
 	return cs;
 }
 
@@ -112,6 +166,7 @@ void client_statements_add(struct client_statements *t, struct client_statement 
 
 void client_statements_remove(struct client_statements *t, struct client_statement *cs)
 {
+	t->recent = NULL;
 	HASH_DEL(t->by_name, cs);
 }
 
@@ -119,6 +174,7 @@ void client_statements_clear(struct client_statements *t, bool only_confirmed)
 {
 	struct client_statement *cs, *next;
 
+	t->recent = NULL;
 	HASH_ITER(hh, t->by_name, cs, next) {
 		if (only_confirmed && !cs->is_confirmed)
 			continue;
@@ -131,13 +187,14 @@ void server_statements_init(struct server_statements *t)
 {
 	t->by_id = NULL;
 	list_init(&t->lru);
+	t->n_added = 0;
 }
 
 static struct server_statement *find(const struct server_statements *t, struct hash128 id)
 {
 	struct server_statement *ss;
 
-	HASH_FIND(hh, t->by_id, &id, sizeof(id), ss);
+	HASH_FIND_BYHASHVALUE(hh, t->by_id, &id, sizeof(id), hash_of(id), ss);
 	return ss;
 }
 
@@ -160,7 +217,8 @@ void server_statements_add(struct server_statements *t, struct hash128 id)
 		return;
 	ss = xcalloc(1, sizeof(*ss));
 	ss->id = id;
-	HASH_ADD(hh, t->by_id, id, sizeof(ss->id), ss);
+	ss->number = ++t->n_added;
+	HASH_ADD_BYHASHVALUE(hh, t->by_id, id, sizeof(ss->id), hash_of(id), ss);
 	list_push_back(&t->lru, &ss->lru_node);
 }
 
@@ -186,23 +244,24 @@ void server_statements_restore(struct server_statements *t, struct hash128 id)
 
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id)
 {
-	struct list_node *n = list_first(&t->lru);
-
-	if (n)
+	for (struct list_node *n = list_first(&t->lru); n; n = list_next(&t->lru, n)) {
 		*id = CONTAINER_OF(n, struct server_statement, lru_node)->id;
-	return n != NULL;
+		if (!hash128_equal(*id, STATEMENT_DECOY))
+			return true;
+	}
+	return false;
 }
 
 size_t server_statements_count(const struct server_statements *t)
 {
-	return HASH_COUNT(t->by_id);
+	return HASH_COUNT(t->by_id) - (find(t, STATEMENT_DECOY) != NULL);
 }
 
-void server_statements_confirm(struct server_statements *t, struct hash128 id)
+void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number)
 {
 	struct server_statement *ss = find(t, id);
 
-	if (ss)
+	if (ss && ss->number == number)
 		ss->is_confirmed = true;
 }
 

@@ -8,6 +8,10 @@
  *                     since the next Bind is on its way already; the pending queue undoes what the server then skipped.
  * server_statements:  what a server has, or will have once it has read what was sent; least recently used first out.
  *
+ * Schema changes: a text that PostgreSQL has parsed before a change means the old tables to it, and fails when their columns differ. So
+ * a client's Parse is never answered by an older copy: that is parsed anew at its first use (parsed_at). And where pgweir has seen a change,
+ * the database's schema number is part of the id (statement_version()), so that who prepared before it keeps the old copy, with its errors.
+ *
  * Ownership: statements are counted references and belong to their table's thread; server_statements hold ids only, so that a server
  *            can move to another worker.
  * Limits:    CLIENT_STATEMENTS_MAX names a client; the server's limit is max_prepared_statements.
@@ -30,11 +34,13 @@ struct statement {
 	struct statement_table *table;
 	int refs;
 	struct hash128 id;
-	bool is_scanned;
-	unsigned scan_flags;  /* of sqlscan.h, once it was scanned */
+	unsigned scanned_for;	    /* the worker's snapshot for which it was scanned; 0: none yet */
+	unsigned scan_flags, makes; /* of sqlscan.h, once it was scanned */
 	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
 	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
 	bool is_good;	      /* a server has parsed it without complaint */
+	char server_name[STATEMENT_NAME_SIZE]; /* statement_server_name(), which costs more than the rest of a Bind */
+	struct hash128 context;
 	size_t len;
 	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
 };
@@ -46,9 +52,19 @@ struct statement_table {
 /* body: what follows the name in a Parse message. context: see statement_context(). */
 struct statement *statement_intern(
 	struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context);
+/* What statement_intern() would give, without the price of a hash. st may be NULL: false */
+bool statement_is(const struct statement *st, const uint8_t *body, size_t len, struct hash128 context);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement **st);
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);
+/* The id whose name begins here, in text from a server; false: none. */
+bool statement_id_of_name(const char *name, struct hash128 *id);
+/* The context for a statement that is parsed at this number of schema changes. */
+static inline struct hash128 statement_version(struct hash128 context, uint64_t schema)
+{
+	context.hi ^= schema * UINT64_C(0x9e3779b97f4a7c15);
+	return context;
+}
 /* A hash over what decides what a text means when it is parsed: where and as whom, and some of the settings. */
 struct hash128 statement_context(const struct settings *s, const char *database, const char *user);
 
@@ -56,18 +72,23 @@ struct client_statement {
 	UT_hash_handle hh;
 	char *name;
 	struct statement *statement;
-	uint32_t batch;	   /* of the client: its Parse was sent between two Syncs */
+	uint32_t batch; /* of the client: its Parse was sent between two Syncs */
+	usec_t parsed_at; /* what it means was decided then: an older copy on a server may mean something else */
 	bool is_confirmed; /* the server has said ParseComplete, or we have */
 };
 
 struct client_statements {
 	struct client_statement *by_name;
+	struct client_statement *recent; /* found last: a Bind looks for its name several times. NULL: none */
 };
 
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name);
 size_t client_statements_count(const struct client_statements *t);
 struct client_statement *client_statement_new(const char *name, struct statement *st); /* takes a reference of its own */
 void client_statement_free(struct client_statement **cs); /* must not be in a table */
+/* A name that means it, the one with this mark if there is one; NULL: none. */
+const char *client_statements_name(const struct client_statements *t, struct hash128 id, uint16_t mark);
+uint16_t name_mark(const char *name);						      /* a hash, never 0 */
 void client_statements_add(struct client_statements *t, struct client_statement *cs); /* its name must be free */
 void client_statements_remove(struct client_statements *t, struct client_statement *cs);
 void client_statements_clear(struct client_statements *t, bool only_confirmed);
@@ -76,7 +97,9 @@ struct server_statement {
 	UT_hash_handle hh;
 	struct hash128 id;
 	struct list_node lru_node;
-	uint32_t batch;	   /* of the client that sent its Parse */
+	uint32_t batch; /* of the client that sent its Parse */
+	usec_t parsed_at;
+	uint32_t number;
 	bool is_confirmed; /* the server has said ParseComplete */
 	bool is_stale;	   /* its plan can't be used any more: close it before the next use */
 };
@@ -84,6 +107,7 @@ struct server_statement {
 struct server_statements {
 	struct server_statement *by_id;
 	struct list lru; /* least recently used first */
+	uint32_t n_added;
 };
 
 void server_statements_init(struct server_statements *t);
@@ -93,9 +117,10 @@ void server_statements_add(struct server_statements *t, struct hash128 id);
 void server_statements_remove(struct server_statements *t, struct hash128 id);
 /* Its Close was skipped: it's there, as far as we know, and must be closed before it is used, since it may have been stale. */
 void server_statements_restore(struct server_statements *t, struct hash128 id);
-bool server_statements_oldest(const struct server_statements *t, struct hash128 *id);
-size_t server_statements_count(const struct server_statements *t);
-void server_statements_confirm(struct server_statements *t, struct hash128 id);
+bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* never the decoy */
+size_t server_statements_count(const struct server_statements *t); /* the decoy doesn't count */
+/* Of one that is there again since, only the newest Parse counts: number is that of its server_statement. */
+void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number);
 void server_statements_expire(struct server_statements *t); /* all are stale: prepared anew before the next use */
 void server_statements_clear(struct server_statements *t, bool only_confirmed);
 

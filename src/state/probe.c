@@ -1,6 +1,7 @@
 #include "state/probe.h"
 
 #include "wire/msg.h"
+#include "wire/sqlscan.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -11,8 +12,13 @@
 #define DIFFERS " OPERATOR(pg_catalog.<>) "
 #define PIN_WHERE(name, from) " UNION ALL SELECT '', '" name "' WHERE EXISTS (SELECT 1 FROM " from ")"
 
-static const char probe_sql[] =
+static const char hurried_sql[] = "SELECT 'statement_timeout', pg_catalog.current_setting('statement_timeout');"
+				  "SET LOCAL statement_timeout=0;";
+static const char settings_sql[] =
 	"SELECT name, setting FROM pg_catalog.pg_settings WHERE source" EQUALS "'session'"
+	" AND name" DIFFERS "ALL ('{transaction_isolation,transaction_read_only,transaction_deferrable,seed}')";
+static const char hurried_condition[] = " AND name" DIFFERS "'statement_timeout'";
+static const char rest_sql[] =
 	" UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role')" DIFFERS
 	"'none'" PIN_WHERE("temp", "pg_catalog.pg_class WHERE relnamespace" EQUALS "pg_catalog.pg_my_temp_schema()")
 		PIN_WHERE("advisory",
@@ -63,25 +69,31 @@ enum result probe_collect_names(struct settings **names, const char *text, size_
 	return RES_OK;
 }
 
-static void ask_for(struct writer *w, const char *name)
+static void write_text(struct writer *w, const char *s)
 {
-	static const char before[] = " UNION ALL SELECT ", middle[] = ", pg_catalog.current_setting(",
-			  condition[] = ",true) WHERE pg_catalog.length(pg_catalog.current_setting(",
-			  after[] = ",true)) OPERATOR(pg_catalog.>) 0";
-
-	write_bytes(w, before, sizeof(before) - 1);
-	settings_write_literal(w, name);
-	write_bytes(w, middle, sizeof(middle) - 1);
-	settings_write_literal(w, name);
-	write_bytes(w, condition, sizeof(condition) - 1);
-	settings_write_literal(w, name);
-	write_bytes(w, after, sizeof(after) - 1);
+	write_bytes(w, s, strlen(s));
 }
 
-void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had)
+static void ask_for(struct writer *w, const char *name)
+{
+	write_text(w, " UNION ALL SELECT ");
+	settings_write_literal(w, name);
+	write_text(w, ", pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ",true) WHERE pg_catalog.length(pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ",true)) OPERATOR(pg_catalog.>) 0");
+}
+
+void probe_write_query(struct writer *w, const struct settings *names, const struct settings *had, bool is_hurried)
 {
 	msg_begin(w, MSG_QUERY);
-	write_bytes(w, probe_sql, sizeof(probe_sql) - 1);
+	if (is_hurried)
+		write_text(w, hurried_sql);
+	write_text(w, settings_sql);
+	if (is_hurried)
+		write_text(w, hurried_condition);
+	write_text(w, rest_sql);
 	for (size_t i = 0; names && i < names->n; i++)
 		ask_for(w, names->items[i].name);
 	for (size_t i = 0; had && i < had->n; i++)
@@ -93,21 +105,70 @@ void probe_write_query(struct writer *w, const struct settings *names, const str
 
 static const struct {
 	enum pin pin;
-	const char *name;
-} pins[] = {
-	{ PIN_TEMP, "temp" },
-	{ PIN_ADVISORY, "advisory" },
-	{ PIN_CURSOR, "cursor" },
-	{ PIN_PREPARE, "prepare" },
-	{ PIN_LISTEN, "listen" },
+	const char *name, *text, *hint;
+	unsigned made_by; /* enum scan_flag */
+} pins[PINS_N] = {
+	{ PIN_TEMP, "temp", "temporary tables, views or sequences",
+		"Drop them when they aren't needed any more, or create them inside a transaction with ON COMMIT DROP.",
+		SCAN_TEMP },
+	{ PIN_ADVISORY, "advisory", "session-level advisory locks",
+		"Use pg_advisory_xact_lock(), which the end of the transaction unlocks.", SCAN_ADVISORY },
+	{ PIN_CURSOR, "cursor", "cursors WITH HOLD", "Close them, or use cursors inside a transaction.", SCAN_HOLD },
+	{ PIN_PREPARE, "prepare", "statements made by PREPARE",
+		"Use the prepared statements of the protocol, as drivers do, or DEALLOCATE them.", SCAN_PREPARE },
+	{ PIN_LISTEN, "listen", "channels that it listens on",
+		"Listen on a connection of its own, to a database with pool_mode = session or to PostgreSQL itself.",
+		SCAN_LISTEN },
+	{ PIN_LOAD, "load", "a library that it has loaded", "Name the library in session_preload_libraries.",
+		SCAN_LOAD },
+	{ PIN_SEQUENCE, "sequence", "the values of sequences that it asks for by currval() or lastval()",
+		"Use INSERT .. RETURNING, or ask in the transaction of the INSERT.", 0 },
 };
+
+static size_t index_of(enum pin pin)
+{
+	for (size_t i = 0; i < PINS_N; i++)
+		if (pins[i].pin == pin)
+			return i;
+	ASSERT(!"a pin");
+	return 0;
+}
 
 const char *pin_name(enum pin pin)
 {
-	for (size_t i = 0; i < N_ELEMENTS(pins); i++)
-		if (pins[i].pin == pin)
-			return pins[i].name;
-	return "";
+	return pins[index_of(pin)].name;
+}
+
+const char *pin_text(enum pin pin)
+{
+	return pins[index_of(pin)].text;
+}
+
+const char *pin_hint(enum pin pin)
+{
+	return pins[index_of(pin)].hint;
+}
+
+unsigned pins_of_scan(unsigned flags)
+{
+	unsigned found = 0;
+
+	for (size_t i = 0; i < PINS_N; i++)
+		if (flags & pins[i].made_by)
+			found |= pins[i].pin;
+	return found;
+}
+
+void probe_write_single(struct writer *w, const char *name)
+{
+	msg_begin(w, MSG_QUERY);
+	write_text(w, "SELECT ");
+	settings_write_literal(w, name);
+	write_text(w, ",pg_catalog.current_setting(");
+	settings_write_literal(w, name);
+	write_text(w, ")");
+	write_u8(w, 0);
+	msg_end(w);
 }
 
 /* A text column; NULL for SQL's NULL. The caller's buffer, since rows have no NULs at the end. */

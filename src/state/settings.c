@@ -22,6 +22,47 @@ void settings_unref(struct settings **sp)
 		free(s);
 }
 
+void settings_share(struct settings_table *t, struct settings **s)
+{
+	struct settings_entry *e;
+
+	if (!*s)
+		return;
+	HASH_FIND(hh, t->entries, &(*s)->id, sizeof((*s)->id), e);
+	if (e) {
+		settings_unref(s);
+		*s = settings_ref(e->set);
+		return;
+	}
+	e = xcalloc(1, sizeof(*e));
+	e->set = settings_ref(*s);
+	HASH_ADD_KEYPTR(hh, t->entries, &e->set->id, sizeof(e->set->id), e);
+}
+
+static void drop_entry(struct settings_table *t, struct settings_entry *e)
+{
+	HASH_DEL(t->entries, e);
+	settings_unref(&e->set);
+	free(e);
+}
+
+void settings_table_sweep(struct settings_table *t)
+{
+	struct settings_entry *e, *next;
+
+	HASH_ITER(hh, t->entries, e, next)
+		if (__atomic_load_n(&e->set->refs_, __ATOMIC_RELAXED) == 1) /* ours: and nobody gets another but from us */
+			drop_entry(t, e);
+}
+
+void settings_table_free(struct settings_table *t)
+{
+	struct settings_entry *e, *next;
+
+	HASH_ITER(hh, t->entries, e, next)
+		drop_entry(t, e);
+}
+
 /* Where name is, or where it would go. */
 static size_t find(const struct settings *s, const char *name, bool *found)
 {
@@ -191,12 +232,18 @@ static void write_reset(struct writer *w, const char *name)
 	write_u8(w, ';');
 }
 
-/* Who one is decides what one may set: back to oneself first, and into another role last. */
-static const char *const identities[] = { "session_authorization", "role" };
+/*
+ * What decides how the others can be set is undone first and set last: a timeout that may be too short for us, and who one is, which
+ * decides what one may set.
+ */
+static const char *const outermost[] = { "statement_timeout", "session_authorization", "role" };
 
-static bool is_identity(const char *name)
+static bool is_outermost(const char *name)
 {
-	return strcasecmp(name, identities[0]) == 0 || strcasecmp(name, identities[1]) == 0;
+	for (size_t i = 0; i < N_ELEMENTS(outermost); i++)
+		if (strcasecmp(name, outermost[i]) == 0)
+			return true;
+	return false;
 }
 
 static void write_set(struct writer *w, const struct setting *to)
@@ -210,27 +257,35 @@ static void write_set(struct writer *w, const struct setting *to)
 
 void settings_write_sql(struct writer *w, const struct settings *from, const struct settings *to)
 {
-	for (size_t i = 0; i < N_ELEMENTS(identities); i++)
-		if (settings_get(from, identities[i]))
-			write_reset(w, identities[i]);
+	for (size_t i = 0; i < N_ELEMENTS(outermost); i++)
+		if (settings_get(from, outermost[i]))
+			write_reset(w, outermost[i]);
 	for (size_t i = 0; from && i < from->n; i++) {
-		if (settings_get(to, from->items[i].name) || is_identity(from->items[i].name))
+		if (settings_get(to, from->items[i].name) || is_outermost(from->items[i].name))
 			continue;
 		write_reset(w, from->items[i].name);
 	}
 	for (size_t i = 0; to && i < to->n; i++) {
 		const char *had = settings_get(from, to->items[i].name);
 
-		if ((had && strcmp(had, to->items[i].value) == 0) || is_identity(to->items[i].name))
+		if ((had && strcmp(had, to->items[i].value) == 0) || is_outermost(to->items[i].name))
 			continue;
+		if (had && strcasecmp(to->items[i].name, "DateStyle") == 0)
+			write_reset(w, to->items[i].name); /* 'SQL' alone would keep the order of day and month that there was */
 		write_set(w, &to->items[i]);
 	}
-	for (size_t i = 0; i < N_ELEMENTS(identities); i++) {
-		const char *value = settings_get(to, identities[i]);
+	for (size_t i = 1; i <= N_ELEMENTS(outermost); i++) {
+		const char *name = outermost[i % N_ELEMENTS(outermost)], *value = settings_get(to, name);
 
 		if (value)
-			write_set(w, &(struct setting){ identities[i], value });
+			write_set(w, &(struct setting){ name, value });
 	}
+}
+
+void settings_write_all(struct writer *w, const struct settings *to)
+{
+	write_text(w, "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;");
+	settings_write_sql(w, NULL, to);
 }
 
 void settings_write_status(struct writer *w, const struct settings *told, const struct settings *now)

@@ -1,5 +1,6 @@
 #include "wire/sqlscan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What a byte begins. Bytes above 127 belong to words, as in PostgreSQL, whatever the encoding. */
@@ -90,24 +91,33 @@ static const struct known_word {
 	size_t len;
 	enum word word;
 	unsigned starts, called;
+	bool ends; /* it uses or ends what others of its flag make */
 } known_words[] = {
 #define KEYWORD(text, word, starts)                                                                          \
 	{                                                                                                    \
-		text, sizeof(text) - 1, word, starts, 0                                                      \
+		text, sizeof(text) - 1, word, starts, 0, false                                               \
+	}
+#define ENDING_KEYWORD(text, word, starts)                                                                   \
+	{                                                                                                    \
+		text, sizeof(text) - 1, word, starts, 0, true                                                \
 	}
 #define FUNCTION(text, flags)                                                                                \
 	{                                                                                                    \
-		text, sizeof(text) - 1, W_OTHER, 0, flags                                                    \
+		text, sizeof(text) - 1, W_OTHER, 0, flags, false                                             \
+	}
+#define ENDING_FUNCTION(text, flags)                                                                         \
+	{                                                                                                    \
+		text, sizeof(text) - 1, W_OTHER, 0, flags, true                                              \
 	}
 	KEYWORD("as", W_AS, 0),
 	KEYWORD("begin", W_BEGIN, SCAN_TRANSACTION),
 	KEYWORD("call", W_CALL, SCAN_OPAQUE),
 	KEYWORD("create", W_CREATE, 0),
-	KEYWORD("deallocate", W_DEALLOCATE, SCAN_PREPARE),
+	ENDING_KEYWORD("deallocate", W_DEALLOCATE, SCAN_PREPARE),
 	KEYWORD("declare", W_DECLARE, 0),
 	KEYWORD("discard", W_DISCARD, SCAN_DISCARD),
 	KEYWORD("do", W_DO, SCAN_OPAQUE),
-	KEYWORD("execute", W_EXECUTE, SCAN_PREPARE),
+	ENDING_KEYWORD("execute", W_EXECUTE, SCAN_PREPARE),
 	KEYWORD("explain", W_EXPLAIN, 0),
 	KEYWORD("global", W_LOCAL, 0), /* before TEMP: noise, like LOCAL */
 	KEYWORD("hold", W_HOLD, 0),
@@ -125,15 +135,15 @@ static const struct known_word {
 	KEYWORD("start", W_START, SCAN_TRANSACTION),
 	KEYWORD("temp", W_TEMP, 0),
 	KEYWORD("temporary", W_TEMP, 0),
-	KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN),
+	ENDING_KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN),
 	KEYWORD("with", W_WITH, 0),
 	FUNCTION("currval", SCAN_SEQUENCE),
 	FUNCTION("lastval", SCAN_SEQUENCE),
 	FUNCTION("pg_advisory_lock", SCAN_ADVISORY),
 	FUNCTION("pg_advisory_lock_shared", SCAN_ADVISORY),
-	FUNCTION("pg_advisory_unlock", SCAN_ADVISORY),
-	FUNCTION("pg_advisory_unlock_all", SCAN_ADVISORY),
-	FUNCTION("pg_advisory_unlock_shared", SCAN_ADVISORY),
+	ENDING_FUNCTION("pg_advisory_unlock", SCAN_ADVISORY),
+	ENDING_FUNCTION("pg_advisory_unlock_all", SCAN_ADVISORY),
+	ENDING_FUNCTION("pg_advisory_unlock_shared", SCAN_ADVISORY),
 	FUNCTION("pg_try_advisory_lock", SCAN_ADVISORY),
 	FUNCTION("pg_try_advisory_lock_shared", SCAN_ADVISORY),
 	FUNCTION("set_config", SCAN_SET),
@@ -447,6 +457,8 @@ static void on_first_word(struct lexer *l, const struct known_word *k, const uin
 	if (k->word == W_PREPARE && is_prepare_transaction(l, after))
 		return;
 	l->out->flags |= k->starts;
+	if (!k->ends)
+		l->out->makes |= k->starts;
 }
 
 static void on_later_word(struct lexer *l, enum word w)
@@ -454,12 +466,16 @@ static void on_later_word(struct lexer *l, enum word w)
 	unsigned *flags = &l->out->flags;
 	bool is_into = l->prev == W_INTO || (l->prev == W_LOCAL && l->before == W_INTO);
 
-	if (w == W_TEMP && (l->before_temp || is_into || l->first == W_EXPLAIN))
+	if (w == W_TEMP && (l->before_temp || is_into || l->first == W_EXPLAIN)) {
 		*flags |= SCAN_TEMP;
+		l->out->makes |= SCAN_TEMP;
+	}
 	if (w == W_EXECUTE && (l->first == W_EXPLAIN || (l->first == W_CREATE && l->prev == W_AS)))
 		*flags |= SCAN_PREPARE;
-	if (w == W_HOLD && l->prev == W_WITH && l->first == W_DECLARE)
+	if (w == W_HOLD && l->prev == W_WITH && l->first == W_DECLARE) {
 		*flags |= SCAN_HOLD;
+		l->out->makes |= SCAN_HOLD;
+	}
 	if (w != W_REPLACE && w != W_LOCAL)
 		l->before_temp = false;
 }
@@ -480,6 +496,8 @@ static void on_call(struct lexer *l, const uint8_t *s, size_t len, const struct 
 	if (flags == SCAN_SET && !(l->out->flags & SCAN_SET) && is_local_set_config(l, paren + 1))
 		flags = 0;
 	l->out->flags |= flags;
+	if (k && !k->ends)
+		l->out->makes |= flags;
 	for (const char *const *name = l->o->suspects; name && *name; name++)
 		if (equal_fold(s, len, *name))
 			l->out->flags |= SCAN_SUSPECT;
@@ -630,6 +648,61 @@ static void check_deallocate(const struct lexer *l, struct scan_result *out)
 	out->is_deallocate_all = *word != '"' && !strcmp(out->name, "all");
 }
 
+/* A plain name, or several with dots in between, as one. NULL: none, or it is too long. */
+static const uint8_t *read_setting(const uint8_t *p, const uint8_t *end, char name[64])
+{
+	size_t n = 0;
+
+	while (p < end && (classes[*p] >= C_WORD || *p == '.')) {
+		if (n == 63 || *p >= 0x80)
+			return NULL;
+		name[n++] = (char)fold(*p++);
+	}
+	name[n] = '\0';
+	return n ? p : NULL;
+}
+
+static bool is_word(const uint8_t *p, const uint8_t *end, const char *lower)
+{
+	const uint8_t *after = skip_word(p, end);
+
+	return equal_fold(p, (size_t)(after - p), lower);
+}
+
+/* What isn't a setting of its own, or sets others as well. */
+static bool is_special_setting(const char *name)
+{
+	static const char *const names[] = { "role", "session_authorization", "local", "session", "time",
+		"names", "schema", "catalog", "xml", "transaction", "constraints", "seed", "all" };
+
+	for (size_t i = 0; i < N_ELEMENTS(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return strncmp(name, "transaction_", 12) == 0;
+}
+
+static void check_set(const struct lexer *l, struct scan_result *out)
+{
+	const uint8_t *p = skip_blanks(l->after_first, l->end), *after;
+
+	if (is_word(p, l->end, "session"))
+		p = skip_blanks(p + strlen("session"), l->end);
+	after = read_setting(p, l->end, out->setting);
+	if (!after || is_special_setting(out->setting))
+		goto none;
+	p = skip_blanks(after, l->end);
+	if (p < l->end && *p == '=')
+		p++;
+	else if (is_word(p, l->end, "to"))
+		p += strlen("to");
+	else
+		goto none;
+	if (!is_word(skip_blanks(p, l->end), l->end, "default"))
+		return;
+none:
+	out->setting[0] = '\0';
+}
+
 void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct scan_result *out)
 {
 	const uint8_t *text = (const uint8_t *)sql;
@@ -642,6 +715,63 @@ void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct s
 	scan(&l, text);
 	if (out->statements == 1 && l.first == W_DEALLOCATE && !o->is_truncated)
 		check_deallocate(&l, out);
+	if (out->statements == 1 && l.first == W_SET && out->flags == SCAN_SET)
+		check_set(&l, out);
 	if (!out->is_deallocate || out->is_deallocate_all)
 		out->name[0] = '\0';
+}
+
+const char *scan_kind(unsigned flags)
+{
+	static const struct {
+		unsigned flag;
+		const char *kind;
+	} kinds[] = {
+		{ SCAN_LISTEN, "LISTEN" },
+		{ SCAN_TEMP, "temporary object" },
+		{ SCAN_PREPARE, "PREPARE" },
+		{ SCAN_HOLD, "DECLARE WITH HOLD" },
+		{ SCAN_LOAD, "LOAD" },
+		{ SCAN_ADVISORY, "advisory lock" },
+		{ SCAN_SEQUENCE, "currval or lastval" },
+		{ SCAN_OPAQUE, "DO or CALL" },
+		{ SCAN_SUSPECT, "suspect function" },
+		{ SCAN_DISCARD, "DISCARD" },
+		{ SCAN_SET, "SET" },
+		{ SCAN_TRUNCATED, "long statement" },
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
+		if (flags & kinds[i].flag)
+			return kinds[i].kind;
+	return "other";
+}
+
+const char **scan_suspects(const char *list)
+{
+	size_t n = 1, len = strlen(list), count = 0;
+	const char **names;
+	char *p;
+
+	for (const char *c = list; *c; c++)
+		n += *c == ',';
+	names = xcalloc(1, (n + 1) * sizeof(*names) + len + 1);
+	p = memcpy(&names[n + 1], list, len + 1);
+	while (p) {
+		char *item = strsep(&p, ","), *out = item, *name = item;
+
+		for (const char *c = item; *c; c++) {
+			if (*c == '.')
+				out = name;
+			else if (*c != '"' && classes[(uint8_t)*c] != C_SPACE)
+				*out++ = (char)fold((uint8_t)*c);
+		}
+		*out = '\0';
+		if (*name)
+			names[count++] = name;
+	}
+	if (count)
+		return names;
+	free(names);
+	return NULL;
 }

@@ -38,7 +38,8 @@ enum scan_flag {
 };
 
 struct scan_result {
-	unsigned flags;	     /* of enum scan_flag */
+	unsigned flags; /* of enum scan_flag */
+	unsigned makes; /* .. of these, what it makes rather than uses or ends: LISTEN but not UNLISTEN, a lock but no unlock */
 	unsigned statements; /* that aren't empty */
 	/*
 	 * Set when the whole text is one `DEALLOCATE [PREPARE] name` or `.. ALL`. The name is folded or unquoted, and cut to
@@ -46,6 +47,8 @@ struct scan_result {
 	 */
 	bool is_deallocate, is_deallocate_all;
 	char name[64]; /* NAMEDATALEN */
+	/* Set when the whole text is `SET [SESSION] name {TO|=} value` and nothing but that setting changes; else "". */
+	char setting[64];
 };
 
 struct scan_options {
@@ -53,6 +56,11 @@ struct scan_options {
 	bool is_truncated;	     /* sql isn't the whole text */
 	const char *const *suspects; /* lower-case function names without schema, ended by NULL; may be NULL */
 };
+
+/* For people: the kind of statement that sets these flags; never its text. */
+const char *scan_kind(unsigned flags);
+/* A comma list of function names as suspects: lower case, schema and quotes left out. One block, for free(); NULL: none. */
+const char **scan_suspects(const char *list);
 
 /* len doesn't count the NUL that ends a text on the wire. out is filled in completely. */
 void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct scan_result *out);

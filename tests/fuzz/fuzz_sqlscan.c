@@ -27,7 +27,7 @@ static bool same(const struct scan_result *a, const struct scan_result *b)
 {
 	return a->flags == b->flags && a->statements == b->statements &&
 		a->is_deallocate_all == b->is_deallocate_all && a->is_deallocate == b->is_deallocate &&
-		!strcmp(a->name, b->name);
+		a->makes == b->makes && !strcmp(a->name, b->name) && !strcmp(a->setting, b->setting);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -51,6 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ASSERT((other.flags & r.flags) == r.flags && other.statements == r.statements + 1 && !other.is_deallocate);
 	ASSERT(!r.is_deallocate || (r.statements == 1 && r.flags == SCAN_PREPARE) || (r.flags & SCAN_TEMP));
 	ASSERT(r.is_deallocate || (!r.is_deallocate_all && !*r.name));
+	ASSERT((r.makes & ~r.flags) == 0);
+	ASSERT(!*r.setting || (r.statements == 1 && r.flags == SCAN_SET));
+	ASSERT(memchr(r.setting, '\0', sizeof(r.setting)));
 	ASSERT(memchr(r.name, '\0', sizeof(r.name)));
 	ASSERT(!(r.flags & SCAN_TRUNCATED));
 	o.is_truncated = true;

@@ -4,6 +4,7 @@ import threading
 import psycopg2
 import pytest
 import wire
+from test_review import own_section
 from wire import wait_until
 
 
@@ -389,6 +390,26 @@ def test_PS_19_deallocate_one(via):
         c1: P("deallocate b") B E S → 1 2 C(DEALLOCATE) Z(I)
         c1: B(b) E S               → E[26000] Z(I)
     ''')
+
+
+def test_PS_20_statements_of_prepare(new_pooler):
+    """PS-20: PREPARE pins: EXECUTE, and Bind of that name, work later; others neither see it nor stumble over the name."""
+    p = own_section(new_pooler({"default_pool_size": 3, "max_pinned": 2}, start=False))
+    c, d, e = p.connect(), p.connect(), p.connect()
+    c.query("prepare x as select 'of c'")
+    for other in (d, e):
+        other.send(wire.query("execute x"))
+        assert [m.sqlstate for m in other.recv_until("Z") if m.kind == "E"] == ["26000"]
+    d.query("prepare x as select 'of d'")
+    for _ in range(3):
+        assert (c.value("execute x"), d.value("execute x")) == ("of c", "of d")
+        assert e.query("select 1") == [["1"]]
+    c.send(wire.bind("x") + wire.execute() + wire.SYNC)
+    assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["of c"]]
+    c.query("deallocate x")
+    wait_until(lambda: len(p.ask("show pins")) == 1, what="c isn't pinned any more")
+    c.send(wire.bind("x") + wire.SYNC)
+    assert [m.sqlstate for m in c.recv_until("Z") if m.kind == "E"] == ["26000"]
 
 
 def test_PS_21_schema_changed(via):

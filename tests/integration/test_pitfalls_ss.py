@@ -3,18 +3,24 @@
 Two servers and more clients than that, so that servers change hands all the time.
 """
 import pytest
+import wire
 from test_review import own_section
-from wire import QueryFailed, query, wait_until
+from wire import LoginFailed, QueryFailed, query, wait_until
 
 
 @pytest.fixture
 def pool_of_two(new_pooler):
-    return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 1}, start=False))
+    return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 1, "max_pinned": 2}, start=False))
 
 
 @pytest.fixture
 def pool_of_workers(new_pooler):
     return own_section(new_pooler({"default_pool_size": 2, "worker_threads": 3}, start=False))
+
+
+def sqlstates(c, sql):
+    c.send(query(sql))
+    return [m.sqlstate for m in c.recv_until("Z") if m.kind == "E"]
 
 
 SETTINGS = [
@@ -87,10 +93,30 @@ def test_SS_05_reset_leads_back_to_startup(pool_of_two, reset):
         assert (c.value("show statement_timeout"), other.value("show statement_timeout")) == ("4321ms", "0")
 
 
-def test_SS_06_refused_setting(pool_of_two):
-    """SS-06: A wrong value in options is an error of that client's, and of nobody else's."""
+WRONG = [("-c work_mem=nonsense", "22023"), ("-c no_such_thing=1", "42704"), ("-c role=nobody_there", "22023"), ("-c port=1", "55P02")]
+
+
+@pytest.mark.parametrize("options,sqlstate", WRONG)
+def test_SS_06_refused_at_login(pool_of_two, options, sqlstate):
+    """SS-06: A wrong value in options fails at login, as directly, where a server is at hand; nobody else is concerned."""
     p = pool_of_two
+    for _ in range(2):  # on a cold pool, too
+        with pytest.raises(LoginFailed) as e:
+            p.connect(params={"options": options})
+        assert e.value.sqlstate == sqlstate and e.value.error.severity == "FATAL"
+    assert p.connect(params={"options": "-c work_mem=5MB"}).value("show work_mem") == "5MB"
+    assert p.connect().query("select 1") == [["1"]]
+
+
+def test_SS_06_refused_at_first_use(pool_of_two):
+    """SS-06: With no server at hand nobody waits for it: it's an error at each use, of that client's alone."""
+    p = pool_of_two
+    holders = [p.connect(), p.connect()]
+    for h in holders:
+        h.query("begin")
     c = p.connect(params={"options": "-c work_mem=nonsense"})
+    for h in holders:
+        h.query("commit")
     for _ in range(2):
         with pytest.raises(QueryFailed) as e:
             c.query("select 1")
@@ -106,6 +132,55 @@ def test_SS_07_local_and_rolled_back(pool_of_two):
     assert c.value("show work_mem") == "9MB"
     c.query("rollback")
     assert (c.value("show work_mem"), c.value("show lock_timeout")) == ("4MB", "0")
+
+
+HARMFUL = [
+    ("set session characteristics as transaction read only", "create table if not exists ss08 (i int)"),
+    ("set session characteristics as transaction isolation level serializable", "show transaction isolation level"),
+    ("set client_encoding = 'LATIN1'", "select octet_length('\u00e4'), '\u00e4'"),
+    ("set standard_conforming_strings = off", "select 'a\\\\b', length('\\\\')"),
+    ("set default_transaction_deferrable = on", "show transaction_deferrable"),
+]
+
+
+@pytest.mark.parametrize("statement,look", HARMFUL, ids=[s.split("=")[0].split()[-1] + str(i) for i, (s, _) in enumerate(HARMFUL)])
+def test_SS_08_settings_that_would_hurt_others(pool_of_two, postgres, statement, look):
+    """SS-08: Read-only transactions, another encoding, other strings: for whom asked for them, and for nobody else."""
+    p = pool_of_two
+
+    def outcome(c):
+        c.send(query(look))
+        return [(m.kind, m.sqlstate if m.kind == "E" else m.body) for m in c.recv_until("Z") if m.kind in "ED"]
+
+    clients = [p.connect() for _ in range(4)]
+    plain = outcome(clients[1])
+    direct = wire.Client(postgres.host, postgres.port).login("app", "test")
+    direct.query(statement)
+    own = outcome(direct)
+    clients[0].query(statement)
+    for _ in range(3):
+        for i, c in enumerate(clients):
+            assert outcome(c) == (own if i == 0 else plain), "client %d" % i
+    postgres.sql("drop table if exists ss08", database="test")
+
+
+def test_SS_12_server_default_changes(pool_of_two, postgres):
+    """SS-12: postgresql.conf is read anew: that's the new default of all who set nothing, and no wish of anybody's."""
+    p = pool_of_two
+    plain, own = p.connect(), p.connect()
+    own.query("set timezone = 'Asia/Tokyo'")
+    assert plain.value("show timezone") == "UTC"
+    postgres.sql("alter system set timezone = 'Europe/Rome'", "select pg_reload_conf()")
+    try:
+        wait_until(lambda: {plain.value("show timezone") for _ in range(4)} == {"Europe/Rome"}, what="the new default")
+        assert own.value("show timezone") == "Asia/Tokyo"
+        own.query("reset timezone")
+        assert own.value("show timezone") == "Europe/Rome"
+        assert wait_until(lambda: p.connect().value("show timezone") == "Europe/Rome", what="the new default")
+    finally:
+        postgres.sql("alter system reset timezone", "select pg_reload_conf()")
+    wait_until(lambda: {plain.value("show timezone") for _ in range(4)} == {"UTC"}, what="the old default")
+    assert own.value("show timezone") == "UTC"
 
 
 PINS = [
@@ -166,16 +241,27 @@ def test_SS_11_failed_try_lock_pins_nothing(pool_of_two):
     c.query("select pg_advisory_unlock(4713)")
 
 
-def test_SS_04_state_that_cannot_be_found_out(pool_of_two):
-    """SS-04: A timeout that ends our own question, too: the client is told, and isn't left with a setting that silently isn't there."""
+def test_SS_04_a_timeout_too_short_for_any_question(pool_of_two):
+    """SS-04: Of a millisecond: what the session has become is found out all the same, and nobody else has it."""
     p = pool_of_two
-    c = p.connect()
-    c.send(query("set statement_timeout = '1ms'"))
-    assert [m.kind for m in c.recv_until("Z")][-2:] == ["C", "Z"]
-    c.send(query("show statement_timeout"))
-    first = c.recv()
-    if first.kind == "E":  # the usual case: no probe is done in a millisecond
-        assert first.severity == "FATAL" and first.sqlstate == "57014"
-    else:
-        assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["1ms"]]
-    assert p.connect().value("show statement_timeout") == "0"
+    c, d = p.connect(), p.connect()
+    c.query("set statement_timeout = '1ms'")
+    c.query("set work_mem = '8MB'")
+    for _ in range(5):
+        d.query("begin; select pg_sleep(0.02)")
+        assert [d.value("show statement_timeout"), d.value("show work_mem")] == ["0", "4MB"]
+        assert sqlstates(c, "select pg_sleep(1)") == ["57014"]
+        d.query("commit")
+    wait_until(lambda: not sqlstates(c, "set statement_timeout = '30s'"), what="a statement that takes less than a millisecond")
+    assert [c.value("show statement_timeout"), c.value("show work_mem")] == ["30s", "8MB"]
+
+
+def test_SS_02_server_reset_query_of_another_kind(new_pooler):
+    """SS-02: What it has done is unknown: the server is brought into line from scratch."""
+    p = own_section(new_pooler({"default_pool_size": 1, "server_reset_query": "set work_mem = '5MB'; reset search_path"}, start=False))
+    c, d = p.connect(), p.connect(params={"options": "-c lock_timeout=7s"})
+    c.query("set work_mem = '6MB'; set search_path = pg_catalog; set role trust_user")
+    c.send(query("select set_config('app.x', 'leak', false), pg_sleep(3)"))
+    c.close()
+    looks = ("show work_mem", "show search_path", "select coalesce(current_setting('app.x', true), '')", "show role", "show lock_timeout")
+    assert [d.value(look) for look in looks] == ["4MB", '"$user", public', "", "none", "7s"]

@@ -197,6 +197,9 @@ static const struct {
 	{ "PEER_POOLS", "peer_id i cl_active_cancel_req i cl_waiting_cancel_req i sv_active_cancel i sv_login i" },
 	{ "DNS_ZONES", "zonename t serial q count i" },
 	{ "VERSION", "version t" },
+	/* pgweir's own */
+	{ "PINS", "database t user t addr t port i client q server q server_pid i reasons t statement t since t seconds q" },
+	{ "PIN_COUNTS", "reason t pinned q total q" },
 	{ "HELP", "" },
 };
 

@@ -2,6 +2,7 @@
 
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct hash128 no_context = { 0, 0 };
@@ -250,6 +251,52 @@ static const struct {
 	{ "and filled again", "+a+b0+c", "c" },
 };
 
+static uint32_t number_of(const struct server_statements *t, struct hash128 id) /* which is no use of it */
+{
+	LIST_FOREACH(&t->lru, n, next) {
+		const struct server_statement *ss = CONTAINER_OF(n, struct server_statement, lru_node);
+
+		if (hash128_equal(ss->id, id))
+			return ss->number;
+	}
+	return 0;
+}
+
+START_TEST(an_answer_to_an_older_parse_confirms_nothing)
+{
+	struct server_statements t;
+	uint32_t first;
+
+	server_statements_init(&t);
+	server_statements_add(&t, id('a'));
+	first = number_of(&t, id('a'));
+	server_statements_remove(&t, id('a'));
+	server_statements_add(&t, id('a'));
+	server_statements_confirm(&t, id('a'), first);
+	ck_assert(!server_statements_find(&t, id('a'))->is_confirmed);
+	server_statements_confirm(&t, id('a'), number_of(&t, id('a')));
+	ck_assert(server_statements_find(&t, id('a'))->is_confirmed);
+	server_statements_clear(&t, false);
+}
+END_TEST
+
+START_TEST(names_on_servers_lead_back_to_their_ids)
+{
+	char name[STATEMENT_NAME_SIZE], before[64];
+	struct hash128 found;
+
+	statement_server_name(id('a'), name);
+	ck_assert(statement_id_of_name(name, &found) && hash128_equal(found, id('a')));
+	for (size_t n = 0; n + 1 < sizeof(name); n++) {
+		snprintf(before, sizeof(before), "%.*s", (int)n, name);
+		ck_assert(!statement_id_of_name(before, &found));
+	}
+	ck_assert(!statement_id_of_name("pgweir_refused", &found));
+	name[10] = 'g';
+	ck_assert(!statement_id_of_name(name, &found));
+}
+END_TEST
+
 START_TEST(the_least_recently_used_is_first)
 {
 	struct server_statements t;
@@ -260,7 +307,10 @@ START_TEST(the_least_recently_used_is_first)
 		switch (*p) {
 		case '+': server_statements_add(&t, id(*++p)); break;
 		case '-': server_statements_remove(&t, id(*++p)); break;
-		case '=': server_statements_confirm(&t, id(*++p)); break;
+		case '=':
+			p++;
+			server_statements_confirm(&t, id(*p), number_of(&t, id(*p)));
+			break;
 		case '?':
 			ck_assert(hash128_equal(server_statements_find(&t, id(p[1]))->id, id(p[1])));
 			p++;
@@ -293,6 +343,8 @@ START_TEST(ids_differ_in_either_half)
 END_TEST
 
 UNIT_MAIN("prepared", {
+	tcase_add_test(tc, an_answer_to_an_older_parse_confirms_nothing);
+	tcase_add_test(tc, names_on_servers_lead_back_to_their_ids);
 	tcase_add_test(tc, equal_statements_are_one);
 	tcase_add_loop_test(tc, different_statements_stay_apart, 0, N_ELEMENTS(different));
 	tcase_add_test(tc, who_has_no_statement_may_drop_it);

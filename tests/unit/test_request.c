@@ -70,6 +70,10 @@ static void put_deallocate_extended(struct writer *m)
 {
 	put_parse(m, "", "deallocate a");
 	put_bind(m, "");
+	msg_begin(m, MSG_EXECUTE); /* it takes the name away when it is executed */
+	write_cstring(m, "");
+	write_u32(m, 0);
+	msg_end(m);
 	put_sync(m);
 }
 
@@ -86,7 +90,7 @@ static const struct {
 } uncertain[] = {
 	{ "Close", put_close, "3 ZI", "3 ZI" },
 	{ "DEALLOCATE", put_deallocate, "C=DEALLOCATE ZI", "C=OK ZI" }, /* the server answers what isn't ours */
-	{ "DEALLOCATE by a batch", put_deallocate_extended, "1 2 ZI", "1 E=26000 ZI" },
+	{ "DEALLOCATE by a batch", put_deallocate_extended, "1 2 I ZI", "1 2 I ZI" },
 	{ "Parse", put_parse_again, "E=42P05 ZI", "1 ZI" },
 	{ "Close behind late CopyData", put_late_copy_and_close, "3 ZI", "3 ZI" },
 };

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const suspects[] = { "my_func", "other", NULL };
@@ -442,7 +443,99 @@ START_TEST(nested_set_configs_that_are_local_take_no_time_either)
 }
 END_TEST
 
+static const struct {
+	const char *sql, *setting;
+} sets[] = {
+	{ "SET work_mem = '5MB'", "work_mem" },
+	{ "set SESSION Work_Mem to 5;", "work_mem" },
+	{ "set app.user_id='42'", "app.user_id" },
+	{ "/* a */ set /* b */ search_path -- c\n = a, b", "search_path" },
+	{ "set session = 1", "" },
+	{ "set work_mem = DEFAULT", "" },
+	{ "set work_mem", "" },
+	{ "set work_mem '5MB'", "" },
+	{ "set \"work_mem\" = 5", "" },
+	{ "set role = x", "" },
+	{ "set role x", "" },
+	{ "set session_authorization = x", "" },
+	{ "set session authorization x", "" },
+	{ "set time zone 'UTC'", "" },
+	{ "set names = x", "" },
+	{ "set local work_mem = 5", "" },
+	{ "set session characteristics as transaction read only", "" },
+	{ "set transaction_read_only = on", "" },
+	{ "set seed = 0.5", "" },
+	{ "set work_mem = 5; select 1", "" },
+	{ "set work_mem = 5; set work_mem = 6", "" },
+	{ "select 1", "" },
+	{ "reset work_mem", "" },
+	{ "set a23456789012345678901234567890123456789012345678901234567890123 = 1",
+		"a23456789012345678901234567890123456789012345678901234567890123" },
+	{ "set a234567890123456789012345678901234567890123456789012345678901234 = 1", "" },
+};
+
+START_TEST(a_set_that_changes_one_setting_names_it)
+{
+	struct scan_options o = { .standard_conforming_strings = true };
+	struct scan_result r;
+
+	sqlscan(sets[_i].sql, strlen(sets[_i].sql), &o, &r);
+	ck_assert_msg(strcmp(r.setting, sets[_i].setting) == 0, "%s: %s", sets[_i].sql, r.setting);
+}
+END_TEST
+
+static const struct {
+	const char *sql;
+	unsigned flags, makes;
+} makers[] = {
+	{ "listen a", SCAN_LISTEN, SCAN_LISTEN },
+	{ "unlisten a", SCAN_LISTEN, 0 },
+	{ "prepare a as select 1", SCAN_PREPARE, SCAN_PREPARE },
+	{ "execute a", SCAN_PREPARE, 0 },
+	{ "deallocate a", SCAN_PREPARE, 0 },
+	{ "create temp table a ()", SCAN_TEMP, SCAN_TEMP },
+	{ "select 1 into temporary a", SCAN_TEMP, SCAN_TEMP },
+	{ "drop table pg_temp.a", SCAN_TEMP, 0 },
+	{ "declare a cursor with hold for select 1", SCAN_HOLD, SCAN_HOLD },
+	{ "select pg_advisory_lock(1)", SCAN_ADVISORY, SCAN_ADVISORY },
+	{ "select pg_advisory_unlock(1)", SCAN_ADVISORY, 0 },
+	{ "select pg_advisory_unlock_all()", SCAN_ADVISORY, 0 },
+	{ "unlisten a; listen b", SCAN_LISTEN, SCAN_LISTEN },
+	{ "load 'a'", SCAN_LOAD, SCAN_LOAD },
+};
+
+START_TEST(what_ends_something_makes_nothing)
+{
+	struct scan_options o = { .standard_conforming_strings = true };
+	struct scan_result r;
+
+	sqlscan(makers[_i].sql, strlen(makers[_i].sql), &o, &r);
+	ck_assert_msg(r.flags == makers[_i].flags && r.makes == makers[_i].makes, "%s: %x, %x",
+		makers[_i].sql, r.flags, r.makes);
+}
+END_TEST
+
+START_TEST(a_list_of_suspects_is_read)
+{
+	const char **names = scan_suspects(" a , Public.\"B\",,c.d.e, pg_temp. ");
+	struct scan_options o = { .standard_conforming_strings = true, .suspects = names };
+	struct scan_result r;
+
+	ck_assert_str_eq(names[0], "a");
+	ck_assert_str_eq(names[1], "b");
+	ck_assert_str_eq(names[2], "e");
+	ck_assert_ptr_null(names[3]);
+	sqlscan("select x.E(1)", 13, &o, &r);
+	ck_assert_uint_eq(r.flags, SCAN_SUSPECT);
+	free(names);
+	ck_assert_ptr_null(scan_suspects(" , "));
+}
+END_TEST
+
 UNIT_MAIN("sqlscan", {
+	tcase_add_loop_test(tc, a_set_that_changes_one_setting_names_it, 0, N_ELEMENTS(sets));
+	tcase_add_loop_test(tc, what_ends_something_makes_nothing, 0, N_ELEMENTS(makers));
+	tcase_add_test(tc, a_list_of_suspects_is_read);
 	tcase_add_loop_test(tc, flags_and_statements_are_found, 0, N_ELEMENTS(cases));
 	tcase_add_loop_test(tc, blanks_and_comments_in_front_change_nothing, 0, N_ELEMENTS(cases));
 	tcase_add_loop_test(tc, upper_case_is_the_same, 0, N_ELEMENTS(cases));

@@ -22,10 +22,13 @@ struct rig {
 	size_t take;	     /* of what is offered */
 	bool pauses, closes; /* in data() */
 	struct rig *closes_other;
+	struct rig *opens; /* in data(), after closing the other */
 	size_t received;
 };
 
 static char common_log[512];
+
+static void open_pair(struct rig *r, bool is_first);
 
 static void note(struct rig *r, const char *what)
 {
@@ -49,6 +52,10 @@ static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 		stream_pause(s);
 	if (r->closes_other)
 		stream_close(&r->closes_other->stream);
+	if (r->opens) {
+		open_pair(r->opens, false);
+		stream_attach(&r->opens->stream, s->loop);
+	}
 	if (r->closes)
 		stream_close(s);
 	return MIN(len, r->take);
@@ -74,7 +81,9 @@ static void on_closed(struct stream *s, enum stream_end why)
 	note(CONTAINER_OF(s, struct rig, stream), why == STREAM_EOF ? "eof" : "reset");
 }
 
-static const struct stream_ops ops = { on_data, on_drained, on_hangup, on_closed, on_connected };
+static const struct stream_ops ops = {
+	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed, .connected = on_connected
+};
 
 static void open_pair(struct rig *r, bool is_first)
 {
@@ -449,6 +458,7 @@ START_TEST(a_released_descriptor_goes_on_without_the_stream)
 }
 END_TEST
 
+/* ML-04 */
 START_TEST(a_stream_may_be_closed_in_its_own_data)
 {
 	struct rig r;
@@ -481,6 +491,40 @@ START_TEST(a_stream_closed_by_another_in_the_same_round_hears_nothing)
 	say(&other, "close it");
 	rounds_run(&r.loop, MANY);
 	ck_assert_str_eq(common_log, "[close it] ");
+	stream_close(&other.stream);
+	close(other.peer);
+	rig_end(&r);
+}
+END_TEST
+
+/* ML-04: the event that was due to the old owner of a descriptor isn't the new one's. */
+START_TEST(a_descriptor_that_is_used_again_in_the_same_round_brings_nothing_along)
+{
+	struct rig r, other, fresh;
+	int fd;
+
+	rig_start(&r);
+	memset(&other, 0, sizeof(other));
+	memset(&fresh, 0, sizeof(fresh));
+	open_pair(&other, true);
+	stream_attach(&other.stream, &r.loop);
+	rounds_run(&r.loop, MANY);
+	fd = r.stream.fd;
+	other.closes_other = &r;
+	other.opens = &fresh;
+	say(&r, "never");
+	close_peer(&r);
+	say(&other, "close it");
+	rounds_run(&r.loop, 1);
+	other.closes_other = other.opens = NULL;
+	rounds_run(&r.loop, MANY);
+	ck_assert_int_eq(fresh.stream.fd, fd); /* else this shows nothing */
+	ck_assert_str_eq(fresh.log, "");
+	say(&fresh, "mine");
+	rounds_run(&r.loop, MANY);
+	ck_assert_str_eq(fresh.log, "[mine]");
+	stream_close(&fresh.stream);
+	close(fresh.peer);
 	stream_close(&other.stream);
 	close(other.peer);
 	rig_end(&r);
@@ -568,6 +612,7 @@ UNIT_MAIN("stream", {
 	tcase_add_test(tc, a_released_descriptor_goes_on_without_the_stream);
 	tcase_add_test(tc, a_stream_may_be_closed_in_its_own_data);
 	tcase_add_test(tc, a_stream_closed_by_another_in_the_same_round_hears_nothing);
+	tcase_add_test(tc, a_descriptor_that_is_used_again_in_the_same_round_brings_nothing_along);
 	tcase_add_test(tc, first_streams_go_first);
 	tcase_add_test(tc, a_stream_moves_to_another_loop);
 	tcase_add_test(tc, a_connect_that_ends_well_is_told_and_sends_what_waits);
