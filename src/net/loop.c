@@ -39,6 +39,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	arm_tick(l, MIN(in, TICK_MAX));
 }
 
+void loop_tick_in(struct loop *l, usec_t in)
+{
+	arm_tick(l, in);
+}
+
 void loop_tick_soon(struct loop *l)
 {
 	arm_tick(l, 0);

@@ -188,6 +188,7 @@ static void forget_in_pool(struct server *s)
 	} else {
 		list_remove(&p->servers, &s->node);
 	}
+	pool_publish_servers(p);
 	slot_give_back(p->shared);
 	worker_look_again(p->worker);
 }

@@ -94,6 +94,8 @@ void worker_look_again(struct worker *w);
 void worker_count_waiting(struct worker *w, int change);
 void worker_keep_counters(struct worker *w, const char *database, const struct counters *c); /* of a pool that ends */
 void worker_warm_pools(struct worker *w); /* at the thread's start */
-void worker_tick_fast(struct worker *w);  /* deadlines are near */
+#define TICK_FAST (50 * USEC_PER_MSEC)
+void worker_tick_fast(struct worker *w); /* deadlines are near */
+void worker_tick_within(struct worker *w, usec_t in);
 
 #endif
