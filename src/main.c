@@ -1,6 +1,8 @@
 /* main.c - the command line. */
 #include "auth/credential.h"
+#include "auth/rules.h"
 #include "core/daemon.h"
+#include "net/tls_set.h"
 
 #include <event2/event.h>
 #include <getopt.h>
@@ -51,10 +53,12 @@ static int check(const char *file)
 {
 	struct config_error e = { .text = "" };
 	struct config *c = config_load(file, &e);
+	struct auth_rules *rules = c ? auth_rules_load(c, e.text, sizeof(e.text)) : NULL;
 	struct userlist *users = NULL;
-	bool is_ok = c != NULL;
+	struct tls_set *tls = rules ? tls_set_load(c, e.text, sizeof(e.text)) : NULL;
+	bool is_ok = tls != NULL;
 
-	if (c && *c->auth_file) {
+	if (is_ok && *c->auth_file) {
 		users = userlist_load(c->auth_file, NULL, e.text, sizeof(e.text));
 		is_ok = users != NULL;
 	}
@@ -63,6 +67,8 @@ static int check(const char *file)
 	else
 		fprintf(stderr, "%s\n", e.text);
 	userlist_unref(&users);
+	auth_rules_unref(&rules);
+	tls_set_unref(&tls);
 	config_unref(&c);
 	return is_ok ? 0 : 1;
 }

@@ -25,13 +25,28 @@ fi
 # The tests make clusters of their own. The one that Debian makes and starts with a new server would take port 5432 of a
 # machine whose owner asked for no server; this holds for this one installation only.
 conf=/etc/postgresql-common/createcluster.d/pgweir-build.conf
-cleanup() { $sudo rm -f $conf; $sudo rmdir --ignore-fail-on-non-empty ${conf%/*}; }
+our_policy=
+cleanup() {
+	$sudo rm -f $conf $our_policy
+	[ ! -d ${conf%/*} ] || $sudo rmdir --ignore-fail-on-non-empty ${conf%/*}
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
 case "$missing " in
 *" postgresql "*)
-	trap cleanup EXIT
-	trap 'exit 1' HUP INT TERM
 	$sudo mkdir -p ${conf%/*}
 	echo "create_main_cluster = false" | $sudo tee $conf >/dev/null
+	;;
+esac
+# Nor is PgBouncer's package to start its service: the bench runs one of its own. Who has a policy keeps it.
+policy=/usr/sbin/policy-rc.d
+case "$missing " in
+*" pgbouncer "*)
+	if [ ! -e $policy ]; then
+		our_policy=$policy
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod 755 $policy
+	fi
 	;;
 esac
 wait_for_lock="-o DPkg::Lock::Timeout=300"

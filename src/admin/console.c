@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "wire/msg.h"
 
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -128,8 +126,7 @@ void client_fatal_error(struct console_client *c, const char *sqlstate, const ch
 	list_push_back(&c->console->lingering, &c->node);
 	c->linger_until = c->console->host.loop->now + LINGER;
 	stream_resume(&c->stream);
-	if (!stream_backlog(&c->stream))
-		shutdown(c->stream.fd, SHUT_WR);
+	stream_finish(&c->stream);
 	console_poll_soon(c->console);
 }
 
@@ -148,7 +145,7 @@ static void on_drained(struct stream *st)
 	struct console_client *c = of_stream(st);
 
 	if (c->state == CONSOLE_CLOSING)
-		shutdown(st->fd, SHUT_WR);
+		stream_finish(st);
 	else if (c->state != CONSOLE_BUSY)
 		stream_resume(st);
 }
@@ -169,9 +166,10 @@ static const struct stream_ops console_stream_ops = {
 
 /* ---- adoption ---- */
 
-static uint32_t cancel_pid(const struct console_client *c)
+static uint32_t next_cancel_pid(struct console *c)
 {
-	return (uint32_t)CONSOLE_CANCEL_WORKER << CANCEL_NUMBER_BITS | c->number;
+	return (uint32_t)CONSOLE_CANCEL_WORKER << CANCEL_NUMBER_BITS |
+		(++c->next_number & ((1u << CANCEL_NUMBER_BITS) - 1));
 }
 
 static void welcome(struct console_client *c, struct writer *w)
@@ -190,10 +188,7 @@ static void welcome(struct console_client *c, struct writer *w)
 
 	for (size_t i = 0; i < N_ELEMENTS(parameters); i++)
 		write_parameter_status(w, parameters[i].name, parameters[i].value);
-	msg_begin(w, MSG_BACKEND_KEY_DATA);
-	write_u32(w, cancel_pid(c));
-	write_u32(w, c->secret);
-	msg_end(w);
+	write_cancel_key(w, &c->key);
 	write_ready_for_query(w, TX_IDLE);
 	client_send(c, w);
 }
@@ -206,8 +201,7 @@ static struct console_client *make_client(struct console *console, struct newcom
 	c->console = console;
 	c->doomed.free = free_client;
 	c->id = n->id;
-	c->number = ++console->next_number & ((1u << CANCEL_NUMBER_BITS) - 1);
-	RAND_bytes((unsigned char *)&c->secret, sizeof(c->secret));
+	cancel_key_make(&c->key, next_cancel_pid(console), n->protocol);
 	c->database = n->database;
 	c->user = n->user;
 	n->database = n->user = NULL;
@@ -227,6 +221,7 @@ void console_adopt(struct console *console, struct newcomer *n)
 
 	list_push_back(&console->clients, &c->node);
 	stream_init(&c->stream, &console_stream_ops, n->fd, false);
+	stream_give_tls(&c->stream, &n->tls);
 	n->fd = -1;
 	stream_hold(&c->stream, n->early, n->early_len);
 	stream_attach(&c->stream, console->host.loop);
@@ -241,13 +236,13 @@ void console_cancel(struct console *console, struct cancel_request *r)
 	LIST_FOREACH(&console->clients, n, next) {
 		struct console_client *c = CONTAINER_OF(n, struct console_client, node);
 
-		if (cancel_pid(c) != r->pid || CRYPTO_memcmp(&c->secret, &r->secret, sizeof(c->secret)) != 0)
+		if (!cancel_key_same(&c->key, &r->key))
 			continue;
 		if (c->job)
 			job_cancel(c->job);
 		break;
 	}
-	close(r->fd);
+	stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 

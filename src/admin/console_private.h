@@ -48,7 +48,7 @@ struct console_client {
 	struct console *console;
 	enum console_state state;
 	uint64_t id;
-	uint32_t number, secret; /* its cancel key */
+	struct cancel_key key;
 	char *database, *user, *application_name;
 	struct address peer;
 	bool may_admin;

@@ -107,8 +107,10 @@ static void report_pools(struct report *r, const struct worker *w)
 	struct past_counters *past, *next_past;
 	struct pool *p, *next;
 
-	HASH_ITER(hh, w->pools, p, next)
-		report_pool(r, p);
+	HASH_ITER(hh, w->pools, p, next) {
+		if (!p->shared->is_own)
+			report_pool(r, p);
+	}
 	HASH_ITER(hh, w->past, past, next_past) {
 		struct pool_row *row = add_pool(r);
 
@@ -119,8 +121,12 @@ static void report_pools(struct report *r, const struct worker *w)
 	}
 }
 
-static void report_stream(struct link_row *row, const struct stream *st)
+static void report_stream(struct report *r, struct link_row *row, const struct stream *st)
 {
+	char tls[64];
+
+	tls_describe(st->tls, tls, sizeof(tls));
+	row->tls = add_text(r, tls);
 	address_local(st->fd, &row->local);
 	row->held = st->held_len;
 	row->backlog = stream_backlog(st);
@@ -145,14 +151,14 @@ static void report_client(struct report *r, const struct client *c)
 	row->user = add_text(r, c->user);
 	row->application_name = add_text(r, settings_get(c->settings, "application_name"));
 	row->state = client_state_name(c);
-	row->peer = c->peer;
-	report_stream(row, &c->stream);
+	address_restore(&c->peer, &row->peer);
+	report_stream(r, row, &c->stream);
 	row->connected_at = c->connected_at;
 	row->request_at = c->request_at ? c->request_at : c->connected_at;
 	row->wait = waits && r->now > c->waiter.since ? r->now - c->waiter.since : 0;
 	row->id = c->id;
 	row->link = c->server ? c->server->id : 0;
-	row->remote_pid = pid_of_peer(&c->stream, &c->peer);
+	row->remote_pid = pid_of_peer(&c->stream, &row->peer);
 	row->statements = client_statements_count(&c->statements);
 	row->body_left = c->body_left;
 }
@@ -168,8 +174,7 @@ static void report_server(struct report *r, const struct server *s)
 	row->application_name = add_text(r, settings_get(s->settings, "application_name"));
 	row->state = server_state_name(s->state);
 	row->peer = s->address;
-	if (s->stream.fd >= 0)
-		report_stream(row, &s->stream);
+	report_stream(r, row, &s->stream);
 	row->connected_at = s->connected_at;
 	row->request_at = s->request_at ? s->request_at : s->used_at ? s->used_at : s->connected_at;
 	row->id = s->id;
@@ -185,8 +190,7 @@ static void report_clients(struct report *r, const struct worker *w)
 	LIST_FOREACH(&w->clients, n, next) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 
-		if (c->state != CLIENT_CLOSING)
-			report_client(r, c);
+		report_client(r, c);
 	}
 }
 
@@ -201,13 +205,13 @@ static void report_pins(struct report *r, const struct worker *w)
 		r->pins = grow(r->pins, r->n_pins, &r->cap_pins, sizeof(*r->pins));
 		r->pins[r->n_pins++] = (struct pin_row){ .database = add_text(r, c->database),
 			.user = add_text(r, c->user),
-			.peer = c->peer,
 			.client = c->id,
 			.server = c->server->id,
 			.server_pid = c->server->cancel_pid,
 			.pins = c->pins,
 			.by = scan_kind(c->pinned_by),
 			.since = c->pinned_since };
+		address_restore(&c->peer, &r->pins[r->n_pins - 1].peer);
 	}
 }
 
@@ -216,6 +220,8 @@ static void report_servers(struct report *r, const struct worker *w)
 	struct pool *p, *next_pool;
 
 	HASH_ITER(hh, w->pools, p, next_pool) {
+		if (p->shared->is_own)
+			continue;
 		LIST_FOREACH(&p->idle, n, next)
 			report_server(r, CONTAINER_OF(n, struct server, node));
 		LIST_FOREACH(&p->servers, n, next)

@@ -51,7 +51,7 @@ struct pool_row {
 
 struct link_row { /* a client or a server */
 	bool is_server;
-	uint32_t database, user, application_name;
+	uint32_t database, user, application_name, tls;
 	const char *state; /* a constant */
 	struct address peer, local;
 	usec_t connected_at, request_at, wait;

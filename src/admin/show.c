@@ -305,7 +305,7 @@ static void link_row(const struct show *s, const struct report *r, const struct 
 	rows_id(rows, l->id);
 	rows_id(rows, l->link);
 	rows_number(rows, l->remote_pid);
-	rows_text(rows, ""); /* no TLS */
+	rows_text(rows, report_text(r, l->tls));
 	rows_text(rows, report_text(r, l->application_name));
 	rows_number(rows, l->statements);
 	rows_number(rows, l->id);
@@ -331,6 +331,7 @@ static struct report *own_report(const struct show *s)
 	LIST_FOREACH(&s->console->clients, n, next) {
 		const struct console_client *c = CONTAINER_OF(n, struct console_client, node);
 		struct link_row *l = &r->links[r->n_links++];
+		char tls[64];
 
 		*l = (struct link_row){ .state = "active",
 			.peer = c->peer,
@@ -345,6 +346,9 @@ static struct report *own_report(const struct show *s)
 		write_cstring(&r->text, c->user);
 		l->application_name = (uint32_t)r->text.len;
 		write_cstring(&r->text, c->application_name);
+		tls_describe(c->stream.tls, tls, sizeof(tls));
+		l->tls = (uint32_t)r->text.len;
+		write_cstring(&r->text, tls);
 	}
 	return r;
 }

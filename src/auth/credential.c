@@ -221,6 +221,23 @@ void credential_learn_client_key(struct credential *c, const uint8_t client_key[
 	OPENSSL_cleanse(&secret, sizeof(secret));
 }
 
+void credential_learn_from(struct credential *c, struct credential *other)
+{
+	uint8_t client_key[SCRAM_KEY_SIZE];
+	struct derived *d;
+	bool is_known;
+
+	if (c == other || c->kind != SECRET_SCRAM || !str_equal(c->secret, other->secret))
+		return;
+	d = lock_derived(other); /* one lock at a time */
+	is_known = d->has_client_key;
+	memcpy(client_key, d->client_key, sizeof(client_key));
+	pthread_mutex_unlock(&other->lock);
+	if (is_known)
+		credential_learn_client_key(c, client_key);
+	OPENSSL_cleanse(client_key, sizeof(client_key));
+}
+
 /* Pass-through: same salt, same iterations. If its StoredKey is another one, the server refuses our proof. */
 static bool find_learnt_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 	struct scram_keys *out)

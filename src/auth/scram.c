@@ -47,6 +47,37 @@ void scram_wipe(struct scram *s)
 	OPENSSL_cleanse(s, sizeof(*s));
 }
 
+void scram_bind(struct scram *s, const uint8_t *data, size_t len, bool is_plus)
+{
+	ASSERT(s->state == SCRAM_NEW && len <= sizeof(s->binding) && (len || !is_plus));
+	if (len)
+		memcpy(s->binding, data, len);
+	s->binding_len = len;
+	s->is_plus = is_plus;
+}
+
+/* --- channel binding ------------------------------------------------------------------------------ */
+
+#define GS2_PLUS "p=tls-server-end-point,,"
+#define CBIND_MAX (sizeof(GS2_PLUS) + SCRAM_BINDING_MAX)
+
+static const char *gs2_header(const struct scram *s)
+{
+	return s->gs2_flag == 'p' ? GS2_PLUS : s->gs2_flag == 'y' ? "y,," : "n,,";
+}
+
+/* cbind-input of RFC 5802, as c= has it */
+static void bound_text(const struct scram *s, char out[BASE64_LEN(CBIND_MAX) + 1])
+{
+	const char *header = gs2_header(s);
+	size_t n = strlen(header), bound = s->gs2_flag == 'p' ? s->binding_len : 0;
+	uint8_t input[CBIND_MAX];
+
+	memcpy(input, header, n);
+	memcpy(input + n, s->binding, bound);
+	base64_encode(input, n + bound, out);
+}
+
 /* --- attributes: "r=value,s=value,.." ----------------------------------------------------------- */
 
 struct slice { /* a part of a message, borrowed */
@@ -292,10 +323,18 @@ static void write_challenge(struct scram *s, struct slice client_nonce, const ch
 }
 
 /* gs2-header: cbind-flag "," [ authzid ] "," */
-static bool read_gs2_header(struct reader *r, char *flag)
+static enum result read_gs2_header(struct scram *s, struct reader *r)
 {
-	*flag = (char)read_u8(r);
-	return (*flag == 'n' || *flag == 'y') && read_u8(r) == ',' && read_u8(r) == ',' && reader_left(r);
+	struct slice start = { r->pos, reader_left(r) };
+
+	s->gs2_flag = (char)read_u8(r);
+	if ((s->gs2_flag != 'n' && s->gs2_flag != 'y' && s->gs2_flag != 'p') ||
+		s->is_plus != (s->gs2_flag == 'p') || !slice_begins(start, gs2_header(s)))
+		return RES_PROTOCOL;
+	read_bytes(r, strlen(gs2_header(s)) - 1);
+	if (!reader_left(r))
+		return RES_PROTOCOL;
+	return s->gs2_flag == 'y' && s->binding_len ? RES_REFUSED : RES_OK;
 }
 
 static enum result server_first(struct scram *s, struct reader r, const char *nonce, struct writer *out)
@@ -305,8 +344,9 @@ static enum result server_first(struct scram *s, struct reader r, const char *no
 
 	if (res != RES_OK)
 		return res;
-	if (!read_gs2_header(&r, &s->gs2_flag))
-		return RES_PROTOCOL;
+	res = read_gs2_header(s, &r);
+	if (res != RES_OK)
+		return res;
 	bare = (struct slice){ r.pos, reader_left(&r) };
 	read_named(&r, 'n'); /* PostgreSQL goes by the startup message's user; also: m= would stand here */
 	client_nonce = read_named(&r, 'r');
@@ -340,14 +380,16 @@ enum result scram_server_first(struct scram *s, struct reader client_first, cons
 
 /* client-final: c= r= [extensions] p=, and nothing behind the proof */
 static bool parse_client_final(
-	const struct scram *s, struct reader r, struct slice *without_proof, uint8_t proof[SCRAM_KEY_SIZE])
+	struct scram *s, struct reader r, struct slice *without_proof, uint8_t proof[SCRAM_KEY_SIZE])
 {
 	const uint8_t *start = r.pos, *last;
+	char bound[BASE64_LEN(CBIND_MAX) + 1];
 	uint8_t name = 0;
 	struct slice v;
 
-	if (!slice_is(read_named(&r, 'c'), s->gs2_flag == 'n' ? "biws" : "eSws") ||
-		!slice_is(read_named(&r, 'r'), s->nonce))
+	bound_text(s, bound);
+	s->is_misbound = !slice_is(read_named(&r, 'c'), bound);
+	if ((s->is_misbound && !s->is_plus) || !slice_is(read_named(&r, 'r'), s->nonce))
 		return false;
 	do {
 		last = r.pos;
@@ -384,7 +426,7 @@ static enum result server_final(struct scram *s, struct reader r, struct writer 
 	sign(s, s->secret.stored_key, without_proof, signature);
 	xor_key(key, signature); /* ClientKey := ClientProof XOR ClientSignature */
 	scram_stored_key(key, stored);
-	is_wrong = CRYPTO_memcmp(stored, s->secret.stored_key, sizeof(stored)) != 0;
+	is_wrong = CRYPTO_memcmp(stored, s->secret.stored_key, sizeof(stored)) != 0 || s->is_misbound;
 	res = is_wrong || s->is_mock ? RES_REFUSED : RES_OK;
 	if (res == RES_OK) {
 		write_server_signature(s, without_proof, out);
@@ -409,7 +451,8 @@ void scram_client_first_with_nonce(struct scram *s, const char *user, const char
 	set_state(s, SCRAM_CLIENT_GREETED);
 	s->nonce = xstrdup(nonce);
 	s->client_first_bare = xasprintf("n=%s,r=%s", user, nonce);
-	write_bytes(out, "n,,", 3);
+	s->gs2_flag = s->is_plus ? 'p' : s->binding_len ? 'y' : 'n';
+	write_bytes(out, gs2_header(s), strlen(gs2_header(s)));
 	write_bytes(out, s->client_first_bare, strlen(s->client_first_bare));
 }
 
@@ -454,11 +497,14 @@ enum result scram_client_challenge(struct scram *s, struct reader challenge)
 enum result scram_client_final(struct scram *s, const struct scram_keys *keys, struct writer *out)
 {
 	uint8_t stored[SCRAM_KEY_SIZE], proof[SCRAM_KEY_SIZE];
-	char text[KEY_TEXT_LEN + 1];
+	char text[KEY_TEXT_LEN + 1], bound[BASE64_LEN(CBIND_MAX) + 1];
 	size_t start = out->len;
 
 	set_state(s, SCRAM_CLIENT_PROVED);
-	write_bytes(out, "c=biws,r=", 9);
+	bound_text(s, bound);
+	write_bytes(out, "c=", 2);
+	write_bytes(out, bound, strlen(bound));
+	write_bytes(out, ",r=", 3);
 	write_bytes(out, s->nonce, strlen(s->nonce));
 	scram_stored_key(keys->client_key, stored);
 	sign(s, stored, (struct slice){ out->data + start, out->len - start }, proof);

@@ -10,8 +10,11 @@
  *            the proof is wrong.
  * Threads:   no shared state but the key of scram_mock_secret(), made once.
  * Source:    RFC 5802, RFC 7677, RFC 4013 (see saslprep.h); PostgreSQL's manual "SASL Authentication": the user name
- *            inside the exchange is ignored. Channel binding: 'n' and 'y' are accepted as long as no -PLUS was
- *            offered; 'p', an authorization identity and the extension m= are refused, other extensions are ignored.
+ *            inside the exchange is ignored. An authorization identity and the extension m= are refused, other extensions
+ *            are ignored.
+ * Binding:   scram_bind() before the first message, where TLS has a tls-server-end-point. A client that says 'y' (it could bind,
+ *            and thinks that we can't) has been lied to by somebody in between if -PLUS was offered: RES_REFUSED. So is one that is
+ *            bound to another certificate: is_misbound.
  */
 #ifndef PGWEIR_SCRAM_H
 #define PGWEIR_SCRAM_H
@@ -31,6 +34,10 @@ struct scram_secret {
 	uint8_t salt[SCRAM_SALT_MAX];
 	uint8_t stored_key[SCRAM_KEY_SIZE], server_key[SCRAM_KEY_SIZE];
 };
+
+#define SCRAM_MECHANISM "SCRAM-SHA-256"
+#define SCRAM_MECHANISM_PLUS "SCRAM-SHA-256-PLUS"
+#define SCRAM_BINDING_MAX 64
 
 enum scram_state {
 	SCRAM_NEW,		 /* nothing was sent or read */
@@ -58,8 +65,11 @@ void scram_stored_key(const uint8_t client_key[SCRAM_KEY_SIZE], uint8_t out[SCRA
 
 struct scram {
 	enum scram_state state; /* private, like everything but secret */
-	char gs2_flag;		/* server's side: what the client said about channel binding, 'n' or 'y' */
-	bool is_mock;
+	char gs2_flag;		/* what the client said about channel binding: 'n', 'y' or 'p' */
+	bool is_mock, is_plus;
+	bool is_misbound; /* server's side: refused for that */
+	uint8_t binding[SCRAM_BINDING_MAX];
+	size_t binding_len;			/* 0: nothing to bind to */
 	char *client_first_bare, *server_first; /* the exchange so far: both proofs are over it */
 	char *nonce;		    /* client's side before the challenge: ours; otherwise both halves */
 	struct scram_secret secret; /* server's side: what we verify against; client's: salt and iterations */
@@ -67,6 +77,8 @@ struct scram {
 };
 
 void scram_wipe(struct scram *s);
+/* data: of the TLS connection; len 0: none. is_plus: -PLUS is the mechanism that the client chose. */
+void scram_bind(struct scram *s, const uint8_t *data, size_t len, bool is_plus);
 
 /*
  * Server's side: we verify a client. With is_mock the exchange always ends in RES_REFUSED, after the same messages

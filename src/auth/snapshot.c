@@ -42,13 +42,30 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	s->refs_ = 1;
 	s->config = *config;
 	s->userlist = *userlist;
+	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL; /* a new user list doesn't change who may come in how */
 	*config = NULL;
 	*userlist = NULL;
+	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL;
+	s->tls = old && old->tls ? tls_set_ref(old->tls) : NULL;
 	for (const struct config_database *db = s->config->databases; db; db = db->next) {
 		if (db->user && db->password)
 			add_credential(s, db, old);
 	}
 	return s;
+}
+
+void snapshot_take_rules(struct snapshot *s, struct auth_rules **r)
+{
+	auth_rules_unref(&s->rules);
+	s->rules = *r;
+	*r = NULL;
+}
+
+void snapshot_take_tls(struct snapshot *s, struct tls_set **tls)
+{
+	tls_set_unref(&s->tls);
+	s->tls = *tls;
+	*tls = NULL;
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)
@@ -72,6 +89,8 @@ void snapshot_unref(struct snapshot **sp)
 		free(c);
 	}
 	userlist_unref(&s->userlist);
+	auth_rules_unref(&s->rules);
+	tls_set_unref(&s->tls);
 	config_unref(&s->config);
 	free(s);
 }

@@ -1,6 +1,6 @@
 /*
- * snapshot.h - what one load of the configuration gave: the settings, the user list and the databases' own
- * credentials.
+ * snapshot.h - what one load of the configuration gave: the settings, the user list, the rules of HBA and ident files,
+ * and the databases' own credentials.
  *
  * Immutable; every thread holds a reference to the one it works with, and gets the next by message. A login
  * keeps the one that it began with, so that a reload never changes the rules under it.
@@ -12,17 +12,26 @@
 #define PGWEIR_SNAPSHOT_H
 
 #include "auth/credential.h"
+#include "auth/rules.h"
 #include "config/config.h"
+#include "net/tls_set.h"
 
 struct snapshot {
 	int refs_;
 	struct config *config;
 	struct userlist *userlist;
+	struct auth_rules *rules; /* NULL: auth_type needs none */
+	struct tls_set *tls;	  /* NULL: without TLS */
 	struct database_credential *credentials_;
 };
 
-/* Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys. */
+/*
+ * Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys, and so are its rules and TLS
+ * until snapshot_take_rules() and snapshot_take_tls() say otherwise.
+ */
 struct snapshot *snapshot_new(struct config **config, struct userlist **userlist, const struct snapshot *old);
+void snapshot_take_rules(struct snapshot *s, struct auth_rules **r); /* moves it; before anybody else has the snapshot */
+void snapshot_take_tls(struct snapshot *s, struct tls_set **tls); /* moves it; before anybody else has the snapshot */
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s); /* NULL inside is fine */
 

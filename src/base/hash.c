@@ -60,23 +60,27 @@ void hash128_start(struct hash128_state *st)
 	start(st, true);
 }
 
+static inline void add_byte(struct hash128_state *s, uint8_t byte)
+{
+	s->tail |= (uint64_t)byte << (8 * (s->len % 8));
+	if (++s->len % 8 == 0) {
+		absorb(s, s->tail);
+		s->tail = 0;
+	}
+}
+
 void hash128_add(struct hash128_state *st, const void *data, size_t len)
 {
-	const uint8_t *p = data;
+	struct hash128_state s = *st; /* a copy that can live in registers */
+	const uint8_t *p = data, *end = p + len;
 
-	while (len > 0) {
-		if (st->len % 8 == 0 && len >= 8) {
-			absorb(st, load_le64(p));
-			p += 8, len -= 8, st->len += 8;
-			continue;
-		}
-		st->tail |= (uint64_t)*p++ << (8 * (st->len % 8));
-		len--;
-		if (++st->len % 8 == 0) {
-			absorb(st, st->tail);
-			st->tail = 0;
-		}
-	}
+	while (p < end && s.len % 8 != 0)
+		add_byte(&s, *p++);
+	for (; end - p >= 8; p += 8, s.len += 8)
+		absorb(&s, load_le64(p));
+	while (p < end)
+		add_byte(&s, *p++);
+	*st = s;
 }
 
 struct hash128 hash128_end(struct hash128_state *st)

@@ -68,10 +68,14 @@ static void database_clear(struct config_database *db)
 	free_texts(&database_settings, db);
 	db->port = 5432;
 	db->pool_mode = POOL_MODE_UNSET;
+	db->sslmode = TLS_UNSET;
+	db->sslnegotiation = NEGOTIATE_UNSET;
+	db->channel_binding = BINDING_PREFER;
+	db->max_protocol_version = VERSION_3_0;
 	db->pool_size = db->min_pool_size = db->reserve_pool_size = -1;
 	db->max_db_connections = db->max_db_client_connections = db->max_pinned = -1;
 	db->session_features = FEATURES_UNSET;
-	db->server_lifetime = db->query_wait_timeout = -1;
+	db->server_lifetime = db->query_wait_timeout = db->password_ttl = -1;
 }
 
 static void user_clear(struct config_user *user)
@@ -230,11 +234,6 @@ static bool global_line(struct loader *l, const struct ini_line *line, char *why
 	if (!s)
 		return unknown_key(line->key, setting_guess(&global_settings, line->key),
 			l->c->is_pgbouncer ? "section [pgbouncer]" : "section [pgweir]", why, why_size);
-	if (*line->value == '@' && strcmp(s->key, "unix_socket_dir") == 0) {
-		snprintf(why, why_size,
-			"unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version");
-		return false;
-	}
 	return setting_parse(s, l->c, line->value, why, why_size);
 }
 
@@ -250,11 +249,6 @@ static bool check_host(const char *host, char *why, size_t why_size)
 {
 	if (strchr(host, ',')) {
 		snprintf(why, why_size, "a list of hosts is not supported yet by this version");
-		return false;
-	}
-	if (host[0] == '@') {
-		snprintf(why, why_size,
-			"a host with @ (an abstract Unix socket) is not supported yet by this version");
 		return false;
 	}
 	return true;
@@ -299,6 +293,21 @@ static bool is_console(const char *name)
 	return strcmp(name, "pgbouncer") == 0 || strcmp(name, "pgweir") == 0;
 }
 
+static bool check_password_source(const struct config_database *db, char *why, size_t why_size)
+{
+	int n = (db->password != NULL) + (db->password_file != NULL) + (db->password_command != NULL);
+
+	if (n > 1)
+		snprintf(why, why_size,
+			"only one of password, password_file and password_command can be the source");
+	else if (n == 1 && !db->password && !db->user)
+		snprintf(why, why_size, "%s needs user: it is the password of that user",
+			db->password_file ? "password_file" : "password_command");
+	else
+		return true;
+	return false;
+}
+
 static bool database_line(struct loader *l, const struct ini_line *line, char *why, size_t why_size)
 {
 	struct entry e = { .settings = &database_settings, .what = "a connection string" };
@@ -313,9 +322,10 @@ static bool database_line(struct loader *l, const struct ini_line *line, char *w
 	db = define_database(l, line->key);
 	db->line = line->number;
 	e.base = db;
-	if (connstr_is_uri(line->value))
-		return connstr_uri_each(line->value, entry_pair, &e, why, why_size);
-	return connstr_each(line->value, entry_pair, &e, why, why_size);
+	if (connstr_is_uri(line->value) ? !connstr_uri_each(line->value, entry_pair, &e, why, why_size)
+					: !connstr_each(line->value, entry_pair, &e, why, why_size))
+		return false;
+	return check_password_source(db, why, why_size);
 }
 
 static bool user_line(struct loader *l, const struct ini_line *line, char *why, size_t why_size)
@@ -350,6 +360,29 @@ static bool config_line(void *ctx, const struct ini_line *line, char *why, size_
 	return false;
 }
 
+/* An entry that isn't there would refuse every login. */
+static bool check_auth_dbname(
+	const struct config *c, const char *wanted, const char *where, struct config_error *error)
+{
+	if (!wanted || !*wanted || (!is_console(wanted) && config_database(c, wanted)))
+		return true;
+	snprintf(error->text, sizeof(error->text), "%.300s: auth_dbname = %.63s is not among the databases",
+		where, wanted);
+	return false;
+}
+
+static bool check_auth_dbnames(const struct config *c, const char *name, struct config_error *error)
+{
+	char where[400];
+
+	for (const struct config_database *db = c->databases; db; db = db->next) {
+		snprintf(where, sizeof(where), "%.300s:%d", name, db->line);
+		if (!check_auth_dbname(c, db->auth_dbname, where, error))
+			return false;
+	}
+	return check_auth_dbname(c, c->auth_dbname, name, error);
+}
+
 /* What no single line can tell. */
 static bool check_whole(const struct loader *l, const char *name, struct config_error *error)
 {
@@ -362,7 +395,7 @@ static bool check_whole(const struct loader *l, const char *name, struct config_
 		what = "listen_addr and unix_socket_dir are both empty: nobody could connect";
 	if (what)
 		snprintf(error->text, sizeof(error->text), "%s: %s", name, what);
-	return what == NULL;
+	return what == NULL && check_auth_dbnames(c, name, error);
 }
 
 static struct config *finish(struct loader *l, const char *name, bool ok, struct config_error *error)
@@ -685,4 +718,26 @@ usec_t config_query_wait_timeout(
 usec_t config_server_lifetime(const struct config *c, const struct config_database *db)
 {
 	return first_time(-1, db ? db->server_lifetime : -1, c->server_lifetime);
+}
+
+usec_t config_password_ttl(const struct config *c, const struct config_database *db)
+{
+	return first_time(-1, db ? db->password_ttl : -1, c->password_ttl);
+}
+
+const char *config_auth_user(const struct config *c, const struct config_database *db)
+{
+	return db && db->auth_user ? db->auth_user : c->auth_user;
+}
+
+const char *config_auth_query(const struct config *c, const struct config_database *db)
+{
+	return db && db->auth_query ? db->auth_query : c->auth_query;
+}
+
+const char *config_auth_dbname(const struct config *c, const struct config_database *db)
+{
+	const char *name = db && db->auth_dbname ? db->auth_dbname : c->auth_dbname;
+
+	return *name ? name : NULL;
 }

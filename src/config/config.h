@@ -20,10 +20,40 @@
 #include "base/base.h"
 
 enum pool_mode { POOL_MODE_UNSET = -1, POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
-enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST, AUTH_TYPE_PLAIN, AUTH_TYPE_MD5, AUTH_TYPE_SCRAM };
+enum auth_type {
+	AUTH_TYPE_ANY,
+	AUTH_TYPE_TRUST,
+	AUTH_TYPE_PLAIN,
+	AUTH_TYPE_MD5,
+	AUTH_TYPE_SCRAM,
+	AUTH_TYPE_CERT,
+	AUTH_TYPE_HBA,
+	AUTH_TYPE_LDAP,
+	AUTH_TYPE_PAM,
+};
 enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
 enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
+enum tls_mode {
+	TLS_UNSET = -1,
+	TLS_DISABLE,
+	TLS_ALLOW,
+	TLS_PREFER,
+	TLS_REQUIRE,
+	TLS_VERIFY_CA,
+	TLS_VERIFY_FULL
+};
+enum tls_negotiation { NEGOTIATE_UNSET = -1, NEGOTIATE_POSTGRES, NEGOTIATE_DIRECT };
+enum channel_binding { BINDING_PREFER, BINDING_DISABLE, BINDING_REQUIRE };
+enum protocol_version { VERSION_3_0, VERSION_3_2, VERSION_LATEST };
+
+struct config_tls { /* of one side; the texts are checked by tls_set_load() */
+	enum tls_mode mode;
+	char *ca_file, *cert_file, *key_file;
+	char *protocols, *ciphers, *tls13_ciphers, *curves;
+	char *dheparams; /* clients' only, and so: */
+	bool tickets;
+};
 
 struct config_database {
 	char *name;   /* as clients say it; "*" is the fallback */
@@ -31,8 +61,17 @@ struct config_database {
 	char *host; /* NULL or "": Unix socket in unix_socket_dir; "/dir": that directory; else one name or address */
 	int port;
 	char *user, *password; /* forced user and its password; NULL: the client's own */
-	char *connect_query;   /* NULL: none */
+	char *password_file,
+		*password_command; /* where the forced user's password comes from instead; NULL: not from there */
+	int64_t password_ttl;	   /* usec, or -1 */
+	char *auth_user, *auth_query, *auth_dbname;			 /* NULL: the global ones */
+	char *connect_query;						 /* NULL: none */
 	char *application_name, *client_encoding, *datestyle, *timezone; /* startup parameters for servers; NULL: none */
+	enum tls_mode sslmode; /* TLS_UNSET, and NULL below: server_tls_* */
+	enum tls_negotiation sslnegotiation;
+	enum channel_binding channel_binding;
+	enum protocol_version max_protocol_version;
+	char *sslrootcert, *sslcert, *sslkey;
 	enum pool_mode pool_mode; /* POOL_MODE_UNSET where the file says nothing, as -1 in the numbers below */
 	enum session_features session_features;
 	int pool_size, min_pool_size, reserve_pool_size, max_db_connections, max_db_client_connections, max_pinned;
@@ -110,13 +149,22 @@ struct config {
 	/* authentication */
 	enum auth_type auth_type;
 	char *auth_file, *admin_users, *stats_users;
+	char *auth_hba_file, *auth_ident_file, *auth_ldap_options /* may hold a password */;
+	int auth_threads;
+	usec_t auth_failure_delay;
+	char *auth_user, *auth_query, *auth_dbname;
+	usec_t auth_query_cache_ttl;
 	int scram_iterations;
+	usec_t password_ttl;
+
+	/* encryption */
+	struct config_tls client_tls, server_tls;
+	enum tls_negotiation server_tls_negotiation;
 
 	/* What PgBouncer's files may say and pgweir has no use for; pgweir.ini(5) says why. Kept for SHOW CONFIG only. */
 	struct {
 		int pkt_buf, sbuf_loopcnt;
-		char *server_tls_sslmode; /* disable, allow or prefer: without TLS they are all the same */
-		usec_t suspend_timeout;	  /* there is no SUSPEND */
+		usec_t suspend_timeout;	      /* there is no SUSPEND */
 		char *track_extra_parameters; /* all settings are followed */
 	} inert;
 
@@ -174,6 +222,10 @@ usec_t config_transaction_timeout(const struct config *c, const struct config_us
 usec_t config_client_idle_timeout(const struct config *c, const struct config_user *user);
 usec_t config_query_wait_timeout(
 	const struct config *c, const struct config_database *db, const struct config_user *user);
+usec_t config_password_ttl(const struct config *c, const struct config_database *db);
+const char *config_auth_user(const struct config *c, const struct config_database *db); /* "": there is none */
+const char *config_auth_query(const struct config *c, const struct config_database *db);
+const char *config_auth_dbname(const struct config *c, const struct config_database *db); /* NULL: the database itself */
 usec_t config_server_lifetime(const struct config *c, const struct config_database *db);
 
 /*

@@ -68,25 +68,21 @@ bool connstr_is_uri(const char *text)
 }
 
 /* Parameters of a URI that mean what a pair in a connection string means. */
-static const char *const passed[] = { "application_name", "client_encoding", "dbname", "host", "password",
-	"port", "user" };
+static const char *const passed[] = { "application_name", "channel_binding", "client_encoding", "dbname",
+	"host", "max_protocol_version", "password", "port", "sslcert", "sslkey", "sslmode", "sslnegotiation",
+	"sslrootcert", "user" };
 
 /* Values of others that ask for nothing but what happens anyway. */
 static const struct {
 	const char *keyword, *value;
 } harmless[] = {
-	{ "channel_binding", "disable" },
-	{ "channel_binding", "prefer" },
 	{ "gssencmode", "disable" },
 	{ "gssencmode", "prefer" },
-	{ "sslmode", "allow" },
-	{ "sslmode", "disable" },
-	{ "sslmode", "prefer" },
 	{ "target_session_attrs", "any" },
 };
 
 /* Values that may be shown: these can't hold a secret. */
-static const char *const enumerations[] = { "channel_binding", "gssencmode", "sslmode", "target_session_attrs" };
+static const char *const enumerations[] = { "gssencmode", "target_session_attrs" };
 
 static bool is_port(const char *s)
 {

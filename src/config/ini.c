@@ -1,12 +1,10 @@
 #include "config/ini.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "base/file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define WHY_SIZE 400
 
@@ -154,42 +152,6 @@ static bool fail_file(struct ini *ini, const char *path, const char *from, int f
 	return false;
 }
 
-/* The whole file, NUL behind it, or NULL with *what. O_NONBLOCK: opening a FIFO must not hang a reload. */
-static char *slurp(const char *path, size_t limit, size_t *len, const char **what)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	char *text;
-	ssize_t n = 1;
-
-	*len = 0;
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		*what = strerror(errno);
-		if (fd >= 0)
-			close(fd);
-		return NULL;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > limit) {
-		*what = S_ISREG(st.st_mode) ? "the configuration is too large" : "not a regular file";
-		close(fd);
-		return NULL;
-	}
-	text = xmalloc((size_t)st.st_size + 1);
-	while (*len < (size_t)st.st_size && n > 0) { /* it may shrink under us, or grow, which we don't follow */
-		n = read(fd, text + *len, (size_t)st.st_size - *len);
-		if (n < 0) {
-			*what = strerror(errno);
-			secure_free(&text);
-			break;
-		}
-		*len += (size_t)n;
-	}
-	close(fd);
-	if (text)
-		text[*len] = '\0';
-	return text;
-}
-
 static bool read_path(struct ini *ini, const char *path, const char *from, int from_line)
 {
 	const char *what = "";
@@ -201,7 +163,7 @@ static bool read_path(struct ini *ini, const char *path, const char *from, int f
 		return fail_file(ini, path, from, from_line, "%include is nested too deeply");
 	if (ini->files >= INI_FILES_MAX)
 		return fail_file(ini, path, from, from_line, "too many files are included");
-	text = slurp(path, INI_TOTAL_MAX - ini->bytes, &len, &what);
+	text = file_read(path, INI_TOTAL_MAX - ini->bytes, &len, &what);
 	if (!text)
 		return fail_file(ini, path, from, from_line, what);
 	ini->files++;

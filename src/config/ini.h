@@ -17,7 +17,7 @@
 #include "base/base.h"
 
 #define INI_TOTAL_MAX (16u << 20) /* bytes, included files together */
-#define INI_LINE_MAX 65535
+#define INI_LINE_MAX (256u << 10) /* a password has up to 64 KiB, and its quotes are doubled */
 #define INI_DEPTH_MAX 16
 #define INI_FILES_MAX 1000 /* a file that includes itself twice would be read 2^16 times within the depth */
 

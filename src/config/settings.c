@@ -10,6 +10,7 @@
 
 #define COUNT_MAX 1000000000 /* sums of a few of them still fit an int */
 #define TEXT_MAX 65535
+#define SECRET_MAX 65536
 #define NAME_MAX_BYTES 127
 #define SECONDS(n) ((int64_t)(n) * (int64_t)USEC_PER_SEC)
 #define TIME_MAX SECONDS(1000000000)
@@ -32,17 +33,35 @@ static const char *const auth_types[] = {
 	[AUTH_TYPE_PLAIN] = "plain",
 	[AUTH_TYPE_MD5] = "md5",
 	[AUTH_TYPE_SCRAM] = "scram-sha-256",
+	[AUTH_TYPE_CERT] = "cert",
+	[AUTH_TYPE_HBA] = "hba",
+	[AUTH_TYPE_LDAP] = "ldap",
+	[AUTH_TYPE_PAM] = "pam",
 	NULL,
 };
 static const char *const timeout_actions[] = { [TIMEOUT_ERROR] = "error", [TIMEOUT_DISCONNECT] = "disconnect", NULL };
 static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", "local0", "local1", "local2",
 	"local3", "local4", "local5", "local6", "local7", NULL };
-static const char *const server_sslmodes[] = { "disable", "allow", "prefer", NULL };
+static const char *const tls_modes[] = {
+	[TLS_DISABLE] = "disable",
+	[TLS_ALLOW] = "allow",
+	[TLS_PREFER] = "prefer",
+	[TLS_REQUIRE] = "require",
+	[TLS_VERIFY_CA] = "verify-ca",
+	[TLS_VERIFY_FULL] = "verify-full",
+	NULL,
+};
+static const char *const tls_negotiations[] = {
+	[NEGOTIATE_POSTGRES] = "postgres", [NEGOTIATE_DIRECT] = "direct", NULL
+};
+static const char *const channel_bindings[] = {
+	[BINDING_PREFER] = "prefer", [BINDING_DISABLE] = "disable", [BINDING_REQUIRE] = "require", NULL
+};
+static const char *const protocol_versions[] = {
+	[VERSION_3_0] = "3.0", [VERSION_3_2] = "3.2", [VERSION_LATEST] = "latest", NULL
+};
+static const char *const dheparams[] = { "auto", "legacy", "none", NULL };
 
-static const char *const auth_types_later[] = { "cert", "hba", "ldap", "pam", NULL };
-static const char *const client_sslmodes_later[] = { "allow", "prefer", "require", "verify-ca", "verify-full",
-	NULL };
-static const char *const server_sslmodes_later[] = { "require", "verify-ca", "verify-full", NULL };
 static const char *const disable_later[] = { "disable", NULL };
 
 /*
@@ -71,6 +90,8 @@ static const char *const disable_later[] = { "disable", NULL };
 #define TEXT_FROM(k, f, when, b, w, lo)                                                                      \
 	ROW(k, SETTING_TEXT, when, OFFSET(config, char *, f), b, w, lo, TEXT_MAX, NULL, NULL)
 #define TEXT(k, f, when, b, w) TEXT_FROM(k, f, when, b, w, 0)
+#define SECRET(k, f, when)                                                                                   \
+	ROW(k, SETTING_SECRET, when, OFFSET(config, char *, f), NULL, NULL, 0, TEXT_MAX, NULL, NULL)
 #define WORD(k, f, when, b, w, c, later)                                                                     \
 	ROW(k, SETTING_WORD, when, OFFSET(config, char *, f), b, w, 0, 0, c, later)
 #define CHOICE(k, t, f, when, b, w, c, later)                                                                \
@@ -85,27 +106,32 @@ static const char *const disable_later[] = { "disable", NULL };
 static const struct setting global_rows[] = {
 	TEXT("admin_users", admin_users, LIVE, "", NO_WEIR),
 	BOOL("application_name_add_host", application_name_add_host, LIVE, "0", NO_WEIR),
-	FIXED("auth_dbname", LIVE, NULL, NULL),
+	TEXT("auth_dbname", auth_dbname, LIVE, NULL, NO_WEIR),
+	ROW("auth_failure_delay", SETTING_TIME, LIVE, OFFSET(config, usec_t, auth_failure_delay), "0", "0.5", 0,
+		SECONDS(3600), NULL, NULL),
 	TEXT("auth_file", auth_file, LIVE, NULL, NO_WEIR),
-	FIXED("auth_hba_file", LIVE, "", NULL),
-	FIXED("auth_ident_file", LIVE, NULL, NULL),
-	FIXED("auth_ldap_options", LIVE, NULL, NULL),
-	FIXED("auth_query", LIVE, AUTH_QUERY, NULL),
-	CHOICE("auth_type", auth_type, auth_type, LIVE, "md5", "scram-sha-256", auth_types, auth_types_later),
-	FIXED("auth_user", LIVE, NULL, NULL),
+	TEXT("auth_hba_file", auth_hba_file, LIVE, "", NO_WEIR),
+	TEXT("auth_ident_file", auth_ident_file, LIVE, NULL, NO_WEIR),
+	SECRET("auth_ldap_options", auth_ldap_options, LIVE),
+	TEXT_FROM("auth_query", auth_query, LIVE, AUTH_QUERY, NO_WEIR, 1),
+	TIME("auth_query_cache_ttl", auth_query_cache_ttl, LIVE, "1", NO_WEIR),
+	INT("auth_threads", auth_threads, BOOT, "4", NO_WEIR, 1, 256),
+	CHOICE("auth_type", auth_type, auth_type, LIVE, "md5", "scram-sha-256", auth_types, NULL),
+	TEXT("auth_user", auth_user, LIVE, NULL, NO_WEIR),
 	TIME("autodb_idle_timeout", autodb_idle_timeout, LIVE, "3600", NO_WEIR),
 	TIME("cancel_wait_timeout", cancel_wait_timeout, LIVE, "10", NO_WEIR),
 	TIME("client_idle_timeout", client_idle_timeout, LIVE, "0", NO_WEIR),
 	TIME("client_login_timeout", client_login_timeout, LIVE, "60", NO_WEIR),
-	FIXED("client_tls13_ciphers", LIVE, NULL, NULL),
-	FIXED("client_tls_ca_file", LIVE, "", NULL),
-	FIXED("client_tls_cert_file", LIVE, "", NULL),
-	FIXED("client_tls_ciphers", LIVE, "default", NULL),
-	FIXED("client_tls_dheparams", LIVE, "auto", NULL),
-	FIXED("client_tls_ecdhcurve", LIVE, "auto", NULL),
-	FIXED("client_tls_key_file", LIVE, "", NULL),
-	FIXED("client_tls_protocols", LIVE, "secure", NULL),
-	FIXED("client_tls_sslmode", LIVE, "disable", client_sslmodes_later),
+	TEXT("client_tls13_ciphers", client_tls.tls13_ciphers, LIVE, NULL, NO_WEIR),
+	TEXT("client_tls_ca_file", client_tls.ca_file, LIVE, "", NO_WEIR),
+	TEXT("client_tls_cert_file", client_tls.cert_file, LIVE, "", NO_WEIR),
+	TEXT("client_tls_ciphers", client_tls.ciphers, LIVE, "default", NO_WEIR),
+	WORD("client_tls_dheparams", client_tls.dheparams, LIVE, "auto", NO_WEIR, dheparams, NULL),
+	TEXT("client_tls_ecdhcurve", client_tls.curves, LIVE, "auto", NO_WEIR),
+	TEXT("client_tls_key_file", client_tls.key_file, LIVE, "", NO_WEIR),
+	TEXT("client_tls_protocols", client_tls.protocols, LIVE, "secure", NO_WEIR),
+	CHOICE("client_tls_sslmode", tls_mode, client_tls.mode, LIVE, "disable", NO_WEIR, tls_modes, NULL),
+	BOOL("client_tls_tickets", client_tls.tickets, LIVE, "0", NO_WEIR),
 	TIME("client_write_timeout", client_write_timeout, LIVE, "0", "60"),
 	TEXT_FROM("conffile", file, LIVE, NULL, NO_WEIR, 1),
 	COUNT("default_pool_size", default_pool_size, LIVE, "20", NO_WEIR, 1),
@@ -138,6 +164,7 @@ static const struct setting global_rows[] = {
 	COUNT("max_user_connections", max_user_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_waiting_clients", max_waiting_clients, LIVE, "0", "10000", 0),
 	COUNT("min_pool_size", min_pool_size, LIVE, "0", NO_WEIR, 0),
+	TIME("password_ttl", password_ttl, LIVE, "600", NO_WEIR),
 	FIXED("peer_id", LIVE, "0", NULL),
 	TEXT("pidfile", pidfile, BOOT, "", NO_WEIR),
 	TIME("pin_idle_timeout", pin_idle_timeout, LIVE, "0", NO_WEIR),
@@ -165,15 +192,17 @@ static const struct setting global_rows[] = {
 	TEXT("server_reset_query", server_reset_query, LIVE, "DISCARD ALL", NO_WEIR),
 	BOOL("server_reset_query_always", server_reset_query_always, LIVE, "0", NO_WEIR),
 	BOOL("server_round_robin", server_round_robin, LIVE, "0", NO_WEIR),
-	FIXED("server_tls13_ciphers", LIVE, NULL, NULL),
-	FIXED("server_tls_ca_file", LIVE, "", NULL),
-	FIXED("server_tls_cert_file", LIVE, "", NULL),
-	FIXED("server_tls_ciphers", LIVE, "default", NULL),
-	FIXED("server_tls_key_file", LIVE, "", NULL),
-	FIXED("server_tls_protocols", LIVE, "secure", NULL),
-	WORD("server_tls_sslmode", inert.server_tls_sslmode, LIVE, "prefer", NO_WEIR, server_sslmodes,
-		server_sslmodes_later),
-	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features, NULL),
+	TEXT("server_tls13_ciphers", server_tls.tls13_ciphers, LIVE, NULL, NO_WEIR),
+	TEXT("server_tls_ca_file", server_tls.ca_file, LIVE, "", NO_WEIR),
+	TEXT("server_tls_cert_file", server_tls.cert_file, LIVE, "", NO_WEIR),
+	TEXT("server_tls_ciphers", server_tls.ciphers, LIVE, "default", NO_WEIR),
+	TEXT("server_tls_key_file", server_tls.key_file, LIVE, "", NO_WEIR),
+	CHOICE("server_tls_negotiation", tls_negotiation, server_tls_negotiation, LIVE, "postgres", NO_WEIR,
+		tls_negotiations, NULL),
+	TEXT("server_tls_protocols", server_tls.protocols, LIVE, "secure", NO_WEIR),
+	CHOICE("server_tls_sslmode", tls_mode, server_tls.mode, LIVE, "prefer", NO_WEIR, tls_modes, NULL),
+	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features,
+		NULL),
 	CHOICE("session_probe", session_probe, session_probe, LIVE, "suspect", NO_WEIR, session_probes, NULL),
 	BOOL("so_reuseport", so_reuseport, BOOT, "0", NO_WEIR),
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
@@ -214,9 +243,11 @@ static const struct setting global_rows[] = {
 
 static const struct setting database_rows[] = {
 	DB_TEXT("application_name", application_name, TEXT_MAX),
-	FIXED("auth_dbname", LIVE, NULL, NULL),
-	FIXED("auth_query", LIVE, NULL, NULL),
-	FIXED("auth_user", LIVE, NULL, NULL),
+	DB_TEXT("auth_dbname", auth_dbname, 63),
+	DB("auth_query", SETTING_TEXT, char *, auth_query, 1, TEXT_MAX),
+	DB_TEXT("auth_user", auth_user, NAME_MAX_BYTES),
+	ROW("channel_binding", SETTING_CHOICE, LIVE, OFFSET(config_database, enum channel_binding, channel_binding),
+		NULL, NULL, 0, 0, channel_bindings, NULL),
 	DB_TEXT("client_encoding", client_encoding, NAME_MAX_BYTES),
 	DB_TEXT("connect_query", connect_query, TEXT_MAX),
 	DB_TEXT("datestyle", datestyle, NAME_MAX_BYTES),
@@ -226,8 +257,14 @@ static const struct setting database_rows[] = {
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
 	DB_COUNT("max_pinned", max_pinned, 1),
+	ROW("max_protocol_version", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum protocol_version, max_protocol_version), NULL, NULL, 0, 0,
+		protocol_versions, NULL),
 	DB_COUNT("min_pool_size", min_pool_size, 0),
-	DB("password", SETTING_SECRET, char *, password, 0, TEXT_MAX),
+	DB("password", SETTING_SECRET, char *, password, 0, SECRET_MAX),
+	DB("password_command", SETTING_SECRET, char *, password_command, 1, TEXT_MAX),
+	DB("password_file", SETTING_TEXT, char *, password_file, 1, 4095),
+	DB_TIME("password_ttl", password_ttl),
 	ROW("pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum pool_mode, pool_mode), NULL, NULL,
 		0, 0, pool_modes, NULL),
 	DB_COUNT("pool_size", pool_size, 1),
@@ -236,9 +273,15 @@ static const struct setting database_rows[] = {
 	DB_COUNT("reserve_pool", reserve_pool_size, 0), /* PgBouncer's old name */
 	DB_COUNT("reserve_pool_size", reserve_pool_size, 0),
 	DB_TIME("server_lifetime", server_lifetime),
-	ROW("session_features", SETTING_CHOICE, LIVE,
-		OFFSET(config_database, enum session_features, session_features), NULL, NULL, 0, 0,
-		session_features, NULL),
+	ROW("session_features", SETTING_CHOICE, LIVE, OFFSET(config_database, enum session_features, session_features),
+		NULL, NULL, 0, 0, session_features, NULL),
+	DB_TEXT("sslcert", sslcert, TEXT_MAX),
+	DB_TEXT("sslkey", sslkey, TEXT_MAX),
+	ROW("sslmode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_mode, sslmode), NULL, NULL, 0,
+		0, tls_modes, NULL),
+	ROW("sslnegotiation", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_negotiation, sslnegotiation),
+		NULL, NULL, 0, 0, tls_negotiations, NULL),
+	DB_TEXT("sslrootcert", sslrootcert, TEXT_MAX),
 	DB_TEXT("timezone", timezone, NAME_MAX_BYTES),
 	DB("user", SETTING_TEXT, char *, user, 1, NAME_MAX_BYTES),
 };
@@ -579,7 +622,7 @@ const char *setting_text(const struct setting *s, const void *base, char *buf, s
 	case SETTING_WORD:
 		memcpy(&text, field, sizeof(text));
 		return text && (*text || s->bouncer) ? text : s->bouncer ? "" : NULL;
-	case SETTING_SECRET: return "";
+	case SETTING_SECRET: memcpy(&text, field, sizeof(text)); return text && *text ? "" : NULL;
 	case SETTING_CHOICE: return s->choices[read_int_field(s, base)];
 	case SETTING_FIXED: return s->bouncer;
 	}
@@ -610,7 +653,9 @@ static size_t field_size(enum setting_type type)
 	return 0;
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
-		sizeof(enum timeout_action) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
+		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
+		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum protocol_version) == sizeof(int) &&
+		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
 	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)

@@ -1,11 +1,14 @@
 #include "core/daemon.h"
 
 #include "admin/console.h"
+#include "auth/external.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/file_watch.h"
 #include "core/process.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
+#include "pool/auth_query.h"
 #include "session/client.h"
 
 #include <openssl/rand.h>
@@ -23,7 +26,10 @@ struct daemon {
 	struct snapshot *snapshot;
 	struct registry *registry;
 	struct resolver *resolver;
+	struct external *external;
+	struct passwords *passwords;
 	struct listener *listener;
+	struct file_watch auth_file;
 	struct console *console;
 	struct worker **workers;
 	pthread_t *threads;
@@ -86,7 +92,7 @@ static void deliver_client(void *ctx, struct newcomer *n)
 static void deliver_cancel(void *ctx, struct cancel_request *r)
 {
 	struct daemon *d = ctx;
-	int worker = session_cancel_worker(r->pid);
+	int worker = session_cancel_worker(r->key.pid);
 
 	r->message.deliver = session_cancel;
 	r->message.discard = session_cancel_discard;
@@ -116,11 +122,28 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	registry_uncount_client(d->registry, database, user);
 }
 
+static void ask(void *ctx, struct lookup *q)
+{
+	struct daemon *d = ctx;
+
+	switch (q->kind) {
+	case LOOKUP_SECRET:
+		q->message.deliver = auth_query_ask;
+		mailbox_post(&d->workers[auth_query_worker(q, d->n_workers)]->loop.mailbox, &q->message);
+		return;
+	case LOOKUP_PASSWORD:
+	case LOOKUP_PEER: external_ask(d->external, q); return;
+	case LOOKUP_KINDS: break;
+	}
+	ASSERT(!"a lookup of no kind");
+}
+
 static const struct front_ops front_ops = {
 	.deliver = deliver_client,
 	.cancel = deliver_cancel,
 	.count_client = count_client,
 	.uncount_client = uncount_client,
+	.ask = ask,
 };
 
 /* ---- configuration ---- */
@@ -136,8 +159,12 @@ static bool open_log(struct daemon *d, const struct config *c, char *error, size
 	return log_open(&o, error, size) == RES_OK;
 }
 
-static struct userlist *load_users(const struct config *c, const struct userlist *old, char *error, size_t size)
+static struct userlist *load_users(
+	struct daemon *d, const struct config *c, const struct userlist *old, char *error, size_t size)
 {
+	struct file_stamp stamp = file_stamp_of(c->auth_file);
+
+	file_watch_read(&d->auth_file, &stamp);
 	return *c->auth_file ? userlist_load(c->auth_file, old, error, size) : userlist_empty();
 }
 
@@ -163,7 +190,10 @@ static void on_kept(void *ctx, const char *key)
 static bool reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
+	struct file_watch had = d->auth_file;
+	struct auth_rules *rules;
 	struct userlist *users;
+	struct tls_set *tls;
 	struct config *c;
 	struct snapshot *s;
 
@@ -176,16 +206,45 @@ static bool reload(struct daemon *d, char *error, size_t size)
 		snprintf(error, size, "%s", e.text);
 		return false;
 	}
-	users = load_users(c, d->snapshot->userlist, error, size);
-	if (!users || !open_log(d, c, error, size)) {
+	users = load_users(d, c, d->snapshot->userlist, error, size);
+	rules = users ? auth_rules_load(c, error, size) : NULL;
+	tls = rules ? tls_set_load(c, error, size) : NULL;
+	if (!tls || !open_log(d, c, error, size)) {
+		tls_set_unref(&tls);
+		auth_rules_unref(&rules);
 		userlist_unref(&users);
 		config_unref(&c);
+		d->auth_file = had; /* what was read isn't used */
 		return false;
 	}
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_rules(s, &rules);
+	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
 	log_info(NULL, "configuration reloaded");
 	return true;
+}
+
+/* auth_file is read again when it has changed, as PgBouncer does it: new users and passwords need no RELOAD. */
+static void watch_users(struct daemon *d)
+{
+	struct file_stamp stamp = file_stamp_of(d->snapshot->config->auth_file);
+	struct userlist *users;
+	struct config *c;
+	struct snapshot *s;
+	char error[1024];
+
+	if (!file_watch_look(&d->auth_file, &stamp))
+		return;
+	users = load_users(d, d->snapshot->config, d->snapshot->userlist, error, sizeof(error));
+	if (!users) {
+		log_error(NULL, "auth_file has changed and can't be read, the old users stay: %s", error);
+		return;
+	}
+	log_info(NULL, "auth_file has changed: %zu users", userlist_count(users));
+	c = config_ref(d->snapshot->config);
+	s = snapshot_new(&c, &users, d->snapshot);
+	publish_snapshot(d, &s);
 }
 
 /* ---- stopping ---- */
@@ -278,19 +337,30 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	struct daemon *d = ctx;
 	struct config_error e = { .text = "" };
 	struct config *c = config_with(d->snapshot->config, key, value, &e);
+	struct auth_rules *rules;
 	struct userlist *users;
+	struct tls_set *tls = NULL;
 	struct snapshot *s;
 
 	if (!c) {
 		snprintf(error, size, "%s", e.text);
 		return false;
 	}
-	if (!open_log(d, c, error, size)) {
+	/* other settings don't depend on what has become of the files */
+	rules = strncmp(key, "auth_", 5) == 0 ? auth_rules_load(c, error, size)
+					      : auth_rules_ref(d->snapshot->rules);
+	if (rules)
+		tls = strstr(key, "_tls") ? tls_set_load(c, error, size) : tls_set_ref(d->snapshot->tls);
+	if (!tls || !open_log(d, c, error, size)) {
+		tls_set_unref(&tls);
+		auth_rules_unref(&rules);
 		config_unref(&c);
 		return false;
 	}
 	users = userlist_ref(d->snapshot->userlist);
 	s = snapshot_new(&c, &users, d->snapshot);
+	snapshot_take_rules(s, &rules);
+	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
 	return true;
 }
@@ -345,6 +415,7 @@ static usec_t main_tick(void *owner)
 	struct daemon *d = owner;
 
 	console_tick(d->console);
+	watch_users(d);
 	return USEC_PER_SEC;
 }
 
@@ -385,6 +456,8 @@ static void start_threads(struct daemon *d)
 {
 	log_start_thread();
 	d->resolver = resolver_start();
+	d->external = external_start(d->snapshot->config->auth_threads);
+	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
 	d->n_fronts = d->snapshot->config->login_threads;
@@ -400,6 +473,7 @@ static void start_threads(struct daemon *d)
 		d->fronts[i] = front_start(&o);
 	}
 	for (int i = 0; i < d->n_workers; i++) {
+		d->workers[i]->passwords = d->passwords;
 		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
 		worker_thread_start(d->workers[i], &d->threads[i]);
 	}
@@ -417,9 +491,12 @@ static void end_threads(struct daemon *d)
 {
 	for (int i = 0; i < d->n_workers; i++)
 		pthread_join(d->threads[i], NULL);
+	external_stop(d->external); /* before those to whom it answers */
 	for (int i = 0; i < d->n_fronts; i++)
 		front_stop(&d->fronts[i]);
+	external_free(&d->external);
 	resolver_stop(d->resolver);
+	passwords_free(&d->passwords);
 	for (int i = 0; i < d->n_workers; i++)
 		mailbox_discard(&d->workers[i]->loop.mailbox); /* servers on their way need their pools' registry */
 	for (int i = 0; i < d->n_workers; i++) {
@@ -438,14 +515,23 @@ static void end_threads(struct daemon *d)
 static bool prepare(struct daemon *d, struct config **config, char *error, size_t size)
 {
 	const struct config *c = *config;
+	struct auth_rules *rules;
 	struct userlist *users;
+	struct tls_set *tls;
 
 	if (!open_log(d, c, error, size))
 		return false;
-	users = load_users(c, NULL, error, size);
-	if (!users)
+	rules = auth_rules_load(c, error, size);
+	tls = rules ? tls_set_load(c, error, size) : NULL;
+	users = tls ? load_users(d, c, NULL, error, size) : NULL;
+	if (!users) {
+		auth_rules_unref(&rules);
+		tls_set_unref(&tls);
 		return false;
+	}
 	d->snapshot = snapshot_new(config, &users, NULL);
+	snapshot_take_rules(d->snapshot, &rules);
+	snapshot_take_tls(d->snapshot, &tls);
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
 	d->listener = listener_open(c, error, size);

@@ -1,5 +1,6 @@
 #include "core/worker_thread.h"
 
+#include "pool/auth_query.h"
 #include "pool/cancel.h"
 #include "session/client.h"
 
@@ -72,6 +73,7 @@ static bool has_cancels(const struct worker *w)
 
 static void end_thread(struct worker *w)
 {
+	auth_query_stop(w);
 	close_servers(w);
 	cancel_close_all(w);
 	loop_stop(&w->loop);
@@ -87,8 +89,9 @@ static void stop_now(struct worker *w)
 		if (c->server)
 			c->server->is_unwanted = true;
 		client_fatal(c, "57P01", "terminating connection due to administrator command");
-		client_close(c, "pgweir is shutting down");
 	}
+	LIST_FOREACH(&w->lingering, n, next)
+		client_close(CONTAINER_OF(n, struct client, node), "pgweir is shutting down");
 	w->drained = NULL; /* nobody waits for that any more */
 	w->stop_at = w->loop.now + STOP_GRACE;
 	if (!has_cancels(w))
@@ -133,7 +136,7 @@ void worker_clients_tick(struct worker *w)
 	if (!w->is_leaving || !w->drained)
 		return;
 	w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
-	if (w->clients.count == 0) {
+	if (w->clients.count == 0 && w->lingering.count == 0) {
 		mailbox_post(w->drained_to, w->drained);
 		w->drained = NULL;
 	}

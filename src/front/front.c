@@ -1,6 +1,8 @@
 #include "front/front.h"
 
+#include "base/table.h"
 #include "front/login.h"
+#include "front/slowdown.h"
 #include "net/stream.h"
 
 #include <errno.h>
@@ -18,6 +20,8 @@
 #define LINGER USEC_PER_SEC		   /* for how long a refused client is read from .. */
 #define LINGER_BYTES (256 * 1024)	   /* .. and how much */
 #define TICK_IDLE USEC_PER_SEC
+#define SLOT_GRACE                                                                                           \
+	(50 * USEC_PER_MSEC) /* for an answer of a client on a busy machine; short beside a human or a slow line */
 #define NICE 5
 
 struct door {
@@ -31,11 +35,16 @@ struct door {
 struct visitor {
 	struct stream stream;
 	struct login login;
+	UT_hash_handle hh; /* in front->asking, under its number, while is_asking */
+	bool is_asking;	   /* an answer is on its way: it isn't read meanwhile */
 	struct front *front;
-	struct list *list; /* logins, finished or lingering; NULL: closed */
+	struct list *list; /* logins, finished, delayed or lingering; NULL: closed */
 	struct list_node node;
 	struct doomed doomed;
-	usec_t since; /* accepted */
+	struct list_node slot_node; /* in front->working */
+	usec_t slot_until;
+	usec_t since;	      /* accepted */
+	usec_t delayed_until; /* its last word waits */
 	usec_t linger_until;
 	size_t lingered;
 	uint8_t *early; /* came behind the login */
@@ -59,20 +68,53 @@ struct front {
 	enum front_door door;
 	usec_t paused_until; /* descriptors had run out */
 	usec_t next_recheck;
-	usec_t complained_at;	 /* last logged that they had */
-	struct list logins;	 /* in the order of accept, which is that of their deadlines */
-	struct list finished;	 /* DONE or CANCEL, handed over at the round's end */
-	struct list lingering;	 /* FAILED: the last word is on its way; in deadlines' order */
-	int served, served_last; /* logins that had work, this round and in the last */
+	usec_t complained_at;  /* last logged that they had */
+	struct list logins;    /* in the order of accept, which is that of their deadlines */
+	struct list finished;  /* DONE or CANCEL, handed over at the round's end */
+	struct list delayed;   /* FAILED: the last word waits, as its address has failed before */
+	struct list lingering; /* FAILED: the last word is on its way; in deadlines' order */
+	struct list working; /* of logins those that have one of login_concurrency's places; in the order in which they lose it */
+	bool is_full; /* doors are closed until one of them is free */
+	struct slowdown *slowdown;
+	struct visitor *asking; /* hash by number */
 
 	/* any thread */
 	size_t login_count; /* atomic */
 };
 
+static void give_slot(struct visitor *v)
+{
+	if (list_is_linked(&v->slot_node))
+		list_remove(&v->front->working, &v->slot_node);
+}
+
+/* Accepted, or a step further: nobody new is let in on its account for a while. */
+static void take_slot(struct visitor *v)
+{
+	give_slot(v);
+	v->slot_until = v->front->loop.now + SLOT_GRACE;
+	list_push_back(&v->front->working, &v->slot_node);
+}
+
+static void expire_slots(struct front *f)
+{
+	struct list_node *node;
+
+	while ((node = list_first(&f->working))) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, slot_node);
+
+		if (v->slot_until > f->loop.now)
+			break;
+		give_slot(v);
+	}
+}
+
 static void move_to(struct visitor *v, struct list *list)
 {
 	if (v->list)
 		list_remove(v->list, &v->node);
+	if (list != &v->front->logins)
+		give_slot(v);
 	v->list = list;
 	if (list)
 		list_push_back(list, &v->node);
@@ -80,12 +122,31 @@ static void move_to(struct visitor *v, struct list *list)
 
 static size_t places_taken(const struct front *f)
 {
-	return f->logins.count + f->lingering.count + f->finished.count;
+	return f->logins.count + f->delayed.count + f->lingering.count + f->finished.count;
 }
 
 static size_t places(const struct front *f)
 {
 	return (size_t)f->snapshot->config->max_client_conn + SPARE_LOGINS;
+}
+
+/* Waiting for an answer from elsewhere. */
+
+static void begin_asking(struct visitor *v)
+{
+	give_slot(v);
+	v->is_asking = true;
+	HASH_ADD(hh, v->front->asking, login.who.id, sizeof(v->login.who.id), v);
+	stream_pause(&v->stream);
+}
+
+static void end_asking(struct visitor *v)
+{
+	if (!v->is_asking)
+		return;
+	v->is_asking = false;
+	HASH_DEL(v->front->asking, v);
+	stream_resume(&v->stream);
 }
 
 static void visitor_free(struct doomed *d)
@@ -98,6 +159,7 @@ static void drop(struct visitor *v)
 	if (!v->list)
 		return;
 	move_to(v, NULL);
+	end_asking(v);
 	stream_close(&v->stream);
 	login_free(&v->login);
 	free(v->early);
@@ -114,18 +176,44 @@ static void linger(struct visitor *v)
 {
 	struct front *f = v->front;
 
+	end_asking(v);
 	if (v->login.out.len == 0) {
 		drop(v);
 		return;
 	}
 	stream_send_bytes(&v->stream, v->login.out.data, v->login.out.len);
 	writer_free(&v->login.out);
-	if (!stream_backlog(&v->stream))
-		shutdown(v->stream.fd, SHUT_WR);
+	stream_finish(&v->stream);
 	if (list_is_empty(&f->lingering))
 		loop_tick_soon(&f->loop);
 	v->linger_until = f->loop.now + LINGER;
 	move_to(v, &f->lingering);
+}
+
+/* How long the last word waits; not at all where places are needed. */
+static usec_t delay_of(struct visitor *v)
+{
+	struct front *f = v->front;
+	usec_t delay = f->snapshot->config->auth_failure_delay;
+
+	if (!delay || !v->login.is_auth_failure || v->login.out.len == 0 || places_taken(f) >= places(f))
+		return 0;
+	return slowdown_failed(f->slowdown, &v->login.peer, delay, f->loop.now);
+}
+
+static void fail(struct visitor *v)
+{
+	struct front *f = v->front;
+	usec_t delay = delay_of(v);
+
+	if (!delay) {
+		linger(v);
+		return;
+	}
+	end_asking(v);
+	v->delayed_until = f->loop.now + delay;
+	move_to(v, &f->delayed);
+	loop_tick_soon(&f->loop);
 }
 
 static size_t discard(struct visitor *v, size_t len)
@@ -155,29 +243,64 @@ static void wipe(const uint8_t *bytes, size_t len)
 	explicit_bzero((void *)(uintptr_t)bytes, len);
 }
 
+static void start_tls(struct visitor *v)
+{
+	struct tls *t = tls_accept(tls_set_clients(v->login.snapshot->tls));
+
+	stream_start_tls(&v->stream, &t);
+}
+
+/* To what the login has become. True: it's over, and nobody needs the rest of its bytes. */
+static bool react(struct visitor *v, const uint8_t *rest, size_t len)
+{
+	struct login *l = &v->login;
+
+	if (l->state == LOGIN_DONE || l->state == LOGIN_CANCEL) {
+		finish(v, rest, len);
+		return true;
+	}
+	if (l->state == LOGIN_FAILED) {
+		fail(v);
+		return true;
+	}
+	stream_send_bytes(&v->stream, l->out.data, l->out.len);
+	l->out.len = 0;
+	if (l->state == LOGIN_LOOKUP)
+		begin_asking(v);
+	if (l->state == LOGIN_TLS)
+		start_tls(v);
+	return false;
+}
+
 static size_t on_data(struct stream *s, const uint8_t *bytes, size_t len)
 {
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 	struct login *l = &v->login;
+	enum login_state was = l->state;
 	size_t used;
 
 	loop_assert_own(&v->front->loop);
 	if (l->state == LOGIN_FAILED)
 		return discard(v, len);
-	v->front->served++;
 	used = login_feed(l, bytes, len);
+	if (l->state != was)
+		take_slot(v);
 	wipe(bytes, used);
-	if (l->state == LOGIN_DONE || l->state == LOGIN_CANCEL) {
-		finish(v, bytes + used, len - used);
-		return len;
-	}
-	if (l->state == LOGIN_FAILED) {
+	return react(v, bytes + used, len - used) ? len : used;
+}
+
+static void on_handshake(struct stream *s)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+	struct tls_facts facts;
+
+	if (!tls_is_up(s->tls) || v->login.state != LOGIN_TLS)
+		return;
+	take_slot(v);
+	tls_get_facts(s->tls, &facts);
+	login_secured(&v->login, &facts);
+	if (v->login.state == LOGIN_FAILED)
 		linger(v);
-		return len;
-	}
-	stream_send_bytes(s, l->out.data, l->out.len);
-	l->out.len = 0;
-	return used;
 }
 
 static void on_drained(struct stream *s)
@@ -185,7 +308,13 @@ static void on_drained(struct stream *s)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 
 	if (v->list == &v->front->lingering)
-		shutdown(s->fd, SHUT_WR);
+		stream_finish(s);
+}
+
+static void log_handshake_failure(const struct visitor *v)
+{
+	if (v->front->snapshot->config->log_pooler_errors)
+		log_info(&v->login.who, "TLS handshake failed: %s", tls_why(v->stream.tls));
 }
 
 static void on_closed(struct stream *s, enum stream_end why)
@@ -193,12 +322,70 @@ static void on_closed(struct stream *s, enum stream_end why)
 	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
 
 	(void)why;
-	if (!login_is_over(&v->login))
+	if (v->login.state == LOGIN_TLS && s->error == EPROTO)
+		log_handshake_failure(v);
+	else if (!login_is_over(&v->login))
 		log_debug(&v->login.who, "closing before login: the client went away");
 	drop(v);
 }
 
-static const struct stream_ops visitor_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+/* Others that are paused are handed over in this round. */
+static void on_hangup(struct stream *s)
+{
+	struct visitor *v = CONTAINER_OF(s, struct visitor, stream);
+
+	if (v->is_asking)
+		on_closed(s, STREAM_EOF);
+}
+
+static const struct stream_ops visitor_ops = {
+	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed, .handshake = on_handshake
+};
+
+static void take_answer(struct message *m, void *owner)
+{
+	struct front *f = owner;
+	struct lookup *q = lookup_of(m);
+	struct visitor *v;
+
+	HASH_FIND(hh, f->asking, &q->login, sizeof(q->login), v);
+	if (!v) { /* timed out, or gone */
+		lookup_free(&q);
+		return;
+	}
+	end_asking(v);
+	take_slot(v);
+	login_answer(&v->login, &q);
+	react(v, v->stream.held, v->stream.held_len);
+}
+
+/* The login's way out. */
+
+static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+{
+	struct front *f = ctx;
+
+	return f->ops->count_client(f->ctx, c, database, user, why);
+}
+
+static void uncount_client(void *ctx, const char *database, const char *user)
+{
+	struct front *f = ctx;
+
+	f->ops->uncount_client(f->ctx, database, user);
+}
+
+static void ask(void *ctx, struct lookup *q)
+{
+	struct front *f = ctx;
+	usec_t timeout = f->snapshot->config->client_login_timeout;
+
+	q->reply_to = &f->loop.mailbox;
+	q->deliver = take_answer;
+	/* a moment before the login's own, so that the reason arrives in time */
+	q->deadline = timeout ? f->loop.now + timeout - MIN(timeout / 4, USEC_PER_SEC) : 0;
+	f->ops->ask(f->ctx, q);
+}
 
 /* Handing over. */
 
@@ -206,15 +393,18 @@ static void deliver(struct visitor *v)
 {
 	struct front *f = v->front;
 	struct login *l = &v->login;
+	struct tls *tls = stream_take_tls(&v->stream);
 	struct writer unsent = { 0 };
 	struct newcomer *n;
 
 	/* what the kernel hasn't taken yet goes in front of the greeting */
-	write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
+	if (!tls)
+		write_bytes(&unsent, v->stream.out + v->stream.out_pos, stream_backlog(&v->stream));
 	write_bytes(&unsent, l->out.data, l->out.len);
 	writer_free(&l->out);
 	l->out = unsent;
 	n = login_newcomer(l, stream_release(&v->stream), &v->early, v->early_len, v->since);
+	n->tls = tls;
 	f->ops->deliver(f->ctx, n);
 }
 
@@ -223,8 +413,8 @@ static void deliver_cancel(struct visitor *v)
 	struct front *f = v->front;
 	struct cancel_request *c = xcalloc(1, sizeof(*c));
 
-	c->pid = v->login.cancel_pid;
-	c->secret = v->login.cancel_secret;
+	c->key = v->login.cancel;
+	c->tls = stream_take_tls(&v->stream);
 	c->fd = stream_release(&v->stream);
 	f->ops->cancel(f->ctx, c);
 }
@@ -242,13 +432,17 @@ static void hand_over(struct visitor *v)
 
 static bool may_listen(const struct front *f)
 {
-	return f->door != FRONT_CLOSED && f->loop.now >= f->paused_until && places_taken(f) < places(f);
+	return f->working.count < (size_t)f->snapshot->config->login_concurrency && f->door != FRONT_CLOSED &&
+		f->loop.now >= f->paused_until && places_taken(f) < places(f);
 }
 
 static void update_doors(struct front *f)
 {
-	bool may = may_listen(f);
+	bool may = may_listen(f), is_full = f->working.count >= (size_t)f->snapshot->config->login_concurrency;
 
+	if (is_full && !f->is_full)
+		loop_tick_soon(&f->loop); /* which may be due only when these have long lost their places */
+	f->is_full = is_full;
 	for (size_t i = 0; i < f->n_doors; i++) {
 		struct door *d = &f->doors[i];
 
@@ -271,12 +465,13 @@ static void close_door(struct door *d)
 	d->fd = -1;
 }
 
-static bool is_own_uid(int fd, bool is_unix)
+/* Whose process is at the other end of a Unix socket? -1: not known. */
+static int64_t peer_uid(int fd, bool is_unix)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid();
+	return is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? (int64_t)peer.uid : -1;
 }
 
 static void tune(const struct front *f, int fd, bool is_unix)
@@ -297,18 +492,21 @@ static void tune(const struct front *f, int fd, bool is_unix)
 static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix)
 {
 	struct visitor *v = xcalloc(1, sizeof(*v));
+	int64_t uid = peer_uid(fd, is_unix);
 
 	tune(f, fd, is_unix);
 	v->front = f;
 	v->since = f->loop.now;
 	v->doomed.free = visitor_free;
-	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, is_own_uid(fd, is_unix));
+	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, uid == (int64_t)geteuid());
+	v->login.peer_uid = uid;
 	f->next_id += f->id_step;
 	stream_init(&v->stream, &visitor_ops, fd, false);
 	stream_attach(&v->stream, &f->loop);
 	if (list_is_empty(&f->logins))
 		loop_tick_soon(&f->loop); /* it has been sleeping longer than this login may take */
 	move_to(v, &f->logins);
+	take_slot(v);
 	log_noise(&v->login.who, "connected");
 }
 
@@ -351,8 +549,6 @@ static void on_door(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	loop_assert_own(&f->loop);
 	f->loop.now = clock_now();
-	if (f->served_last >= f->snapshot->config->login_concurrency)
-		return; /* level-triggered: it calls again in the next round */
 	for (int i = 0; i < ACCEPTS_PER_ROUND && may_listen(f) && accept_one(f, d); i++)
 		;
 }
@@ -366,8 +562,7 @@ static void round_end(void *owner)
 
 	while ((node = list_first(&f->finished)))
 		hand_over(CONTAINER_OF(node, struct visitor, node));
-	f->served_last = f->served;
-	f->served = 0;
+	expire_slots(f);
 	update_doors(f);
 	__atomic_store_n(&f->login_count, f->logins.count, __ATOMIC_RELAXED);
 }
@@ -412,19 +607,45 @@ static usec_t sweep_lingering(struct front *f)
 	return TICK_IDLE;
 }
 
+/* In no order: each waits for its own time, or until its place is needed. */
+static usec_t sweep_delayed(struct front *f)
+{
+	bool is_full = places_taken(f) >= places(f);
+	usec_t in = TICK_IDLE;
+
+	LIST_FOREACH(&f->delayed, node, next) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, node);
+
+		if (is_full || v->delayed_until <= f->loop.now)
+			linger(v);
+		else
+			in = MIN(in, v->delayed_until - f->loop.now);
+	}
+	return in;
+}
+
 /* See stream_recheck(): one that sent a few bytes and a reset in one go would keep its place until client_login_timeout. */
 static void recheck_logins(struct front *f)
 {
 	LIST_FOREACH(&f->logins, node, next)
+		stream_recheck(&CONTAINER_OF(node, struct visitor, node)->stream);
+	LIST_FOREACH(&f->delayed, node, next)
 		stream_recheck(&CONTAINER_OF(node, struct visitor, node)->stream);
 }
 
 static usec_t tick(void *owner)
 {
 	struct front *f = owner;
-	usec_t logins = sweep_logins(f), lingering = sweep_lingering(f); /* MIN() would call them twice */
-	usec_t in = MIN(MIN(logins, lingering), TICK_IDLE);
+	usec_t logins = sweep_logins(f), delayed = sweep_delayed(f); /* MIN() would call them twice */
+	usec_t lingering = sweep_lingering(f);			     /* after those who have just begun to */
+	usec_t in = MIN(MIN(logins, delayed), MIN(lingering, TICK_IDLE));
 
+	expire_slots(f);
+	if (f->is_full && f->working.count) {
+		const struct visitor *first = CONTAINER_OF(list_first(&f->working), struct visitor, slot_node);
+
+		in = MIN(in, first->slot_until - f->loop.now);
+	}
 	if (f->paused_until > f->loop.now)
 		in = MIN(in, f->paused_until - f->loop.now);
 	if (f->loop.now >= f->next_recheck) {
@@ -432,7 +653,7 @@ static usec_t tick(void *owner)
 		recheck_logins(f);
 	}
 	update_doors(f);
-	return f->logins.count ? MIN(in, TICK_IDLE) : in;
+	return in;
 }
 
 /* Messages from the main thread. */
@@ -561,12 +782,15 @@ struct front *front_start(const struct front_options *o)
 	f->ops = o->ops;
 	f->ctx = o->ctx;
 	f->snapshot = snapshot_ref(o->snapshot);
-	f->env = (struct login_env){ o->ctx, o->ops->count_client, o->ops->uncount_client, false };
+	f->env = (struct login_env){ f, count_client, uncount_client, ask, false };
 	f->next_id = o->first_id;
 	f->id_step = o->id_step;
 	list_init(&f->logins);
 	list_init(&f->finished);
+	list_init(&f->delayed);
 	list_init(&f->lingering);
+	f->slowdown = slowdown_new();
+	list_init(&f->working);
 	loop_init(&f->loop, f, tick);
 	f->loop.round_end = round_end;
 	open_doors(f, o->listener);
@@ -595,6 +819,9 @@ void front_stop(struct front **fp)
 	pthread_join(f->thread, NULL);
 	while ((node = list_first(&f->lingering)))
 		drop(CONTAINER_OF(node, struct visitor, node));
+	while ((node = list_first(&f->delayed)))
+		drop(CONTAINER_OF(node, struct visitor, node));
+	slowdown_free(&f->slowdown);
 	for (size_t i = 0; i < f->n_doors; i++)
 		close_door(&f->doors[i]);
 	loop_destroy(&f->loop);

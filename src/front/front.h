@@ -1,13 +1,17 @@
 /*
  * front.h - the front desk: a login thread with its own loop, which takes clients from accept to handoff.
  *
- * Storms:  at most 16 connections are accepted a round, and none after a round in which login_concurrency
- *          logins had work, so that a login begun is finished before new ones are let in. A login that
- *          waits for its client costs a descriptor and a line in a list. The thread runs at a lower
- *          priority than workers. Without descriptors it pauses for a moment.
+ * Storms:  login_concurrency logins at a time: a login begun is finished before new ones are let in, and the rest of the herd
+ *          waits in the backlog, first come, first served. A login has a place from accept on and for 50 ms after each step
+ *          that it takes; one that waits longer for its client costs a descriptor and a line in a list, until
+ *          client_login_timeout. Bytes that complete nothing are no step. The thread runs at a lower priority than workers. At most
+ *          16 connections are accepted a round. Without descriptors it pauses for a moment.
+ * Lookups: a login that waits for an answer from elsewhere isn't read, has no place among those, and has the deadline of every
+ *          login. Answers that come too late are freed.
  * Limits:  max_client_conn + 1000 logins at once; client_login_timeout for each, and only a few seconds
  *          while all places are taken. Failed ones are read from for at most a second more, so that the
  *          last word arrives.
+ * Guesses: who didn't prove who it is waits for the answer as slowdown.h says, and costs no turn meanwhile.
  * Up:      finished logins and cancels go to ops, at the end of a round, on this thread. ops may be called
  *          from several fronts at once.
  * Owner:   front duplicates the descriptors that it listens on. Newcomers and cancel requests belong to
@@ -17,7 +21,7 @@
 #ifndef PGWEIR_FRONT_H
 #define PGWEIR_FRONT_H
 
-#include "auth/snapshot.h"
+#include "auth/lookup.h"
 #include "front/listener.h"
 #include "session/newcomer.h"
 
@@ -33,6 +37,7 @@ struct front_ops {
 	bool (*count_client)(
 		void *ctx, const struct config *c, const char *database, const char *user, const char **why);
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
+	void (*ask)(void *ctx, struct lookup *q); /* moves q, which must be answered unless everything ends */
 };
 
 struct front_options {

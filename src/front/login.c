@@ -10,18 +10,20 @@
 #include <strings.h>
 #include <sys/random.h>
 
-#define MECHANISM "SCRAM-SHA-256"
 #define TO(s) (1u << (s))
 
 static const unsigned moves[LOGIN_FAILED + 1] = {
 	/* nothing leaves DONE, CANCEL and FAILED */
-	[LOGIN_STARTUP] = TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) | TO(LOGIN_DONE) |
-		TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
-	[LOGIN_CLEARTEXT] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
-	[LOGIN_MD5] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_STARTUP] = TO(LOGIN_TLS) | TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) |
+		TO(LOGIN_SASL) | TO(LOGIN_DONE) | TO(LOGIN_CANCEL) | TO(LOGIN_FAILED),
+	[LOGIN_TLS] = TO(LOGIN_STARTUP) | TO(LOGIN_FAILED),
+	[LOGIN_LOOKUP] = TO(LOGIN_LOOKUP) | TO(LOGIN_CLEARTEXT) | TO(LOGIN_MD5) | TO(LOGIN_SASL) |
+		TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_CLEARTEXT] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_MD5] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 	[LOGIN_SASL] = TO(LOGIN_SASL_FIRST) | TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
 	[LOGIN_SASL_FIRST] = TO(LOGIN_SASL_FINAL) | TO(LOGIN_FAILED),
-	[LOGIN_SASL_FINAL] = TO(LOGIN_DONE) | TO(LOGIN_FAILED),
+	[LOGIN_SASL_FINAL] = TO(LOGIN_LOOKUP) | TO(LOGIN_DONE) | TO(LOGIN_FAILED),
 };
 
 static void set_state(struct login *l, enum login_state next)
@@ -39,6 +41,7 @@ void login_init(struct login *l, const struct login_env *env, struct snapshot *s
 	l->snapshot = snapshot_ref(snapshot);
 	l->peer = *peer;
 	l->is_own_uid = is_own_uid;
+	l->peer_uid = -1;
 	address_text(peer, l->addr);
 	l->who = (struct log_who){ .kind = "client", .id = id, .addr = l->addr };
 }
@@ -49,6 +52,8 @@ void login_free(struct login *l)
 		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
 	l->is_counted = false;
 	scram_wipe(&l->scram);
+	secure_free(&l->response);
+	tls_clear_facts(&l->tls);
 	credential_unref(&l->credential);
 	settings_unref(&l->settings);
 	snapshot_unref(&l->snapshot);
@@ -95,15 +100,38 @@ static enum result fail_silently(struct login *l, const char *why)
 	return RES_OK;
 }
 
-static enum result fail_password(struct login *l, const char *cause)
+/* PostgreSQL's words for each method. */
+static const struct {
+	const char *name, *sqlstate;
+} failures[] = {
+	[HBA_TRUST] = { "\"trust\"", "28000" },
+	[HBA_REJECT] = { "", "28000" },
+	[HBA_PASSWORD] = { "password", "28P01" },
+	[HBA_MD5] = { "password", "28P01" },
+	[HBA_SCRAM] = { "password", "28P01" },
+	[HBA_PEER] = { "Peer", "28000" },
+	[HBA_CERT] = { "certificate", "28000" },
+	[HBA_LDAP] = { "LDAP", "28000" },
+	[HBA_PAM] = { "PAM", "28000" },
+};
+
+/* The client learns no more than that; cause is for the log. */
+static enum result fail_method(struct login *l, enum hba_method method, const char *cause)
 {
 	char message[128];
 
 	if (l->snapshot->config->log_pooler_errors)
 		log_info(&l->who, "login failed: %s", l->is_mock ? l->cause : cause);
-	snprintf(message, sizeof(message), "password authentication failed for user \"%.63s\"", l->who.user);
-	write_fatal(l, "28P01", message);
+	snprintf(message, sizeof(message), "%s authentication failed for user \"%.63s\"",
+		failures[method].name, l->who.user);
+	l->is_auth_failure = true;
+	write_fatal(l, failures[method].sqlstate, message);
 	return RES_OK;
+}
+
+static enum result fail_auth(struct login *l, const char *cause)
+{
+	return fail_method(l, l->rule->method, cause);
 }
 
 /* Succeeding: the password was right, or none was asked for. */
@@ -192,7 +220,8 @@ static bool take_place(struct login *l)
 static enum result succeed(struct login *l)
 {
 	if (l->snapshot->config->log_connections)
-		log_info(&l->who, "login attempt: db=%s user=%s tls=no", l->who.database, l->who.user);
+		log_info(&l->who, "login attempt: db=%s user=%s tls=%s", l->who.database, l->who.user,
+			l->tls.is_on ? l->tls.name : "no");
 	begin_authentication(&l->out, AUTH_OK);
 	msg_end(&l->out);
 	if (may_enter(l) && take_settings(l) && take_place(l))
@@ -224,7 +253,7 @@ static void use_mock(struct login *l, const char *cause)
 	credential_unref(&l->credential);
 	l->credential = credential_new(l->who.user, secret);
 	l->is_mock = true;
-	l->cause = cause;
+	snprintf(l->cause, sizeof(l->cause), "%s", cause);
 }
 
 static enum result ask_cleartext(struct login *l)
@@ -250,7 +279,9 @@ static enum result ask_sasl(struct login *l)
 	if (!l->is_mock && credential_kind(l->credential) == SECRET_MD5)
 		use_mock(l, "the user's secret is an md5 hash, which SCRAM can't use");
 	begin_authentication(&l->out, AUTH_SASL);
-	write_cstring(&l->out, MECHANISM);
+	if (l->tls.binding_len)
+		write_cstring(&l->out, SCRAM_MECHANISM_PLUS);
+	write_cstring(&l->out, SCRAM_MECHANISM);
 	write_u8(&l->out, 0);
 	msg_end(&l->out);
 	set_state(l, LOGIN_SASL);
@@ -274,6 +305,37 @@ static struct credential *client_credential(const struct login *l)
 			      : userlist_find(s->userlist, l->who.user);
 }
 
+/* Certificates. They count only where they were verified. */
+
+static bool has_certificate(const struct login *l)
+{
+	return l->tls.is_verified;
+}
+
+static bool certificate_fits(const struct login *l)
+{
+	const char *name = l->rule->is_clientname_dn ? l->tls.peer_dn : l->tls.peer_cn;
+
+	return name && auth_rules_allow(l->snapshot->rules, l->rule, name, l->who.user);
+}
+
+static enum result fail_certificate(struct login *l)
+{
+	char cause[LOOKUP_TEXT_MAX];
+
+	snprintf(cause, sizeof(cause), "the certificate of \"%.160s\" is not this user's",
+		l->tls.peer_dn ? l->tls.peer_dn : "");
+	return fail_method(l, HBA_CERT, cause);
+}
+
+/* Whatever proved who it is: the certificate may have to, as well. */
+static enum result admit(struct login *l)
+{
+	if (l->rule->clientcert == HBA_CLIENTCERT_FULL && !certificate_fits(l))
+		return fail_certificate(l);
+	return succeed(l);
+}
+
 static enum result enter_any(struct login *l)
 {
 	const struct config_database *db = database_of(l);
@@ -288,7 +350,7 @@ static enum result enter_trusted(struct login *l)
 {
 	if (!l->credential && !is_uri_user(l)) /* the URI may be without a password */
 		return fail(l, "28000", "role \"%.63s\" does not exist", l->who.user);
-	return succeed(l);
+	return admit(l);
 }
 
 static struct credential *share(struct credential *c)
@@ -296,44 +358,246 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
-static enum result authenticate(struct login *l)
+/* A password, whatever it will be compared with: unknown users are asked for one like all others. */
+static enum result ask_password(struct login *l, const char *why_none)
 {
-	enum auth_type type = l->snapshot->config->auth_type;
-
-	if (is_own_operator(l))
-		return succeed(l);
-	if (type == AUTH_TYPE_ANY)
-		return enter_any(l);
-	l->credential = share(client_credential(l));
-	if (type == AUTH_TYPE_TRUST)
-		return enter_trusted(l);
 	if (!l->credential)
-		use_mock(l, "no such user");
+		use_mock(l, why_none);
 	else if (credential_kind(l->credential) == SECRET_NONE)
 		use_mock(l, "the user has no password");
-	switch (type) {
-	case AUTH_TYPE_PLAIN: return ask_cleartext(l);
-	case AUTH_TYPE_MD5: return credential_kind(l->credential) == SECRET_SCRAM ? ask_sasl(l) : ask_md5(l);
-	case AUTH_TYPE_SCRAM: return ask_sasl(l);
-	case AUTH_TYPE_ANY:
-	case AUTH_TYPE_TRUST: break;
+	if (l->rule->method == HBA_PASSWORD)
+		return ask_cleartext(l);
+	if (l->rule->method == HBA_MD5 && credential_kind(l->credential) != SECRET_SCRAM)
+		return ask_md5(l);
+	return ask_sasl(l);
+}
+
+/* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
+static const char *lookup_database(const struct login *l)
+{
+	const struct config *c = l->snapshot->config;
+	const struct config_database *db = l->is_console ? NULL : database_of(l);
+	const char *name = config_auth_dbname(c, db);
+
+	if (!name && db)
+		name = l->who.database;
+	return *config_auth_user(c, db) && name && config_database(c, name) ? name : NULL;
+}
+
+/* What auth_query knows. The login's bytes stay where they are until the answer comes. */
+static enum result look_up_secret(
+	struct login *l, bool is_refresh, void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(LOOKUP_SECRET, l->who.id, l->snapshot,
+		l->is_console ? NULL : l->who.database, l->who.user, NULL, l->addr);
+
+	q->asked_in = xstrdup(lookup_database(l));
+	q->is_refresh = is_refresh;
+	l->answered = answered;
+	l->is_looked_up = true;
+	set_state(l, LOGIN_LOOKUP);
+	l->env->ask(l->env->ctx, q);
+	return RES_OK;
+}
+
+/* What this process isn't the one to know. */
+static enum result look_up_elsewhere(struct login *l, enum lookup_kind kind, const char *password,
+	void (*answered)(struct login *l, const struct lookup *q))
+{
+	struct lookup *q = lookup_new(kind, l->who.id, l->snapshot, l->is_console ? NULL : l->who.database,
+		l->who.user, password, l->addr);
+
+	q->rule = l->rule;
+	q->peer = l->peer;
+	q->peer_uid = l->peer_uid;
+	l->answered = answered;
+	set_state(l, LOGIN_LOOKUP);
+	l->env->ask(l->env->ctx, q);
+	return RES_OK;
+}
+
+/* With l->credential, or NULL and the reason why there is none. */
+static enum result authenticate_with(struct login *l, const char *why_none)
+{
+	switch (l->rule->method) {
+	case HBA_TRUST:
+	case HBA_PEER:
+	case HBA_CERT: return enter_trusted(l);
+	case HBA_PASSWORD:
+	case HBA_MD5:
+	case HBA_SCRAM: return ask_password(l, why_none);
+	case HBA_REJECT:
+	case HBA_LDAP:
+	case HBA_PAM: break;
 	}
-	ASSERT(!"an auth_type without an exchange");
+	ASSERT(!"a method that needs no secret");
+}
+
+static void on_secret(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_FAILED) {
+		fail(l, q->sqlstate, "%s", q->text);
+		return;
+	}
+	l->credential = share(q->credential);
+	authenticate_with(l, q->text);
+}
+
+void login_answer(struct login *l, struct lookup **q)
+{
+	ASSERT(l->state == LOGIN_LOOKUP && (*q)->login == l->who.id);
+	l->answered(l, *q);
+	lookup_free(q);
+}
+
+static enum result find_secret(struct login *l)
+{
+	l->credential = share(client_credential(l));
+	if (!l->credential && !is_uri_user(l) && lookup_database(l))
+		return look_up_secret(l, false, on_secret);
+	return authenticate_with(l, "no such user");
+}
+
+static void on_peer(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_ACCEPTED)
+		find_secret(l);
+	else
+		fail_auth(l, q->text);
+}
+
+static enum result check_peer(struct login *l)
+{
+	if (l->peer_uid < 0)
+		return fail_auth(l, "the system doesn't say whose process it is");
+	return look_up_elsewhere(l, LOOKUP_PEER, NULL, on_peer);
+}
+
+static void on_password(struct login *l, const struct lookup *q)
+{
+	if (q->answer == LOOKUP_ACCEPTED)
+		admit(l);
+	else
+		fail_auth(l, q->text);
+}
+
+static const struct hba_rule *find_rule(const struct login *l)
+{
+	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->tls.is_on, false };
+
+	return auth_rules_find(l->snapshot->rules, l->snapshot->config->auth_type, &c);
+}
+
+static enum result fail_without_rule(struct login *l, const char *what)
+{
+	char host[ADDRESS_TEXT_MAX] = "[local]";
+
+	if (!address_is_unix(&l->peer))
+		address_host(&l->peer, host);
+	return fail(l, "28000", "%s host \"%s\", user \"%.63s\", database \"%.63s\", %s", what, host,
+		l->who.user, l->who.database, l->tls.is_on ? "SSL encryption" : "no encryption");
+}
+
+/* auth_file and auth_query know nothing of these users: their password is checked elsewhere. */
+static bool is_checked_elsewhere(const struct hba_rule *r)
+{
+	return r->method == HBA_LDAP || r->method == HBA_PAM;
+}
+
+static enum result authenticate(struct login *l)
+{
+	if (is_own_operator(l))
+		return succeed(l);
+	if (l->snapshot->config->auth_type == AUTH_TYPE_ANY)
+		return enter_any(l);
+	l->rule = find_rule(l);
+	if (!l->rule)
+		return fail_without_rule(l, "no pg_hba.conf entry for");
+	if (l->rule->method == HBA_REJECT)
+		return fail_without_rule(l, "pg_hba.conf rejects connection for");
+	if (l->rule->clientcert != HBA_CLIENTCERT_NONE && !has_certificate(l))
+		return fail(l, "28000", "connection requires a valid client certificate");
+	if (is_checked_elsewhere(l->rule))
+		return ask_cleartext(l);
+	if (l->rule->method == HBA_PEER)
+		return check_peer(l);
+	if (l->rule->method == HBA_CERT && !certificate_fits(l))
+		return fail_certificate(l);
+	return find_secret(l);
+}
+
+/* TLS. */
+
+static bool has_tls(const struct login *l)
+{
+	return tls_set_clients(l->snapshot->tls) && !address_is_unix(&l->peer);
+}
+
+static bool asks_certificate(const struct login *l)
+{
+	return l->snapshot->config->client_tls.mode >= TLS_VERIFY_CA;
+}
+
+void login_secured(struct login *l, struct tls_facts *facts)
+{
+	l->tls = *facts;
+	memset(facts, 0, sizeof(*facts));
+	l->asked_ssl = l->asked_gssenc = true; /* neither is to be had inside */
+	if (l->is_direct_tls && !l->tls.has_alpn)
+		fail(l, "08P01",
+			"received direct SSL connection request without ALPN protocol negotiation extension");
+	else if (asks_certificate(l) && !l->tls.is_verified)
+		fail(l, "28000", "connection requires a valid client certificate");
+	else
+		set_state(l, LOGIN_STARTUP);
+}
+
+/* What came with the request was sent by somebody who can't know yet whom he talks to: it must not count as if it had come by TLS. */
+static enum result begin_tls(struct login *l, const struct reader *in)
+{
+	if (reader_left(in) > 0)
+		return fail(l, "08P01", "received unencrypted data after SSL request");
+	l->asked_ssl = true;
+	write_u8(&l->out, 'S');
+	set_state(l, LOGIN_TLS);
+	return RES_OK;
+}
+
+/* sslnegotiation=direct: the first byte of a TLS handshake can't be a startup packet's. */
+static bool is_client_hello(const struct login *l, const struct reader *in)
+{
+	return reader_left(in) > 0 && *in->pos == 0x16 && has_tls(l) && !l->asked_ssl && !l->asked_gssenc;
+}
+
+static enum result begin_direct_tls(struct login *l)
+{
+	l->is_direct_tls = true;
+	set_state(l, LOGIN_TLS);
+	return RES_OK;
+}
+
+static enum result check_encryption(struct login *l)
+{
+	if (l->snapshot->config->client_tls.mode < TLS_REQUIRE || l->tls.is_on || address_is_unix(&l->peer))
+		return RES_OK;
+	fail(l, "28000", "SSL required");
+	return RES_REFUSED;
 }
 
 /* The startup packet. */
 
-/* We speak 3.0 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
+/* We speak up to 3.2 and know no protocol option. The whole version is sent, as PostgreSQL does and libpq expects. */
 static void negotiate(struct login *l, const struct startup *st)
 {
 	uint32_t unknown = 0;
 
+	l->protocol = MIN(st->version, PROTOCOL_3_2);
 	for (size_t i = 0; i < st->n_params; i++)
 		unknown += params_is_protocol_option(st->params[i].name);
-	if (st->version == PROTOCOL_3_0 && !unknown)
+	if (st->version == l->protocol && !unknown)
 		return;
 	msg_begin(&l->out, MSG_NEGOTIATE_PROTOCOL_VERSION);
-	write_u32(&l->out, PROTOCOL_3_0);
+	write_u32(&l->out, l->protocol);
 	write_u32(&l->out, unknown);
 	for (size_t i = 0; i < st->n_params; i++) {
 		if (params_is_protocol_option(st->params[i].name))
@@ -380,6 +644,8 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 	l->who.database = st.database;
 	l->is_console = is_console_name(st.database);
 	negotiate(l, &st);
+	if (check_encryption(l) != RES_OK)
+		return RES_OK;
 	if (check_replication(l, st.replication) != RES_OK)
 		return RES_OK;
 	return authenticate(l);
@@ -389,7 +655,7 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 static enum result refuse_encryption(struct login *l, bool *asked, uint32_t code)
 {
 	if (*asked)
-		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.0",
+		return fail(l, "0A000", "unsupported frontend protocol %u.%u: server supports 3.0 to 3.2",
 			code >> 16, code & 0xffff);
 	*asked = true;
 	write_u8(&l->out, 'N');
@@ -402,8 +668,11 @@ static enum result startup_step(struct login *l, struct reader *in)
 	struct startup st;
 	const uint8_t *packet = in->pos;
 	size_t used = 0;
-	enum result r = startup_parse(packet, reader_left(in), &st, &used, &error);
+	enum result r;
 
+	if (is_client_hello(l, in))
+		return begin_direct_tls(l);
+	r = startup_parse(packet, reader_left(in), &st, &used, &error);
 	if (r == RES_MORE)
 		return RES_MORE;
 	if (r != RES_OK)
@@ -411,11 +680,13 @@ static enum result startup_step(struct login *l, struct reader *in)
 				      : fail_silently(l, "not a startup packet");
 	read_bytes(in, used);
 	switch (st.kind) {
-	case STARTUP_SSL: return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
+	case STARTUP_SSL:
+		if (has_tls(l) && !l->asked_ssl)
+			return begin_tls(l, in);
+		return refuse_encryption(l, &l->asked_ssl, SSL_REQUEST_CODE);
 	case STARTUP_GSSENC: return refuse_encryption(l, &l->asked_gssenc, GSSENC_REQUEST_CODE);
 	case STARTUP_CANCEL:
-		l->cancel_pid = st.cancel_pid;
-		l->cancel_secret = st.cancel_secret;
+		l->cancel = st.cancel;
 		set_state(l, LOGIN_CANCEL);
 		return RES_OK;
 	case STARTUP_MESSAGE: break;
@@ -461,21 +732,68 @@ static const char *read_password(struct login *l, struct reader *body)
 	return NULL;
 }
 
+static bool is_right_password(struct login *l, const char *password, bool is_md5)
+{
+	return is_md5 ? credential_check_md5(l->credential, l->salt, password)
+		      : credential_check_plain(l->credential, password);
+}
+
+/* The secret may have changed since auth_query was asked. What the client answered to our challenge is checked once more, if it can be. */
+static void on_newer_secret(struct login *l, const struct lookup *q)
+{
+	bool has_changed = q->answer == LOOKUP_FOUND && !credential_same(q->credential, l->credential);
+
+	if (!has_changed || !l->response) {
+		fail_auth(l, has_changed ? "wrong password, or a new one: the secret has changed" : "wrong password");
+		return;
+	}
+	credential_unref(&l->credential);
+	l->credential = credential_ref(q->credential);
+	l->is_mock = false;
+	if (is_right_password(l, l->response, l->is_md5))
+		admit(l);
+	else
+		fail_auth(l, "wrong password");
+}
+
+/*
+ * response: what the client answered, NULL if only SCRAM knows what it means. A user that isn't there is asked for like any other, so that the
+ * time doesn't tell.
+ */
+static enum result refuse_password(struct login *l, const char *response)
+{
+	if (!l->is_looked_up)
+		return fail_auth(l, "wrong password");
+	l->is_md5 = l->state == LOGIN_MD5;
+	l->response = xstrdup(response);
+	return look_up_secret(l, true, on_newer_secret);
+}
+
+/* The client's own password is what servers are logged in with, where the database has none. */
+static enum result check_elsewhere(struct login *l, const char *password)
+{
+	if (!*password) /* to LDAP that would be an anonymous bind, which succeeds */
+		return fail_auth(l, "the password is empty");
+	l->credential = credential_new(l->who.user, password);
+	return look_up_elsewhere(l, LOOKUP_PASSWORD, password, on_password);
+}
+
 static enum result password_step(struct login *l, struct reader *in)
 {
 	struct reader body;
 	const char *password;
 	enum result r = next_response(l, in, "password", LOGIN_PASSWORD_MAX, &body);
-	bool is_right;
 
 	if (r != RES_OK)
 		return r;
 	password = read_password(l, &body);
 	if (!password)
 		return RES_OK;
-	is_right = l->state == LOGIN_MD5 ? credential_check_md5(l->credential, l->salt, password)
-					 : credential_check_plain(l->credential, password);
-	return is_right && !l->is_mock ? succeed(l) : fail_password(l, "wrong password");
+	if (is_checked_elsewhere(l->rule))
+		return check_elsewhere(l, password);
+	if (is_right_password(l, password, l->state == LOGIN_MD5) && !l->is_mock)
+		return admit(l);
+	return refuse_password(l, password);
 }
 
 static enum result take_client_first(struct login *l, struct reader first)
@@ -493,6 +811,8 @@ static enum result take_client_first(struct login *l, struct reader first)
 	explicit_bzero(&secret, sizeof(secret));
 	if (r != RES_OK) {
 		l->out.len = had; /* takes the begun message back */
+		if (r == RES_REFUSED)
+			return fail(l, "28000", "SCRAM channel binding negotiation error");
 		return fail(l, "08P01", "malformed SCRAM message");
 	}
 	msg_end(&l->out);
@@ -514,6 +834,7 @@ static enum result sasl_step(struct login *l, struct reader *in)
 	struct reader body;
 	const char *mechanism;
 	const uint8_t *first;
+	bool is_plus;
 	uint32_t len;
 	enum result r = next_response(l, in, "SASL", SCRAM_MESSAGE_MAX, &body);
 
@@ -521,8 +842,10 @@ static enum result sasl_step(struct login *l, struct reader *in)
 		return r;
 	mechanism = read_cstring(&body);
 	len = read_u32(&body);
-	if (!body.bad && strcmp(mechanism, MECHANISM) != 0)
+	is_plus = l->tls.binding_len && strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
+	if (!body.bad && !is_plus && strcmp(mechanism, SCRAM_MECHANISM) != 0)
 		return fail(l, "08P01", "client selected an invalid SASL authentication mechanism");
+	scram_bind(&l->scram, l->tls.binding, l->tls.binding_len, is_plus);
 	if (!body.bad && len == UINT32_MAX && reader_left(&body) == 0)
 		return ask_for_client_first(l);
 	first = read_bytes(&body, len);
@@ -552,15 +875,18 @@ static enum result sasl_final_step(struct login *l, struct reader *in)
 	r = scram_server_final(&l->scram, body, &l->out, client_key);
 	if (r != RES_OK || l->is_mock) {
 		l->out.len = had;
+		if (l->scram.is_misbound)
+			return fail(l, "28000", "SCRAM channel binding check failed");
 		return r == RES_PROTOCOL || r == RES_LIMIT ? fail(l, "08P01", "malformed SCRAM message")
-							   : fail_password(l, "wrong password");
+							   : refuse_password(l, NULL);
 	}
 	msg_end(&l->out);
 	credential_learn_client_key(l->credential, client_key);
 	explicit_bzero(client_key, sizeof(client_key));
-	return succeed(l);
+	return admit(l);
 }
 
+/* No step: LOGIN_LOOKUP, and whatever is over. */
 static enum result (*const steps[LOGIN_FAILED + 1])(struct login *, struct reader *) = {
 	[LOGIN_STARTUP] = startup_step,
 	[LOGIN_CLEARTEXT] = password_step,
@@ -579,6 +905,21 @@ size_t login_feed(struct login *l, const uint8_t *bytes, size_t len)
 	return len - reader_left(&in);
 }
 
+/* With what servers are logged in. A forced user's SCRAM secret that is the client's own has just been opened by the client. */
+static struct credential *server_credential(const struct login *l, const struct config_database *db)
+{
+	struct credential *c;
+
+	if (!db || !db->user)
+		return share(l->credential);
+	c = snapshot_server_credential(l->snapshot, db, db->user);
+	if (!c && strcmp(db->user, l->who.user) == 0)
+		c = l->credential;
+	if (c && l->credential)
+		credential_learn_from(c, l->credential);
+	return share(c);
+}
+
 struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t early_len, usec_t since)
 {
 	const struct config_database *db = l->is_console ? NULL : database_of(l);
@@ -588,12 +929,13 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	ASSERT(l->state == LOGIN_DONE && l->packet);
 	n->id = l->who.id;
 	n->fd = fd;
+	n->protocol = l->protocol;
 	n->peer = l->peer;
 	n->database = xstrdup(l->who.database);
 	n->user = xstrdup(l->who.user);
 	n->server_user = xstrdup(is_forced ? db->user : l->who.user);
 	n->settings = l->settings;
-	n->credential = share(is_forced ? snapshot_server_credential(l->snapshot, db, db->user) : l->credential);
+	n->credential = server_credential(l, db);
 	n->greeting = l->out;
 	n->early = *early;
 	n->early_len = early_len;

@@ -87,6 +87,22 @@ void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
 			address_port(a));
 }
 
+void address_shorten(const struct address *a, struct short_address *out)
+{
+	size_t len = address_is_unix(a) ? sizeof(a->sa.sa_family) : a->len;
+
+	memset(out, 0, sizeof(*out));
+	out->len = (uint8_t)MIN(len, sizeof(out->bytes));
+	memcpy(out->bytes, &a->storage, out->len);
+}
+
+void address_restore(const struct short_address *a, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->len = a->len;
+	memcpy(&out->storage, a->bytes, a->len);
+}
+
 void address_local(int fd, struct address *out)
 {
 	memset(out, 0, sizeof(*out));

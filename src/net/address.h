@@ -22,6 +22,11 @@ struct address {
 	};
 };
 
+/* As much of a client's address as says something: a Unix client's end has no name. For what is kept by the thousand. */
+struct short_address {
+	uint8_t len, bytes[28]; /* struct sockaddr_in6 is the longest */
+};
+
 struct tcp_options {
 	bool keepalive;
 	int keepcnt, keepidle, keepintvl; /* 0: the kernel's */
@@ -37,6 +42,8 @@ int address_port(const struct address *a); /* 0 for Unix sockets */
 void address_host(const struct address *a,
 	char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1", "::1"; "unix" for Unix sockets, as PgBouncer prints it */
 void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1:5123", "[::1]:5123", "unix:6432" */
+void address_shorten(const struct address *a, struct short_address *out);
+void address_restore(const struct short_address *a, struct address *out);
 void address_local(int fd, struct address *out);
 void address_peer(int fd, struct address *out);
 

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #define TICK_MAX USEC_PER_SEC
 
@@ -19,9 +21,11 @@ static void on_mailbox(evutil_socket_t fd, short what, void *arg)
 
 static void arm_tick(struct loop *l, usec_t in)
 {
-	struct timeval tv = { .tv_sec = (time_t)(in / USEC_PER_SEC), .tv_usec = (suseconds_t)(in % USEC_PER_SEC) };
+	usec_t t = MAX(in, 1); /* 0 would disarm it */
+	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(t / USEC_PER_SEC),
+					   .tv_nsec = (long)(t % USEC_PER_SEC) * 1000 } };
 
-	evtimer_add(&l->tick_event, &tv);
+	timerfd_settime(l->tick_fd, 0, &when, NULL);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -29,7 +33,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	struct loop *l = arg;
 	usec_t in;
 
-	(void)fd, (void)what;
+	(void)fd, (void)what; /* edge-triggered: setting it anew is enough, the counter needs no reading */
 	l->now = clock_now();
 	in = l->tick(l->owner); /* not inside MIN(), which would call it twice */
 	arm_tick(l, MIN(in, TICK_MAX));
@@ -46,6 +50,7 @@ void loop_init(struct loop *l, void *owner, usec_t (*tick)(void *owner))
 
 	ASSERT(cfg);
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK); /* one thread each; others come through the mailbox */
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NO_CACHE_TIME); /* now is ours: libevent needn't read the clock */
 	event_config_require_features(cfg, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
 	memset(l, 0, sizeof(*l));
 	l->base = event_base_new_with_config(cfg);
@@ -62,7 +67,10 @@ void loop_init(struct loop *l, void *owner, usec_t (*tick)(void *owner))
 	mailbox_init(&l->mailbox, owner);
 	event_assign(&l->mailbox_event, l->base, l->mailbox.wake_fd, EV_READ | EV_PERSIST | EV_ET, on_mailbox, l);
 	event_add(&l->mailbox_event, NULL);
-	evtimer_assign(&l->tick_event, l->base, on_tick, l);
+	l->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	ASSERT(l->tick_fd >= 0);
+	event_assign(&l->tick_event, l->base, l->tick_fd, EV_READ | EV_PERSIST | EV_ET, on_tick, l);
+	event_add(&l->tick_event, NULL);
 	if (tick)
 		arm_tick(l, 0);
 }
@@ -121,8 +129,10 @@ void loop_destroy(struct loop *l)
 	mailbox_discard(&l->mailbox);
 	reap(l);
 	event_del(&l->mailbox_event);
-	evtimer_del(&l->tick_event);
+	event_del(&l->tick_event);
+	close(l->tick_fd);
 	mailbox_destroy(&l->mailbox);
 	event_base_free(l->base);
+	stream_free_sealing_(l);
 	free(l->scratch);
 }

@@ -20,14 +20,18 @@
 
 #define SCRATCH_SIZE 65536
 
+struct sealing;
+
 struct loop {
 	struct event_base *base;
 	usec_t now;
 	struct list ready_first, ready; /* of struct stream */
 	struct list doomed;		/* of struct doomed */
 	uint8_t *scratch; /* SCRATCH_SIZE bytes; whoever reads a socket owns them until it returns */
+	struct sealing *sealing; /* of streams with TLS; NULL: there has been none */
 	struct mailbox mailbox;
 	struct event mailbox_event, tick_event;
+	int tick_fd; /* a timerfd: with a timer of its own libevent reads the clock three times a round */
 	usec_t (*tick)(void *owner); /* returns when it wants to be called again: in that many microseconds */
 	void (*round_end)(void *owner); /* may be NULL */
 	void *owner;

@@ -1,5 +1,5 @@
 /*
- * stream.h - a socket: how bytes come and go, with backpressure. The only code that calls recv and send.
+ * stream.h - a socket: how bytes come and go, with backpressure, in plain text or by TLS. The only code that calls recv and send.
  *
  * Input:    ops->data() gets what was read and says how much it took; the rest is kept and given again together with what
  *           follows, or at stream_resume(). A paused stream isn't read. An idle stream owns no buffer.
@@ -7,6 +7,9 @@
  *           caller stops its source when that is too much and goes on when ops->drained() says that all is out.
  * End:      ops->closed() once, after the last byte was given to data(). A failed write first lets the peer have its last
  *           word (a server's FATAL). While paused, ops->hangup() tells that the peer will send no more.
+ * TLS:      after stream_start_tls() the owner gives and gets plain text as before; backlog and errors are the socket's. Whatever
+ *           it sends before the handshake is done is dropped. What was read with the last plain text but not taken by data()
+ *           is the handshake's first part.
  * Events:   registered once, edge-triggered, for reading, writing and hang-up; pausing is a flag. A short read means drained.
  * Calls:    ops are called from the loop only, never from inside stream_send() and its sisters. In any of them the
  *           owner may call stream_close(); the struct must then live until the round ends (loop_doom()).
@@ -18,6 +21,7 @@
 #define PGWEIR_STREAM_H
 
 #include "net/loop.h"
+#include "net/tls.h"
 
 #include <sys/uio.h>
 
@@ -31,6 +35,7 @@ struct stream_ops {
 	void (*hangup)(struct stream *s);
 	void (*closed)(struct stream *s, enum stream_end why);
 	void (*connected)(struct stream *s); /* a connect in progress has come to its good end; this and hangup may be NULL */
+	void (*handshake)(struct stream *s); /* TLS: a step was taken; tls_is_up() says if it was the last. May be NULL */
 };
 
 struct stream {
@@ -43,11 +48,13 @@ struct stream {
 	uint8_t *out; /* output that the kernel didn't take: out[out_pos .. out_len) */
 	size_t out_pos, out_len, out_cap;
 	usec_t stalled_since; /* since when the kernel has taken nothing of out; 0: nothing waits */
+	struct tls *tls;      /* NULL: plain text. Then out holds what is sealed already */
 	int fd;		      /* -1: closed */
 	int error;	      /* errno of a STREAM_RESET, for the log */
 	bool is_first : 1;    /* served before others: servers */
 	bool is_readable : 1, is_paused : 1, is_retry : 1 /* held bytes are to be offered again */;
 	bool is_peer_shut : 1, is_write_failed : 1, is_ended : 1, is_connecting : 1;
+	bool is_turning : 1;   /* TLS began inside data(), which is still running */
 	bool is_rechecked : 1; /* no edge said what is there: a short read proves nothing */
 };
 
@@ -65,6 +72,17 @@ static inline size_t stream_backlog(const struct stream *s)
 {
 	return s->out_len - s->out_pos;
 }
+
+/* No more output: says so by TLS, too. To be called again from drained() if there is a backlog. */
+void stream_finish(struct stream *s);
+
+/* Moves t. Inside data() or before the first byte came. */
+void stream_start_tls(struct stream *s, struct tls **t);
+/* To hand it over: sealed bytes that wait go with it. In front of stream_release(); NULL: none. */
+struct tls *stream_take_tls(struct stream *s);
+void stream_give_tls(struct stream *s, struct tls **t); /* between stream_init() and stream_attach() */
+/* Closes what isn't a stream any longer; tells the peer so. */
+void stream_hang_up(int fd, struct tls **t);
 
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);

@@ -3,6 +3,8 @@
 #define PGWEIR_STREAM_PRIVATE_H
 
 struct stream;
+struct loop;
 void stream_serve_(struct stream *s);
+void stream_free_sealing_(struct loop *l);
 
 #endif

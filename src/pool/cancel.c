@@ -17,7 +17,11 @@ struct cancel {
 	struct server *target; /* NULL: it's gone */
 	uint64_t lending;      /* of the target, when the order came */
 	bool is_own, is_sent, is_over;
-	int callers[CALLERS_MAX];
+	bool is_asking; /* the SSLRequest is sent */
+	struct caller {
+		int fd;
+		struct tls *tls;
+	} callers[CALLERS_MAX];
 	int n_callers;
 	usec_t deadline;
 };
@@ -37,7 +41,7 @@ static void finish(struct cancel *c)
 	c->target = NULL;
 	stream_close(&c->stream);
 	for (int i = 0; i < c->n_callers; i++)
-		close(c->callers[i]);
+		stream_hang_up(c->callers[i].fd, &c->callers[i].tls);
 	list_remove(&c->worker->cancels, &c->node);
 	loop_doom(&c->worker->loop, &c->doomed);
 	if (target)
@@ -54,9 +58,8 @@ static bool is_still_meant(const struct cancel *c)
 	return s->state == (c->is_own ? SERVER_CLEANING : SERVER_ACTIVE);
 }
 
-static void on_connected(struct stream *st)
+static void send_request(struct cancel *c)
 {
-	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
 	struct writer w = { 0 };
 
 	if (!is_still_meant(c)) {
@@ -66,17 +69,67 @@ static void on_connected(struct stream *st)
 	msg_begin(&w, 0);
 	write_u32(&w, CANCEL_REQUEST_CODE);
 	write_u32(&w, c->target->cancel_pid);
-	write_u32(&w, c->target->cancel_secret);
+	write_bytes(&w, c->target->cancel_secret, c->target->cancel_secret_len);
 	msg_end(&w);
 	stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);
 	c->is_sent = true;
 }
 
+/* As the server's own connection was made: the key is no less secret here. */
+static void start_tls(struct cancel *c)
+{
+	struct tls *t = tls_connect_like(c->target->stream.tls);
+
+	stream_start_tls(&c->stream, &t);
+}
+
+static void ask_for_tls(struct cancel *c)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, 0);
+	write_u32(&w, SSL_REQUEST_CODE);
+	msg_end(&w);
+	stream_send_bytes(&c->stream, w.data, w.len);
+	writer_free(&w);
+	c->is_asking = true;
+}
+
+static void on_connected(struct stream *st)
+{
+	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
+
+	if (!is_still_meant(c))
+		finish(c);
+	else if (!c->target->stream.tls)
+		send_request(c);
+	else if (c->target->is_direct_tls)
+		start_tls(c);
+	else
+		ask_for_tls(c);
+}
+
+static void on_handshake(struct stream *st)
+{
+	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
+
+	if (tls_is_up(st->tls) && !c->is_sent)
+		send_request(c);
+}
+
 static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
-	(void)st, (void)bytes;
-	return len; /* an error from a full server: it closes by itself */
+	struct cancel *c = CONTAINER_OF(st, struct cancel, stream);
+
+	if (!c->is_asking)
+		return len; /* an error from a full server: it closes by itself */
+	c->is_asking = false;
+	if (len == 1 && bytes[0] == 'S' && is_still_meant(c))
+		start_tls(c);
+	else
+		finish(c);
+	return len;
 }
 
 static void on_closed(struct stream *st, enum stream_end why)
@@ -85,19 +138,23 @@ static void on_closed(struct stream *st, enum stream_end why)
 	finish(CONTAINER_OF(st, struct cancel, stream));
 }
 
-static const struct stream_ops ops = { .data = on_data, .closed = on_closed, .connected = on_connected };
+static const struct stream_ops ops = {
+	.data = on_data, .closed = on_closed, .connected = on_connected, .handshake = on_handshake
+};
 
-static void add_caller(struct cancel *c, int fd)
+static void add_caller(struct cancel *c, int fd, struct tls **tls)
 {
 	if (fd < 0)
 		return;
-	if (c->n_callers < CALLERS_MAX)
-		c->callers[c->n_callers++] = fd;
-	else
-		close(fd);
+	if (c->n_callers == CALLERS_MAX) {
+		stream_hang_up(fd, tls);
+		return;
+	}
+	c->callers[c->n_callers++] = (struct caller){ fd, *tls };
+	*tls = NULL;
 }
 
-static void start(struct server *s, int fd, bool is_own)
+static void start(struct server *s, int fd, struct tls **tls, bool is_own)
 {
 	struct worker *w = s->pool->worker;
 	const struct config *conf = w->config;
@@ -107,13 +164,13 @@ static void start(struct server *s, int fd, bool is_own)
 	int sock;
 
 	if (s->cancel) {
-		add_caller(s->cancel, fd);
+		add_caller(s->cancel, fd, tls);
 		return;
 	}
 	sock = s->has_cancel_key ? socket_connect(&s->address, &tcp, &in_progress) : -1;
 	if (sock < 0) {
 		if (fd >= 0)
-			close(fd);
+			stream_hang_up(fd, tls);
 		return;
 	}
 	c = xcalloc(1, sizeof(*c));
@@ -123,7 +180,7 @@ static void start(struct server *s, int fd, bool is_own)
 	c->is_own = is_own;
 	c->doomed.free = free_cancel;
 	c->deadline = w->loop.now + conf->cancel_wait_timeout;
-	add_caller(c, fd);
+	add_caller(c, fd, tls);
 	s->cancel = c;
 	list_push_back(&w->cancels, &c->node);
 	stream_init(&c->stream, &ops, sock, true);
@@ -134,14 +191,16 @@ static void start(struct server *s, int fd, bool is_own)
 	worker_tick_fast(w);
 }
 
-void cancel_start(struct server *s, int fd)
+void cancel_start(struct server *s, int fd, struct tls **tls)
 {
-	start(s, fd, false);
+	start(s, fd, tls, false);
 }
 
 void cancel_start_own(struct server *s)
 {
-	start(s, -1, true);
+	struct tls *none = NULL;
+
+	start(s, -1, &none, true);
 }
 
 void cancel_target_gone(struct server *s)

@@ -15,8 +15,8 @@
 
 #include "pool/server.h"
 
-/* For the client that holds s, by its order. fd is the caller's socket and is closed in the end; -1: none. */
-void cancel_start(struct server *s, int fd);
+/* For the client that holds s, by its order. fd and *tls are the caller's and are closed in the end; -1: none. */
+void cancel_start(struct server *s, int fd, struct tls **tls);
 void cancel_start_own(struct server *s); /* while cleaning: what nobody waits for any more */
 void cancel_target_gone(struct server *s);
 void cancel_tick(struct worker *w);

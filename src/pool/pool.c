@@ -12,6 +12,9 @@
 #define UNUSED_POOL_TTL                                                                                      \
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
+/* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
+#define OWN_POOL_SIZE 4
+#define OWN_SERVERS_MAX 32
 
 static struct worker_view *view(const struct pool *p, int worker)
 {
@@ -46,10 +49,14 @@ static void publish_idle(struct pool *p)
 
 /* ---- making and configuring ---- */
 
-static char *fingerprint(const struct config_database *db)
+static char *fingerprint(const struct config_database *db, const struct tls_set *tls)
 {
-	return db ? xasprintf("%s|%d|%s|%s|%s", db->host ? db->host : "", db->port, db->dbname ? db->dbname : "",
-			    db->user ? db->user : "", db->connect_query ? db->connect_query : "")
+	const char *print = db ? tls_set_database(tls, db->name)->print : NULL;
+
+	return db ? xasprintf("%s|%d|%s|%s|%s|%s|%d|%d", db->host ? db->host : "", db->port,
+			    db->dbname ? db->dbname : "", db->user ? db->user : "",
+			    db->connect_query ? db->connect_query : "", print ? print : "",
+			    db->channel_binding, db->max_protocol_version)
 		  : NULL;
 }
 
@@ -59,6 +66,31 @@ static void close_all(struct pool *p, const char *reason)
 		server_close(CONTAINER_OF(n, struct server, node), reason);
 	LIST_FOREACH(&p->servers, n, next)
 		server_close_when_free(CONTAINER_OF(n, struct server, node), reason);
+}
+
+/*
+ * As the configuration has it. What clients came with stays where it has nothing: only they can know. An own pool's user is
+ * auth_file's, or the database's if it names that very user.
+ */
+static void configure_credential(struct pool *p)
+{
+	struct snapshot *s = p->worker->snapshot;
+	bool is_forced = p->database && str_equal(p->database->user, p->shared->user);
+	struct credential *c = is_forced ? snapshot_database_credential(s, p->database) : NULL;
+
+	if (!c)
+		c = userlist_find(s->userlist, p->shared->user);
+	if (c || p->shared->is_own)
+		shared_set_credential(p->shared, c);
+}
+
+static void configure_own(struct pool *p)
+{
+	p->user = NULL;
+	p->limits = (struct slot_limits){ .pool = OWN_POOL_SIZE, .user = OWN_SERVERS_MAX };
+	p->reserve = p->min_size = 0;
+	p->mode = POOL_TRANSACTION;
+	p->query_wait_timeout = 0;
 }
 
 void pool_configure(struct pool *p)
@@ -78,20 +110,21 @@ void pool_configure(struct pool *p)
 	p->max_pinned = config_max_pinned(c, p->database, p->user);
 	p->query_wait_timeout = config_query_wait_timeout(c, p->database, p->user);
 	p->server_lifetime = config_server_lifetime(c, p->database);
-	print = fingerprint(p->database);
+	print = fingerprint(p->database, p->worker->snapshot->tls);
 	if (p->fingerprint && !str_equal(print, p->fingerprint))
 		close_all(p, p->database ? "database configuration changed" : "database removed");
 	if (p->fingerprint)
 		shared_forget_failure(p->shared);
 	free(p->fingerprint);
 	p->fingerprint = print ? print : xstrdup("");
-	if (p->database && p->database->user)
-		pool_set_credential(p, snapshot_database_credential(p->worker->snapshot, p->database));
+	if (p->shared->is_own)
+		configure_own(p);
+	configure_credential(p);
 }
 
-struct pool *pool_get(struct worker *w, const char *database, const char *user)
+/* Moves the reference. */
+static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
 {
-	struct pool_shared *shared = registry_pool(w->registry, database, user);
 	struct pool *p;
 
 	ASSERT_ON_WORKER(w);
@@ -107,30 +140,36 @@ struct pool *pool_get(struct worker *w, const char *database, const char *user)
 	list_init(&p->servers);
 	list_init(&p->waiting);
 	list_init(&p->greeting);
-	p->is_paused = paused_has(&w->paused, database);
+	p->is_paused = paused_has(&w->paused, shared->database);
 	HASH_ADD_PTR(w->pools, shared, p);
 	pool_configure(p);
 	return p;
 }
 
+struct pool *pool_get(struct worker *w, const char *database, const char *user)
+{
+	return get_by_shared(w, registry_pool(w->registry, database, user));
+}
+
+struct pool *pool_get_own(struct worker *w, const char *database, const char *user)
+{
+	return get_by_shared(w, registry_own_pool(w->registry, database, user));
+}
+
 void pool_free(struct pool *p)
 {
-	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->idle.count && !p->servers.count);
+	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->n_lingering &&
+		!p->idle.count && !p->servers.count);
 	HASH_DEL(p->worker->pools, p);
-	worker_keep_counters(p->worker, p->shared->database, &p->counters);
-	credential_unref(&p->credential);
+	if (!p->shared->is_own)
+		worker_keep_counters(p->worker, p->shared->database, &p->counters);
+	settings_unref(&p->welcome_reported);
+	settings_unref(&p->welcome_startup);
+	settings_unref(&p->welcome_told);
 	settings_unref(&p->custom_names);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	free(p->fingerprint);
 	free(p);
-}
-
-void pool_set_credential(struct pool *p, struct credential *c)
-{
-	if (c == p->credential)
-		return;
-	credential_unref(&p->credential);
-	p->credential = c ? credential_ref(c) : NULL;
 }
 
 /* ---- waiting ---- */
@@ -317,7 +356,7 @@ static void deliver_server(struct message *m, void *owner)
 	struct server *s = CONTAINER_OF(m, struct server, message);
 	struct worker *w = owner;
 	struct pool_shared *shared = s->moving_pool;
-	struct pool *p = pool_get(w, shared->database, shared->user);
+	struct pool *p = get_by_shared(w, registry_ref_pool(w->registry, shared));
 
 	s->moving_pool = NULL;
 	atomic_fetch_sub(&shared->views[w->index].incoming, 1);
@@ -425,13 +464,20 @@ static void grant(struct pool *p, struct server *s)
 	w->ops->granted(w, &s);
 }
 
+static bool is_too_old(const struct pool *p, const struct server *s)
+{
+	if (p->server_lifetime == 0)
+		return s->lending > 0; /* each is used once, and not less */
+	return p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter;
+}
+
 static const char *reason_to_close(const struct pool *p, const struct server *s)
 {
 	if (s->close_reason)
 		return s->close_reason;
 	if (!p->database)
 		return "database removed";
-	if (p->server_lifetime == 0 || p->worker->loop.now - s->connected_at > p->server_lifetime + s->lifetime_jitter)
+	if (is_too_old(p, s))
 		return "server lifetime over";
 	if (atomic_load(&p->shared->servers) > p->limits.pool + p->reserve)
 		return "pool is smaller now";
@@ -515,7 +561,7 @@ static void deliver_evict(struct message *m, void *owner)
 	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
 	struct worker *w = owner;
 
-	evict_here(pool_get(w, r->shared->database, r->shared->user), r->full);
+	evict_here(get_by_shared(w, registry_ref_pool(w->registry, r->shared)), r->full);
 	discard_evict(m);
 }
 
@@ -631,7 +677,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 		return s;
 	if (!p->is_paused && refuse_by_last_error(p, w))
 		return NULL;
-	if (!take_one(&p->shared->waiting, c->max_waiting_clients)) {
+	if (!take_one(&p->shared->waiting, p->shared->is_own ? 0 : c->max_waiting_clients)) {
 		struct error_info e;
 		char detail[256];
 
@@ -797,7 +843,7 @@ static void tick_minimum(struct pool *p)
 
 static bool is_unused(const struct pool *p)
 {
-	return !p->n_clients && !p->waiting.count && !p->greeting.count && !p->idle.count &&
+	return !p->n_clients && !p->n_lingering && !p->waiting.count && !p->greeting.count && !p->idle.count &&
 		!p->servers.count && !(p->database && p->database->user && p->min_size) && !p->is_paused;
 }
 
@@ -806,6 +852,8 @@ static usec_t unused_ttl(const struct pool *p)
 	usec_t ttl = p->worker->config->autodb_idle_timeout;
 	bool is_auto = p->database && strcmp(p->database->name, "*") == 0;
 
+	if (p->shared->is_own) /* clients that aren't logged in yet can make them up */
+		return 0;
 	return is_auto ? (ttl ? ttl : UINT64_MAX) : UNUSED_POOL_TTL;
 }
 

@@ -44,8 +44,7 @@ struct pool {
 	struct pool_shared *shared;
 	const struct config_database *database; /* NULL: removed by a reload */
 	const struct config_user *user;
-	struct credential *credential; /* for the server's login; NULL: none known */
-	struct slot_limits limits;     /* without the reserve */
+	struct slot_limits limits; /* without the reserve */
 	int reserve, min_size, max_pinned;
 	enum session_features features;
 	bool uses_sequences;	       /* somebody has asked for currval or lastval */
@@ -59,7 +58,8 @@ struct pool {
 	struct list greeting; /* of struct waiter: newcomers for whom the pool's parameters aren't known yet */
 	unsigned n_login, n_testing; /* servers that will be free soon */
 	usec_t evict_asked;
-	unsigned n_clients;
+	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
+	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
 	char *fingerprint; /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since;	    /* 0: in use */
@@ -69,9 +69,9 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
-void pool_free(struct pool *p);	     /* nothing may be left in it */
-void pool_configure(struct pool *p); /* after a new snapshot */
-void pool_set_credential(struct pool *p, struct credential *c);
+struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
+void pool_free(struct pool *p);				       /* nothing may be left in it */
+void pool_configure(struct pool *p);			       /* after a new snapshot */
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
 struct server *pool_take_idle(struct pool *p, const struct settings *wants); /* NULL: none is at hand; never waits */
 /* Has a server of this pool taken these values? A small memory: false may just mean forgotten. */

@@ -3,6 +3,7 @@
 #include "pool/cancel.h"
 #include "wire/msg.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,7 @@ static void free_server(struct doomed *d)
 	probe_clear(&s->probe);
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
+	free(s->cancel_secret);
 	free(s->fingerprint);
 	free(s);
 }
@@ -285,8 +287,8 @@ static bool changes_schema(const char *tag)
 {
 	static const char *const words[] = { "CREATE ", "ALTER ", "DROP ", "DO", "CALL", "IMPORT ", "SELECT INTO" };
 
-	for (size_t i = 0; strchr("CADIS", *tag) && i < N_ELEMENTS(words); i++)
-		if (strncmp(tag, words[i], strlen(words[i])) == 0)
+	for (size_t i = 0; i < N_ELEMENTS(words); i++)
+		if (*tag == *words[i] && strncmp(tag, words[i], strlen(words[i])) == 0)
 			return true;
 	return false;
 }
@@ -329,7 +331,7 @@ static void take_error(struct server *s, const struct server_message *m)
 		return;
 	error_parse(reader_over(m->body, m->body_len), &e);
 	if (strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0 ||
-		(m->verdict == PENDING_OURS && s->state != SERVER_ACTIVE)) {
+		(m->verdict == PENDING_OURS && (s->state != SERVER_ACTIVE || s->pool->shared->is_own))) {
 		snprintf(s->our_sqlstate, sizeof(s->our_sqlstate), "%s", *e.sqlstate ? e.sqlstate : "XX000");
 		snprintf(s->our_message, sizeof(s->our_message), "%s", e.message);
 		snprintf(s->our_detail, sizeof(s->our_detail), "%s", e.detail);
@@ -389,6 +391,31 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 	return s->state != SERVER_CLOSING;
 }
 
+static bool is_row(uint8_t type)
+{
+	return type == MSG_DATA_ROW || type == MSG_COPY_DATA;
+}
+
+/*
+ * A result is rows for the most part, and nothing is to be decided about one in the midst of the client's own: so many bytes from
+ * here on are whole rows.
+ */
+static size_t walk_rows(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
+{
+	size_t n = 0;
+
+	while (len - n >= FRAME_HEADER_SIZE && is_row(bytes[n])) {
+		uint32_t size = load_be32(bytes + n + 1);
+
+		if (size < 4 || size >= len - n) /* malformed or cut: the usual way */
+			break;
+		n += size + 1;
+	}
+	if (n)
+		walk->slice(s, bytes, n, ctx);
+	return n;
+}
+
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
 {
 	size_t pos = 0;
@@ -397,6 +424,13 @@ size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const str
 		struct server_message m = { .body = NULL };
 		struct reader r = reader_over(bytes + pos, len - pos);
 		size_t n;
+
+		if (!s->body_left && s->state == SERVER_ACTIVE && is_row(bytes[pos]) &&
+			pending_passes_rows(&s->pending) &&
+			(n = walk_rows(s, bytes + pos, len - pos, walk, ctx)) > 0) {
+			pos += n;
+			continue;
+		}
 
 		if (s->body_left) {
 			n = MIN(s->body_left, len - pos);
@@ -686,12 +720,15 @@ static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 	if (m->verdict == PENDING_FATAL)
 		server_lost(s, s->has_failed ? s->our_sqlstate : "08006",
 			s->has_failed ? s->our_message : "server closed the connection");
-	return false;
+	return s->state == SERVER_PROBING && m->frame.type == MSG_NOTIFICATION_RESPONSE;
 }
 
+/* A probe is ours, but what others tell its client meanwhile comes once and to it alone. */
 static void quiet_slice(struct server *s, const uint8_t *bytes, size_t len, void *ctx)
 {
-	(void)s, (void)bytes, (void)len, (void)ctx; /* nothing is ever passed on */
+	(void)ctx;
+	if (s->state == SERVER_PROBING)
+		s->link->notified(s, bytes, len);
 }
 
 static void cancel_drained(struct server *s)
@@ -811,10 +848,22 @@ static void on_drained(struct stream *st)
 		s->link->drained(s);
 }
 
+static void on_handshake(struct stream *st)
+{
+	struct server *s = of_stream(st);
+
+	if (s->state == SERVER_LOGIN)
+		server_login_handshake(s);
+}
+
 static void on_closed(struct stream *st, enum stream_end why)
 {
 	struct server *s = of_stream(st);
 
+	if (s->state == SERVER_LOGIN && st->tls && st->error == EPROTO) { /* a certificate, say: no waiting mends it */
+		server_login_fail(s, "08001", tls_why(st->tls), true);
+		return;
+	}
 	if (s->has_failed) /* it said why before it went */
 		server_lost(s, s->our_sqlstate, s->our_message);
 	else
@@ -824,7 +873,9 @@ static void on_closed(struct stream *st, enum stream_end why)
 				: "server closed the connection unexpectedly");
 }
 
-const struct stream_ops server_stream_ops = { .data = on_data, .drained = on_drained, .closed = on_closed };
+const struct stream_ops server_stream_ops = {
+	.data = on_data, .drained = on_drained, .closed = on_closed, .handshake = on_handshake
+};
 
 /* An answer and a reset in one go give no event for the reset: see stream_recheck(). */
 static void recheck(struct server *s, usec_t now)

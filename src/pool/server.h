@@ -43,6 +43,7 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 	void (*lost)(struct server *s, const struct error_info *e); /* the server is being closed: forget it */
 	void (*probed)(struct server *s, bool is_ok); /* SERVER_ACTIVE again; s->probe has what was found */
 	void (*dropped)(struct server *s, const struct pending_entry *e); /* an error made the server skip it */
+	void (*notified)(struct server *s, const uint8_t *bytes, size_t len); /* while SERVER_PROBING; a slice */
 };
 
 struct prepared_note { /* what a pending Parse or Close will have changed */
@@ -111,8 +112,11 @@ struct server {
 	char our_sqlstate[6], our_message[LOGIN_ERROR_MAX], our_detail[LOGIN_ERROR_MAX], our_hint[LOGIN_ERROR_MAX];
 	size_t drained_bytes;
 
-	uint32_t cancel_pid, cancel_secret;
+	uint32_t cancel_pid;
+	uint8_t *cancel_secret; /* 4 bytes, up to 256 by protocol 3.2 */
+	size_t cancel_secret_len;
 	bool has_cancel_key;
+	bool is_direct_tls;    /* its TLS began without a question */
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
@@ -147,7 +151,8 @@ struct server_message {
 	struct pending_entry popped;
 };
 struct server_walk {
-	bool (*message)(struct server *s, struct server_message *m, void *ctx); /* true: pass it on by slices */
+	/* true: pass it on by slices. Whole rows that are the client's pass without being asked about. */
+	bool (*message)(struct server *s, struct server_message *m, void *ctx);
 	void (*local)(struct server *s, const struct pending_entry *e,
 		void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
@@ -166,6 +171,7 @@ extern const struct stream_ops server_stream_ops;
 /* server_login.c */
 void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
+void server_login_handshake(struct server *s); /* a step of TLS was taken */
 void server_login_free(struct server *s);
 void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
 

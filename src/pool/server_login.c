@@ -10,7 +10,10 @@
 #define LOGIN_MESSAGE_MAX 65536
 
 enum login_step {
+	LOGIN_PASSWORD,	 /* a file or a command has been asked for the password */
 	LOGIN_RESOLVING, /* the resolver has been asked */
+	LOGIN_ASKING,	 /* connecting, or the SSLRequest is sent: one byte comes next */
+	LOGIN_HANDSHAKE, /* of TLS */
 	LOGIN_AUTH, /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
 	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
 	LOGIN_DERIVING,	   /* a login thread computes keys; the server waits for us */
@@ -22,6 +25,11 @@ enum login_step {
 struct resolving { /* with the resolver; comes back to the worker in any case */
 	struct resolve_request request;
 	struct server *server; /* the worker's: NULL once the server is gone */
+};
+
+struct asking { /* with the passwords; comes back in any case */
+	struct password_request request;
+	struct server *server; /* the worker's */
 };
 
 struct deriving { /* with a login thread; comes back as well */
@@ -38,7 +46,10 @@ struct deriving { /* with a login thread; comes back as well */
 
 struct server_login {
 	enum login_step step;
+	struct credential *credential; /* a reference; NULL: none is known */
 	struct scram scram;
+	struct asking *asking;
+	bool is_bound, is_proved; /* by SCRAM-PLUS: which the server has carried through */
 	struct resolving *resolving;
 	struct deriving *deriving;
 };
@@ -50,11 +61,14 @@ void server_login_free(struct server *s)
 	if (!l)
 		return;
 	s->login = NULL;
+	if (l->asking)
+		l->asking->server = NULL;
 	if (l->resolving)
 		l->resolving->server = NULL;
 	if (l->deriving)
 		l->deriving->server = NULL;
 	scram_wipe(&l->scram);
+	credential_unref(&l->credential);
 	free(l);
 }
 
@@ -92,15 +106,105 @@ static void send_startup(struct server *s)
 	struct writer w = { 0 };
 
 	msg_begin(&w, 0);
-	write_u32(&w, PROTOCOL_3_0);
+	write_u32(&w, p->database->max_protocol_version == VERSION_3_0 ? PROTOCOL_3_0 : PROTOCOL_3_2);
 	write_cstring(&w, "user");
 	write_cstring(&w, p->shared->user);
 	write_cstring(&w, "database");
 	write_cstring(&w, p->database->dbname ? p->database->dbname : p->shared->database);
+	if (p->shared->is_own) { /* names in auth_query mean what they say, whatever the role's or the database's settings */
+		write_cstring(&w, "search_path");
+		write_cstring(&w, "pg_catalog");
+		write_cstring(&w, "application_name");
+		write_cstring(&w, "pgweir auth_query");
+	}
 	write_u8(&w, 0);
 	msg_end(&w);
 	stream_send_bytes(&s->stream, w.data, w.len);
 	writer_free(&w);
+}
+
+static void begin_startup(struct server *s)
+{
+	s->login->step = LOGIN_AUTH;
+	send_startup(s);
+}
+
+static const struct tls_target *tls_target(const struct server *s)
+{
+	return tls_set_database(s->pool->worker->snapshot->tls, s->pool->database->name);
+}
+
+static void start_tls(struct server *s)
+{
+	const struct tls_target *t = tls_target(s);
+	struct tls *tls;
+
+	if (!t->context) { /* a reload came between question and answer */
+		server_login_fail(s, "08006", "the settings of TLS have changed", false);
+		return;
+	}
+	tls = tls_connect(t->context, s->pool->database->host, t->mode == TLS_VERIFY_FULL);
+	s->login->step = LOGIN_HANDSHAKE;
+	stream_start_tls(&s->stream, &tls);
+}
+
+static void ask_for_tls(struct server *s)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, 0);
+	write_u32(&w, SSL_REQUEST_CODE);
+	msg_end(&w);
+	s->login->step = LOGIN_ASKING;
+	stream_send_bytes(&s->stream, w.data, w.len);
+	writer_free(&w);
+}
+
+/* One byte, and nothing behind it: what follows in plain text could be anybody's. */
+static void take_tls_answer(struct server *s, const uint8_t *bytes, size_t len)
+{
+	bool is_required = tls_target(s)->mode >= TLS_REQUIRE;
+
+	if (bytes[0] == 'E') /* an error that nobody vouches for isn't passed on */
+		server_login_fail(s, "08006", "the server answered the SSL request with an error", false);
+	else if (len > 1)
+		server_login_fail(s, "08P01", "received unencrypted data after SSL response", false);
+	else if (bytes[0] == 'S')
+		start_tls(s);
+	else if (bytes[0] != 'N')
+		server_login_fail(s, "08P01", "the server gave no valid answer to the SSL request", false);
+	else if (is_required)
+		server_login_fail(s, "08001", "server does not support SSL, but SSL was required", true);
+	else
+		begin_startup(s);
+}
+
+void server_login_handshake(struct server *s)
+{
+	struct tls_facts facts;
+
+	if (!tls_is_up(s->stream.tls) || s->login->step != LOGIN_HANDSHAKE)
+		return;
+	tls_get_facts(s->stream.tls, &facts);
+	if (s->is_direct_tls && !facts.has_alpn)
+		server_login_fail(s, "08001", "the server has no direct TLS: it didn't agree on the protocol", true);
+	else
+		begin_startup(s);
+	tls_clear_facts(&facts);
+}
+
+static void begin(struct server *s)
+{
+	const struct tls_target *t = tls_target(s);
+
+	if (t->mode == TLS_DISABLE || address_is_unix(&s->address)) {
+		begin_startup(s);
+	} else if (t->negotiation == NEGOTIATE_DIRECT) {
+		s->is_direct_tls = true;
+		start_tls(s);
+	} else {
+		ask_for_tls(s);
+	}
 }
 
 static void connect_to(struct server *s, const struct address *a)
@@ -124,8 +228,7 @@ static void connect_to(struct server *s, const struct address *a)
 	stream_init(&s->stream, &server_stream_ops, fd, true);
 	s->stream.is_connecting = in_progress;
 	stream_attach(&s->stream, &s->pool->worker->loop);
-	s->login->step = LOGIN_AUTH;
-	send_startup(s);
+	begin(s);
 }
 
 static void deliver_address(struct message *m, void *owner)
@@ -168,13 +271,12 @@ static void resolve(struct server *s, const char *host, int port)
 	resolver_ask(s->pool->worker->resolver, &r->request);
 }
 
-void server_login_start(struct server *s)
+static void reach(struct server *s)
 {
 	const struct config_database *db = s->pool->database;
 	const char *host = db->host && *db->host ? db->host : s->pool->worker->config->unix_socket_dir;
 	struct address a;
 
-	s->login = xcalloc(1, sizeof(*s->login));
 	if (host[0] == '/' || host[0] == '@') {
 		if (address_unix(&a, host, db->port))
 			connect_to(s, &a);
@@ -185,6 +287,118 @@ void server_login_start(struct server *s)
 	} else {
 		resolve(s, host, db->port);
 	}
+}
+
+/* ---- a password from a file or a command ---- */
+
+/* False: the credential is one that the pool knows. */
+static bool get_source(const struct server *s, struct password_source *out)
+{
+	const struct config_database *db = s->pool->database;
+
+	if (!db || (!db->password_file && !db->password_command) || !str_equal(db->user, s->pool->shared->user))
+		return false;
+	*out = (struct password_source){
+		.file = db->password_file,
+		.command = db->password_command,
+		.user = db->user,
+		.host = db->host,
+		.database = db->dbname ? db->dbname : s->pool->shared->database,
+		.port = db->port,
+	};
+	return true;
+}
+
+static void no_source(struct server *s, const char *error, bool is_refused)
+{
+	server_login_fail(s, is_refused ? "28P01" : "08006", error, is_refused);
+}
+
+static void deliver_password(struct message *m, void *owner)
+{
+	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
+	struct server *s = a->server;
+
+	(void)owner;
+	if (s) {
+		s->login->asking = NULL;
+		s->login->credential = a->request.credential;
+		a->request.credential = NULL;
+		if (!s->login->credential)
+			no_source(s, a->request.error, a->request.is_refused);
+		else if (!s->pool->database) /* a reload took it away meanwhile */
+			server_login_fail(s, "08006", "database removed", false);
+		else
+			reach(s);
+	}
+	credential_unref(&a->request.credential);
+	free(a);
+}
+
+static void discard_password(struct message *m)
+{
+	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
+
+	credential_unref(&a->request.credential);
+	free(a);
+}
+
+static void ask_source(struct server *s, const struct password_source *source)
+{
+	struct asking *a = xcalloc(1, sizeof(*a));
+
+	a->server = s;
+	a->request.message.deliver = deliver_password;
+	a->request.message.discard = discard_password;
+	a->request.reply_to = &s->pool->worker->loop.mailbox;
+	s->login->asking = a;
+	s->login->step = LOGIN_PASSWORD;
+	passwords_ask(s->pool->worker->passwords, source, &a->request);
+}
+
+static void start_with_source(struct server *s, const struct password_source *source)
+{
+	struct worker *w = s->pool->worker;
+	usec_t ttl = config_password_ttl(w->config, s->pool->database);
+	char error[PASSWORD_ERROR_MAX];
+
+	switch (passwords_find(w->passwords, source, ttl, w->loop.now, &s->login->credential, error)) {
+	case PASSWORD_KNOWN: reach(s); break;
+	case PASSWORD_UNKNOWN: ask_source(s, source); break;
+	case PASSWORD_FAILING: no_source(s, error, false); break;
+	case PASSWORD_REFUSED: no_source(s, error, true); break;
+	}
+}
+
+/* Is it a password that has had its day? Then the next one may do, and nobody needs to be told. */
+static bool may_have_newer(struct server *s, const char *sqlstate)
+{
+	struct password_source source;
+
+	return strncmp(sqlstate, "28", 2) == 0 && s->login->credential && get_source(s, &source) &&
+		passwords_refused(
+			s->pool->worker->passwords, &source, s->login->credential, s->pool->worker->loop.now);
+}
+
+static void accept_password(struct server *s)
+{
+	struct password_source source;
+
+	if (s->login->credential && get_source(s, &source))
+		passwords_accepted(s->pool->worker->passwords, &source, s->login->credential);
+}
+
+void server_login_start(struct server *s)
+{
+	struct password_source source;
+
+	s->login = xcalloc(1, sizeof(*s->login));
+	if (get_source(s, &source)) {
+		start_with_source(s, &source);
+		return;
+	}
+	s->login->credential = shared_credential(s->pool->shared);
+	reach(s);
 }
 
 /* ---- authentication ---- */
@@ -224,7 +438,7 @@ static void send_secret(struct server *s, const char *secret)
 
 static void answer_plain(struct server *s)
 {
-	const char *password = s->pool->credential ? credential_plain(s->pool->credential) : NULL;
+	const char *password = s->login->credential ? credential_plain(s->login->credential) : NULL;
 
 	if (password)
 		send_secret(s, password);
@@ -239,32 +453,57 @@ static void answer_md5(struct server *s, struct reader *r)
 
 	if (!salt)
 		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
-	else if (s->pool->credential && credential_md5_response(s->pool->credential, salt, response))
+	else if (s->login->credential && credential_md5_response(s->login->credential, salt, response))
 		send_secret(s, response);
 	else
 		no_password(s, "an MD5 password");
 }
 
+static bool must_bind(const struct server *s)
+{
+	return s->pool->database->channel_binding == BINDING_REQUIRE;
+}
+
+/* What to bind to, if this connection has it: a server in the middle can show no certificate of the same hash. */
+static void bind_to_tls(struct server *s, bool is_plus_offered)
+{
+	enum channel_binding wanted = s->pool->database->channel_binding;
+	struct tls_facts facts = { .binding_len = 0 };
+
+	if (s->stream.tls && wanted != BINDING_DISABLE)
+		tls_get_facts(s->stream.tls, &facts);
+	s->login->is_bound = is_plus_offered && facts.binding_len;
+	scram_bind(&s->login->scram, facts.binding, facts.binding_len, s->login->is_bound);
+	tls_clear_facts(&facts);
+}
+
 static void answer_sasl(struct server *s, struct reader *r)
 {
 	struct writer first = { 0 }, body = { 0 };
-	bool offered = false;
+	bool offered = false, plus_offered = false;
 	const char *name;
 
-	while (*(name = read_cstring(r)))
-		offered = offered || strcmp(name, "SCRAM-SHA-256") == 0;
-	if (r->bad || !offered) {
+	while (*(name = read_cstring(r))) {
+		offered = offered || strcmp(name, SCRAM_MECHANISM) == 0;
+		plus_offered = plus_offered || strcmp(name, SCRAM_MECHANISM_PLUS) == 0;
+	}
+	bind_to_tls(s, plus_offered);
+	if (must_bind(s) && !s->login->is_bound) {
+		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't offer it", true);
+		return;
+	}
+	if (r->bad || (!offered && !s->login->is_bound)) {
 		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", true);
 		return;
 	}
-	if (!s->pool->credential ||
-		(credential_kind(s->pool->credential) != SECRET_PLAIN &&
-			credential_kind(s->pool->credential) != SECRET_SCRAM)) {
+	if (!s->login->credential ||
+		(credential_kind(s->login->credential) != SECRET_PLAIN &&
+			credential_kind(s->login->credential) != SECRET_SCRAM)) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
 	scram_client_first(&s->login->scram, &first);
-	write_cstring(&body, "SCRAM-SHA-256");
+	write_cstring(&body, s->login->is_bound ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM);
 	write_u32(&body, (uint32_t)first.len);
 	write_bytes(&body, first.data, first.len);
 	send_password_message(s, &body, false);
@@ -337,12 +576,12 @@ static void answer_challenge(struct server *s, struct reader *r)
 		return;
 	}
 	if (credential_find_server_keys(
-		    s->pool->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
+		    s->login->credential, secret->salt, secret->salt_len, secret->iterations, &keys)) {
 		send_scram_final(s, &keys);
 		explicit_bzero(&keys, sizeof(keys));
 		return;
 	}
-	if (credential_kind(s->pool->credential) != SECRET_PLAIN) {
+	if (credential_kind(s->login->credential) != SECRET_PLAIN) {
 		no_password(s, "SCRAM-SHA-256");
 		return;
 	}
@@ -351,7 +590,7 @@ static void answer_challenge(struct server *s, struct reader *r)
 	d->message.discard = discard_deriving;
 	d->reply_to = &s->pool->worker->loop.mailbox;
 	d->server = s;
-	d->credential = credential_ref(s->pool->credential);
+	d->credential = credential_ref(s->login->credential);
 	d->salt_len = secret->salt_len;
 	d->iterations = secret->iterations;
 	memcpy(d->salt, secret->salt, secret->salt_len);
@@ -362,10 +601,23 @@ static void answer_challenge(struct server *s, struct reader *r)
 
 static void check_signature(struct server *s, struct reader *r)
 {
-	if (scram_client_verify(&s->login->scram, *r) == RES_OK)
+	if (scram_client_verify(&s->login->scram, *r) == RES_OK) {
 		s->login->step = LOGIN_AUTH; /* AuthenticationOk comes next */
-	else
+		s->login->is_proved = s->login->is_bound;
+	} else {
 		server_login_fail(s, "28P01", "the server could not prove that it knows the password", true);
+	}
+}
+
+/* Nothing but SCRAM-PLUS to its end: no password is sent, and no word taken, from whom hasn't proved to be at the end of this TLS. */
+static bool may_go_on_bound(const struct server *s, uint32_t request)
+{
+	switch (request) {
+	case AUTH_SASL:
+	case AUTH_SASL_CONTINUE:
+	case AUTH_SASL_FINAL: return true;
+	default: return request == AUTH_OK && s->login->is_proved;
+	}
 }
 
 static void on_authentication(struct server *s, struct reader r)
@@ -375,6 +627,8 @@ static void on_authentication(struct server *s, struct reader r)
 
 	if (r.bad)
 		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
+	else if (must_bind(s) && !may_go_on_bound(s, request))
+		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't do it", true);
 	else if (request == AUTH_OK && step == LOGIN_AUTH)
 		s->login->step = LOGIN_STARTING;
 	else if (request == AUTH_CLEARTEXT_PASSWORD && step == LOGIN_AUTH)
@@ -400,7 +654,8 @@ static void on_error(struct server *s, struct reader r)
 
 	error_parse(r, &e);
 	server_login_fail(s, *e.sqlstate ? e.sqlstate : "08006",
-		*e.message ? e.message : "the server refused without a word", is_final_error(e.sqlstate));
+		*e.message ? e.message : "the server refused without a word",
+		is_final_error(e.sqlstate) && !may_have_newer(s, e.sqlstate));
 }
 
 static void on_parameter(struct server *s, struct reader r)
@@ -413,9 +668,19 @@ static void on_parameter(struct server *s, struct reader r)
 
 static void on_cancel_key(struct server *s, struct reader r)
 {
-	s->cancel_pid = read_u32(&r);
-	s->cancel_secret = read_u32(&r);
-	s->has_cancel_key = !r.bad;
+	uint32_t pid = read_u32(&r);
+	size_t len = reader_left(&r);
+
+	if (r.bad || len < CANCEL_SECRET_SHORT || len > CANCEL_SECRET_MAX) {
+		server_login_fail(s, "08P01", "invalid cancel key from the server", false);
+		return;
+	}
+	free(s->cancel_secret);
+	s->cancel_secret = xmalloc(len);
+	memcpy(s->cancel_secret, r.pos, len);
+	s->cancel_secret_len = len;
+	s->cancel_pid = pid;
+	s->has_cancel_key = true;
 }
 
 static void finish(struct server *s)
@@ -429,6 +694,7 @@ static void finish(struct server *s)
 	address_text(&a, local);
 	if (s->pool->worker->config->log_connections)
 		log_info(&who, "new connection to server (from %s)", local);
+	accept_password(s);
 	server_login_free(s);
 	s->pool->n_login--;
 	atomic_fetch_sub(&s->pool->shared->by_database->logins, 1);
@@ -479,6 +745,10 @@ size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len)
 {
 	size_t pos = 0;
 
+	if (s->login->step == LOGIN_ASKING) {
+		take_tls_answer(s, bytes, len);
+		return len;
+	}
 	while (pos < len && s->state == SERVER_LOGIN) {
 		struct reader r = reader_over(bytes + pos, len - pos);
 		struct frame f;

@@ -14,6 +14,7 @@ struct registry *registry_new(int n_workers)
 	r->n_workers = n_workers;
 	pthread_mutex_init(&r->lock, NULL);
 	atomic_store(&r->next_id, 1);
+	r->own.refs = 1; /* the registry's: it is in no table */
 	return r;
 }
 
@@ -77,19 +78,30 @@ static void free_pool(struct registry *r, struct pool_shared *p)
 	limit_drop(&r->databases, p->by_database);
 	limit_drop(&r->users, p->by_user);
 	settings_unref(&p->reported);
+	credential_unref(&p->credential);
 	pthread_mutex_destroy(&p->lock);
 	free(p->key);
 	free(p);
 }
 
-struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user)
+/* The first alone is limited by its size, the second by what all own pools have together. */
+static void take_own_limits(struct registry *r, struct pool_shared *p)
 {
-	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 1;
+	p->own.refs = 2; /* one is its own, so it's never freed */
+	p->by_database = &p->own;
+	r->own.refs++;
+	p->by_user = &r->own;
+}
+
+static struct pool_shared *get_pool(struct registry *r, const char *database, const char *user, bool is_own)
+{
+	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 2;
 	char *key = xmalloc(size);
 	struct pool_shared *p;
 
 	memcpy(key, database, db_size);
-	memcpy(key + db_size, user, size - db_size);
+	memcpy(key + db_size, user, size - db_size - 1);
+	key[size - 1] = is_own;
 	pthread_mutex_lock(&r->lock);
 	HASH_FIND(hh, r->pools, key, size, p);
 	if (!p) {
@@ -101,8 +113,13 @@ struct pool_shared *registry_pool(struct registry *r, const char *database, cons
 		p->key = key;
 		p->database = key;
 		p->user = key + db_size;
-		p->by_database = limit_get(&r->databases, database);
-		p->by_user = limit_get(&r->users, user);
+		p->is_own = is_own;
+		if (is_own) {
+			take_own_limits(r, p);
+		} else {
+			p->by_database = limit_get(&r->databases, database);
+			p->by_user = limit_get(&r->users, user);
+		}
 		pthread_mutex_init(&p->lock, NULL);
 		HASH_ADD_KEYPTR(hh, r->pools, p->key, size, p);
 		key = NULL;
@@ -111,6 +128,16 @@ struct pool_shared *registry_pool(struct registry *r, const char *database, cons
 	pthread_mutex_unlock(&r->lock);
 	free(key);
 	return p;
+}
+
+struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user)
+{
+	return get_pool(r, database, user, false);
+}
+
+struct pool_shared *registry_own_pool(struct registry *r, const char *database, const char *user)
+{
+	return get_pool(r, database, user, true);
 }
 
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p)
@@ -297,4 +324,37 @@ struct settings *shared_reported(struct pool_shared *p)
 	s = settings_ref(p->reported);
 	pthread_mutex_unlock(&p->lock);
 	return s;
+}
+
+/* A password that came again, from LDAP or PAM: the keys that were derived from it are worth keeping. */
+static bool is_known_password(const struct credential *had, const struct credential *c)
+{
+	return had && c && credential_kind(c) == SECRET_PLAIN && credential_same(had, c);
+}
+
+void shared_set_credential(struct pool_shared *p, struct credential *c)
+{
+	struct credential *old;
+	bool is_other;
+
+	pthread_mutex_lock(&p->lock);
+	if (is_known_password(p->credential, c))
+		c = p->credential;
+	old = p->credential;
+	p->credential = c ? credential_ref(c) : NULL;
+	pthread_mutex_unlock(&p->lock);
+	is_other = old && c && !credential_same(old, c);
+	credential_unref(&old);
+	if (is_other)
+		shared_forget_failure(p);
+}
+
+struct credential *shared_credential(struct pool_shared *p)
+{
+	struct credential *c;
+
+	pthread_mutex_lock(&p->lock);
+	c = p->credential ? credential_ref(p->credential) : NULL;
+	pthread_mutex_unlock(&p->lock);
+	return c;
 }

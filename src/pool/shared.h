@@ -7,12 +7,15 @@
  *           client that starts to wait each publish first and look at the other side second (sequentially
  *           consistent), so at least one of them sees the other: no wake-up is lost.
  * Failures: when logging in to the server fails, all workers hold off until next_try; the error is kept for those who ask meanwhile.
+ * Own:      pools for questions of our own (auth_query) stand beside those of clients, of the same name or not. They take no slot of a
+ *           database or a user, so a full pool can't keep anybody from logging in.
  * Memory:   objects live as long as somebody holds a reference; the registry's lock guards its tables only, never the path of a query.
  * Threads:  any.
  */
 #ifndef PGWEIR_SHARED_H
 #define PGWEIR_SHARED_H
 
+#include "auth/credential.h"
 #include "base/table.h"
 #include "state/settings.h"
 
@@ -42,12 +45,15 @@ struct pool_shared {
 	UT_hash_handle hh;
 	char *key;		     /* database NUL user */
 	const char *database, *user; /* inside key */
+	bool is_own;		     /* for questions of our own: no client uses it, no view shows it */
 	int refs;		     /* under the registry's lock */
 	struct limit_shared *by_database, *by_user;
+	struct limit_shared own; /* is_own: in the place of the database */
 	atomic_int servers, waiting, pinned;
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
 	pthread_mutex_t lock;	   /* guards what follows; a leaf */
 	int failures;
+	struct credential *credential; /* what servers are logged in with: the newest that a client came with, or the configuration has */
 	bool is_final; /* the error won't go away by itself: tell clients at once */
 	char sqlstate[6], message[LOGIN_ERROR_MAX];
 	struct settings *reported; /* what the newest server said at login; NULL: none has logged in yet */
@@ -59,6 +65,7 @@ struct registry {
 	pthread_mutex_t lock;
 	struct pool_shared *pools;
 	struct limit_shared *databases, *users;
+	struct limit_shared own;		 /* of all own pools together, in the place of both */
 	atomic_int clients;			 /* all but those of the console */
 	_Atomic uint64_t next_id;		 /* of clients and servers, for the log and the console */
 	atomic_int worker_clients[WORKERS_MAX];	 /* who has the fewest gets the next */
@@ -70,6 +77,7 @@ struct registry *registry_new(int n_workers);
 void registry_free(struct registry *r);
 uint64_t registry_id(struct registry *r);
 struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user); /* a reference */
+struct pool_shared *registry_own_pool(struct registry *r, const char *database, const char *user);
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p);
 void registry_drop_pool(struct registry *r, struct pool_shared **p);
 
@@ -98,7 +106,9 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 	const char *message, bool is_final);
 void shared_forget_failure(struct pool_shared *p); /* a reload may have mended it */
 bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX],
-	bool *is_final);				 /* false: none */
-struct settings *shared_reported(struct pool_shared *p); /* a reference, or NULL */
+	bool *is_final);						 /* false: none */
+struct settings *shared_reported(struct pool_shared *p);		 /* a reference, or NULL */
+void shared_set_credential(struct pool_shared *p, struct credential *c); /* another secret forgets the failures of the last */
+struct credential *shared_credential(struct pool_shared *p); /* a reference, or NULL */
 
 #endif

@@ -1,5 +1,6 @@
 #include "pool/worker.h"
 
+#include "pool/auth_query.h"
 #include "pool/pool.h"
 #include "wire/sqlscan.h"
 
@@ -17,6 +18,7 @@ static usec_t worker_tick(void *owner)
 	w->tick_every = TICK_SLOW;
 	HASH_ITER(hh, w->pools, p, next)
 		pool_tick(p);
+	auth_query_tick(w);
 	if (w->on_clients_tick)
 		w->on_clients_tick(w);
 	return w->tick_every;
@@ -150,7 +152,7 @@ void worker_init(struct worker *w, int index, struct worker **peers, int n_worke
 	take_config(w, snapshot->config);
 	list_init(&w->moving);
 	list_init(&w->clients);
-	list_init(&w->new_clients);
+	list_init(&w->lingering);
 	list_init(&w->cancels);
 	loop_init(&w->loop, w, worker_tick);
 	w->loop.round_end = round_end;
@@ -167,8 +169,10 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot)
 	HASH_ITER(hh, w->pools, p, next)
 		pool_configure(p);
 	snapshot_unref(&old); /* only now: pools pointed into it */
+	auth_query_reload(w);
 	worker_warm_pools(w);
 	w->must_look = true;
+	w->next_sweep = 0; /* clients may have lost their database */
 	loop_tick_soon(&w->loop);
 }
 
@@ -176,11 +180,15 @@ void worker_destroy(struct worker *w)
 {
 	struct pool *p, *next;
 
+	auth_query_free(w);
 	HASH_ITER(hh, w->pools, p, next)
 		pool_free(p);
 	free_past(w);
 	paused_free(&w->paused);
 	loop_destroy(&w->loop);
+	settings_table_free(&w->settings);
+	if (w->client_slab.size)
+		slab_destroy(&w->client_slab);
 	snapshot_unref(&w->snapshot);
 	free(w->suspects);
 	ASSERT(!w->statements.by_id);

@@ -7,7 +7,9 @@
 #ifndef PGWEIR_WORKER_H
 #define PGWEIR_WORKER_H
 
+#include "auth/passwords.h"
 #include "auth/snapshot.h"
+#include "base/slab.h"
 #include "net/resolver.h"
 #include "pool/paused.h"
 #include "pool/shared.h"
@@ -21,6 +23,7 @@
 
 struct pool;
 struct client;
+struct auth_query;
 
 struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
@@ -39,21 +42,26 @@ struct worker {
 	struct worker **peers; /* all workers, this one too */
 	struct registry *registry;
 	struct resolver *resolver;
-	struct mailbox *slow; /* a login thread's: PBKDF2 is done there */
+	struct mailbox *slow;	     /* a login thread's: PBKDF2 is done there */
+	struct passwords *passwords; /* set like slow, after worker_init() */
 
 	/* its own thread only */
 	struct loop loop;
 	struct snapshot *snapshot;
-	const struct config *config; /* the snapshot's */
+	const struct config *config;   /* the snapshot's */
 	const char **suspects;	     /* suspect_functions */
 	unsigned n_snapshots;	     /* which one: what was decided by an older one is decided anew */
 	uint64_t pins_made[PINS_N];  /* for each reason, since the start */
-	struct pool *pools;	     /* hash by shared part */
-	unsigned n_waiting;	     /* over all pools; published in registry->worker_waiting */
-	struct paused paused;	     /* pools of these are made paused */
-	struct past_counters *past;  /* hash by database */
-	struct list moving;	     /* servers that leave at the end of the round */
-	struct list clients, new_clients;
+	struct pool *pools;	       /* hash by shared part */
+	unsigned n_waiting;	       /* over all pools; published in registry->worker_waiting */
+	struct paused paused;	       /* pools of these are made paused */
+	struct past_counters *past;    /* hash by database */
+	struct list moving;	       /* servers that leave at the end of the round */
+	struct auth_query *auth_query; /* NULL: nobody has asked yet */
+	struct list clients;
+	struct list lingering;	 /* of the clients those that are closing: their last word is on its way */
+	struct slab client_slab; /* the session's */
+	struct settings_table settings; /* what clients came with, and were told */
 	struct list cancels;
 	struct statement_table statements;
 	struct worker_slot *slots;

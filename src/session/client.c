@@ -3,8 +3,6 @@
 #include "pool/cancel.h"
 #include "wire/msg.h"
 
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +49,10 @@ const char *client_state_name(const struct client *c)
 
 void client_describe(const struct client *c, struct log_who *who, char addr[ADDRESS_TEXT_MAX])
 {
-	address_text(&c->peer, addr);
+	struct address peer;
+
+	address_restore(&c->peer, &peer);
+	address_text(&peer, addr);
 	*who = (struct log_who){
 		.kind = "client", .id = c->id, .database = c->database, .user = c->user, .addr = addr
 	};
@@ -74,7 +75,7 @@ void client_unpause(struct client *c, enum client_pause why)
 
 /* ---- slots: the number in a cancel key says which worker and which client ---- */
 
-static void take_slot(struct client *c)
+static void take_slot(struct client *c, uint32_t protocol)
 {
 	struct worker *w = c->worker;
 
@@ -92,7 +93,7 @@ static void take_slot(struct client *c)
 	c->slot = w->free_slot - 1;
 	w->free_slot = w->slots[c->slot].next_free;
 	w->slots[c->slot].client = c;
-	RAND_bytes((unsigned char *)&c->secret, sizeof(c->secret));
+	cancel_key_make(&c->key, (uint32_t)w->index << SLOT_BITS | (c->slot + 1), protocol);
 }
 
 static void give_back_slot(struct client *c)
@@ -102,11 +103,6 @@ static void give_back_slot(struct client *c)
 	slot->client = NULL;
 	slot->next_free = c->worker->free_slot;
 	c->worker->free_slot = c->slot + 1;
-}
-
-static uint32_t cancel_pid(const struct client *c)
-{
-	return (uint32_t)c->worker->index << SLOT_BITS | (c->slot + 1);
 }
 
 int session_cancel_worker(uint32_t pid)
@@ -148,6 +144,19 @@ void client_set_settings(struct client *c, struct settings *s)
 	c->context = statement_context(c->settings, c->pool->shared->database, c->pool->shared->user);
 }
 
+void client_set_told(struct client *c, struct settings *s)
+{
+	struct settings *old = c->told;
+	const char *scs;
+
+	if (s == old)
+		return;
+	c->told = settings_ref(s);
+	settings_unref(&old);
+	scs = settings_get(s, "standard_conforming_strings");
+	c->strings_conform = !scs || strcmp(scs, "off") != 0;
+}
+
 /* ---- the end ---- */
 
 static void free_client(struct doomed *d)
@@ -158,9 +167,9 @@ static void free_client(struct doomed *d)
 	free(c->only_setting);
 	free(c->deallocate_portal);
 	free(c->deallocates);
-	free(c->database);
-	free(c->user);
-	free(c);
+	if (c->is_own_user)
+		free((char *)(uintptr_t)c->user);
+	slab_free(&c->worker->client_slab, c);
 }
 
 /* What the server's queue still holds for this client: names are its own, and it is leaving. */
@@ -252,6 +261,9 @@ static void leave(struct client *c)
 	if (c->is_counted)
 		registry_uncount_client(w->registry, c->database, c->user);
 	client_set_state(c, CLIENT_CLOSING);
+	list_remove(&w->clients, &c->node);
+	list_push_back(&w->lingering, &c->node);
+	c->pool->n_lingering++; /* it stays as long as its names are used */
 }
 
 static void free_later(struct client *c)
@@ -259,7 +271,8 @@ static void free_later(struct client *c)
 	if (c->stream.fd < 0)
 		return;
 	stream_close(&c->stream);
-	list_remove(&c->worker->clients, &c->node);
+	list_remove(&c->worker->lingering, &c->node);
+	c->pool->n_lingering--;
 	loop_doom(&c->worker->loop, &c->doomed);
 }
 
@@ -311,8 +324,7 @@ void client_end(struct client *c, const struct error_info *e)
 	c->linger_until = c->worker->loop.now + LINGER;
 	c->pauses = 0;
 	stream_resume(&c->stream);
-	if (!stream_backlog(&c->stream))
-		shutdown(c->stream.fd, SHUT_WR);
+	stream_finish(&c->stream);
 	worker_tick_fast(c->worker);
 }
 
@@ -328,8 +340,7 @@ static void tell_parameters(struct client *c, struct server *s)
 	if (w.len)
 		stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
+	client_set_told(c, s->reported);
 }
 
 /* Who has used it, as far as PostgreSQL can't be asked: currval() and lastval() must never be another client's. */
@@ -401,21 +412,35 @@ bool client_get_server(struct client *c)
 	return true;
 }
 
+/* What the pool reports, with the client's own values where it came with some. */
+static void tell_first(struct client *c)
+{
+	struct settings *reported = shared_reported(c->pool->shared);
+	struct pool *p = c->pool;
+
+	if (!p->welcome_told || !settings_same(p->welcome_reported, reported) ||
+		!settings_same(p->welcome_startup, c->settings)) {
+		settings_unref(&p->welcome_reported);
+		settings_unref(&p->welcome_startup);
+		settings_unref(&p->welcome_told);
+		p->welcome_reported = settings_ref(reported);
+		p->welcome_startup = settings_ref(c->settings);
+		p->welcome_told = settings_overlay(reported, c->settings);
+		settings_share(&c->worker->settings, &p->welcome_told);
+	}
+	client_set_told(c, p->welcome_told);
+	settings_unref(&reported);
+}
+
 void client_greet(struct client *c)
 {
 	struct writer *w = &c->greeting;
 
 	if (!c->told) {
-		struct settings *reported = shared_reported(c->pool->shared);
-
-		c->told = settings_overlay(reported, c->settings);
-		settings_unref(&reported);
+		tell_first(c);
 	}
 	settings_write_status(w, NULL, c->told);
-	msg_begin(w, MSG_BACKEND_KEY_DATA);
-	write_u32(w, cancel_pid(c));
-	write_u32(w, c->secret);
-	msg_end(w);
+	write_cancel_key(w, &c->key);
 	write_ready_for_query(w, TX_IDLE);
 	stream_send_bytes(&c->stream, w->data, w->len);
 	writer_free(w);
@@ -434,7 +459,7 @@ static void end_check(struct client *c, const struct error_info *e)
 		return;
 	}
 	pool_know_settings(c->pool, c->settings);
-	c->told = settings_ref(s->reported); /* as PostgreSQL spells the values */
+	client_set_told(c, s->reported); /* as PostgreSQL spells the values */
 	c->server = NULL;
 	server_unlink(s, false);
 	client_greet(c);
@@ -638,8 +663,7 @@ void client_probed(struct server *s, bool is_ok)
 		s->opaque_client = c->id;
 	c->is_opaque = false;
 	settings_unref(&c->custom_names);
-	settings_unref(&c->told);
-	c->told = settings_ref(s->reported);
+	client_set_told(c, s->reported);
 	set_pins(c, pins_found(c, s));
 	c->seen = 0;
 	if (!c->pins)
@@ -721,7 +745,7 @@ static void on_drained(struct stream *st)
 	struct client *c = of_stream(st);
 
 	if (c->state == CLIENT_CLOSING)
-		shutdown(st->fd, SHUT_WR);
+		stream_finish(st);
 	else if (c->server && c->server->stream.is_paused)
 		stream_resume(&c->server->stream);
 }
@@ -756,14 +780,17 @@ static const struct stream_ops client_stream_ops = {
 static void move_fields(struct client *c, struct newcomer *n)
 {
 	c->id = n->id;
-	c->peer = n->peer;
-	c->database = n->database;
-	c->user = n->user;
+	address_shorten(&n->peer, &c->peer);
+	c->database = c->pool->shared->database;
+	c->is_own_user = strcmp(n->user, c->pool->shared->user) != 0; /* the database has a forced one */
+	c->user = c->is_own_user ? n->user : c->pool->shared->user;
+	if (c->is_own_user)
+		n->user = NULL;
+	settings_share(&c->worker->settings, &n->settings);
 	c->startup = n->settings;
 	c->greeting = n->greeting;
 	c->is_counted = n->is_counted;
 	c->connected_at = n->since;
-	n->database = n->user = NULL;
 	n->settings = NULL;
 	n->is_counted = false;
 	memset(&n->greeting, 0, sizeof(n->greeting));
@@ -773,24 +800,28 @@ void session_adopt(struct message *m, void *owner)
 {
 	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
 	struct worker *w = owner;
-	struct client *c = xcalloc(1, sizeof(*c));
+	struct client *c;
 	struct settings *reported;
 
+	if (!w->client_slab.size)
+		slab_init(&w->client_slab, sizeof(*c));
+	c = slab_alloc(&w->client_slab);
 	c->worker = w;
 	c->doomed.free = free_client;
 	c->state = CLIENT_NEW;
 	c->pool = pool_get(w, n->database, n->server_user);
 	c->pool->n_clients++;
 	if (n->credential)
-		pool_set_credential(c->pool, n->credential);
+		shared_set_credential(c->pool->shared, n->credential);
 	move_fields(c, n);
 	client_set_settings(c, c->startup);
 	c->mode = c->pool->mode;
 	c->is_tracked = c->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
 	c->waiter.ops = &waiter_ops;
-	take_slot(c);
+	take_slot(c, n->protocol);
 	list_push_back(&w->clients, &c->node);
 	stream_init(&c->stream, &client_stream_ops, n->fd, false);
+	stream_give_tls(&c->stream, &n->tls);
 	n->fd = -1;
 	client_pause(c, PAUSE_STATE);
 	stream_hold(&c->stream, n->early, n->early_len);
@@ -831,20 +862,20 @@ void session_cancel(struct message *m, void *owner)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 	struct worker *w = owner;
-	uint32_t slot = (r->pid & (WORKER_SLOTS_MAX - 1)) - 1;
+	uint32_t slot = (r->key.pid & (WORKER_SLOTS_MAX - 1)) - 1;
 	struct client *c = slot < w->n_slots ? w->slots[slot].client : NULL;
 	int fd = r->fd;
 
-	if (c && CRYPTO_memcmp(&c->secret, &r->secret, sizeof(c->secret)) == 0) {
+	if (c && cancel_key_same(&c->key, &r->key)) {
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
 		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
-			cancel_start(c->server, fd);
+			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}
 	}
 	if (fd >= 0)
-		close(fd);
+		stream_hang_up(fd, &r->tls);
 	free(r);
 }
 
@@ -852,7 +883,7 @@ void session_cancel_discard(struct message *m)
 {
 	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
 
-	close(r->fd);
+	stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 
@@ -921,13 +952,6 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 {
 	const struct config *conf = c->worker->config;
 
-	if (c->state == CLIENT_CLOSING) {
-		if (now >= c->linger_until)
-			free_later(c);
-		else
-			c->worker->tick_every = MIN(c->worker->tick_every, 50 * USEC_PER_MSEC);
-		return;
-	}
 	if (is_sweep && is_dead(c)) {
 		client_close(c, "client left while it waited");
 		return;
@@ -962,13 +986,44 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		client_fatal(c, "57P01", reason_to_leave(c));
 }
 
+static void tick_lingering(struct worker *w)
+{
+	LIST_FOREACH(&w->lingering, n, next) {
+		struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (w->loop.now >= c->linger_until)
+			free_later(c);
+	}
+	if (w->lingering.count)
+		w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
+}
+
+/* Those that hold a server. Whoever waits for one has its deadline in the pool. */
+static void tick_busy(struct worker *w)
+{
+	struct pool *p, *next_pool;
+
+	HASH_ITER(hh, w->pools, p, next_pool) {
+		LIST_FOREACH(&p->servers, n, next) {
+			struct server *s = CONTAINER_OF(n, struct server, node);
+
+			if (s->link == &client_link) /* auth_query lends servers, too */
+				tick_client(s->client, w->loop.now, false);
+		}
+	}
+}
+
+/* Ten thousand idle clients are looked at once a second, not at every tick. */
 void session_tick(struct worker *w)
 {
-	bool is_sweep = w->loop.now >= w->next_sweep;
-
-	if (is_sweep)
-		w->next_sweep = w->loop.now + USEC_PER_SEC;
 	cancel_tick(w);
+	tick_lingering(w);
+	if (w->loop.now < w->next_sweep && !w->is_stopping) {
+		tick_busy(w);
+		return;
+	}
+	w->next_sweep = w->loop.now + USEC_PER_SEC;
 	LIST_FOREACH(&w->clients, n, next)
-		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, is_sweep);
+		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, true);
+	settings_table_sweep(&w->settings);
 }

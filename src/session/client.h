@@ -49,20 +49,22 @@ enum body_to { BODY_FORWARD, BODY_DISCARD };
 struct client {
 	struct stream stream;
 	struct doomed doomed;
-	struct list_node node; /* in worker->clients */
+	struct list_node node; /* in worker->clients, or lingering if CLIENT_CLOSING */
 	enum client_state state;
 	struct worker *worker;
 	struct pool *pool;
 	struct server *server;
 	struct waiter waiter;
 	uint64_t id;
-	uint32_t slot, secret;
-	char *database, *user;
-	struct address peer;
+	uint32_t slot;
+	struct cancel_key key;
+	const char *database, *user; /* the pool's; user is owned if is_own_user */
+	struct short_address peer;
 
 	struct settings *startup;  /* what it came with; DISCARD ALL goes back to it */
 	struct settings *settings; /* what its session should be */
 	struct settings *told;	   /* by ParameterStatus */
+	bool strings_conform;	   /* .. of which the lexer wants to know */
 	struct hash128 context;	   /* of settings, for statements */
 
 	struct client_statements statements;
@@ -97,7 +99,7 @@ struct client {
 	uint64_t last_server;
 	bool listens;	/* it has sent LISTEN */
 	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
-	bool is_counted, is_greeted;
+	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
@@ -131,7 +133,8 @@ void client_forget_only_setting(struct client *c);		  /* something else may have
 void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
 uint8_t client_tx_status(const struct client *c); /* for a ReadyForQuery of our own */
 void client_ready(struct client *c);
-void client_set_settings(struct client *c, struct settings *s); /* takes a reference of its own */
+void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */
+void client_set_told(struct client *c, struct settings *s);
 
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);

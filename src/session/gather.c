@@ -15,18 +15,10 @@ void gather_init(struct gather *g, struct stream *to, uint8_t *arena, size_t are
 	g->n = 0;
 }
 
-void gather_slice(struct gather *g, const uint8_t *bytes, size_t len)
+void gather_new_slice_(struct gather *g, const uint8_t *bytes, size_t len)
 {
-	struct iovec *last = g->n ? &g->iov[g->n - 1] : NULL;
-
-	if (!len)
-		return;
 	ASSERT(g->to);
 	g->total += len;
-	if (last && (uint8_t *)last->iov_base + last->iov_len == bytes) {
-		last->iov_len += len;
-		return;
-	}
 	if (g->n == GATHER_MAX)
 		gather_flush(g);
 	g->iov[g->n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
@@ -51,9 +43,29 @@ void gather_copy(struct gather *g, const void *bytes, size_t len)
 	}
 }
 
+#define COPY_TO_SEND_MAX 2048 /* copying so much costs less than what sendmsg() does more than send() */
+
+static void send_copied(const struct gather *g, size_t len)
+{
+	uint8_t flat[COPY_TO_SEND_MAX];
+	size_t at = 0;
+
+	for (int i = 0; i < g->n; i++) {
+		memcpy(flat + at, g->iov[i].iov_base, g->iov[i].iov_len);
+		at += g->iov[i].iov_len;
+	}
+	stream_send_bytes(g->to, flat, len);
+}
+
 void gather_flush(struct gather *g)
 {
-	if (g->n)
+	size_t len = 0;
+
+	for (int i = 0; i < g->n && len <= COPY_TO_SEND_MAX; i++)
+		len += g->iov[i].iov_len;
+	if (g->n > 1 && len <= COPY_TO_SEND_MAX)
+		send_copied(g, len);
+	else if (g->n)
 		stream_send(g->to, g->iov, g->n);
 	g->n = 0;
 	g->used = 0;

@@ -22,7 +22,18 @@ struct gather {
 };
 
 void gather_init(struct gather *g, struct stream *to, uint8_t *arena, size_t arena_size);
-void gather_slice(struct gather *g, const uint8_t *bytes, size_t len);
+void gather_new_slice_(struct gather *g, const uint8_t *bytes, size_t len);
+static inline void gather_slice(struct gather *g, const uint8_t *bytes, size_t len)
+{
+	struct iovec *last = &g->iov[g->n ? g->n - 1 : 0];
+
+	if (g->n && (uint8_t *)last->iov_base + last->iov_len == bytes) {
+		last->iov_len += len;
+		g->total += len;
+	} else if (len) {
+		gather_new_slice_(g, bytes, len);
+	}
+}
 void gather_copy(struct gather *g, const void *bytes, size_t len);
 void gather_big(struct gather *g, const uint8_t *bytes, size_t len); /* copies, or flushes: the bytes may go then */
 void gather_header(struct gather *g, uint8_t type, size_t body);

@@ -1,5 +1,8 @@
 #include "session/newcomer.h"
 
+#include "auth/digest.h"
+
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,6 +15,7 @@ void newcomer_free(struct newcomer **np)
 		return;
 	if (n->fd >= 0)
 		close(n->fd);
+	tls_free(&n->tls);
 	free(n->database);
 	free(n->user);
 	free(n->server_user);
@@ -20,4 +24,24 @@ void newcomer_free(struct newcomer **np)
 	writer_free(&n->greeting);
 	free(n->early);
 	free(n);
+}
+
+void cancel_key_make(struct cancel_key *k, uint32_t pid, uint32_t protocol)
+{
+	k->pid = pid;
+	k->len = protocol >= PROTOCOL_3_2 ? CANCEL_SECRET_LONG : CANCEL_SECRET_SHORT;
+	random_bytes(k->secret, k->len);
+}
+
+bool cancel_key_same(const struct cancel_key *a, const struct cancel_key *b)
+{
+	return a->pid == b->pid && a->len == b->len && CRYPTO_memcmp(a->secret, b->secret, a->len) == 0;
+}
+
+void write_cancel_key(struct writer *w, const struct cancel_key *k)
+{
+	msg_begin(w, MSG_BACKEND_KEY_DATA);
+	write_u32(w, k->pid);
+	write_bytes(w, k->secret, k->len);
+	msg_end(w);
 }

@@ -10,12 +10,16 @@
 #include "auth/credential.h"
 #include "net/address.h"
 #include "net/mailbox.h"
+#include "net/tls.h"
 #include "state/settings.h"
+#include "wire/startup.h"
 
 struct newcomer {
 	struct message message;
-	uint64_t id; /* unique in the process */
-	int fd;	     /* -1 once taken */
+	uint64_t id;	   /* unique in the process */
+	int fd;		   /* -1 once taken */
+	struct tls *tls;   /* goes with fd; NULL: plain text */
+	uint32_t protocol; /* what it speaks: 3.0 to 3.2 */
 	struct address peer;
 	char *database, *user;	       /* as the client said; database is never empty */
 	char *server_user;	       /* the pool's user: the database's forced user, else user */
@@ -31,11 +35,16 @@ struct newcomer {
 
 void newcomer_free(struct newcomer **n);
 
+void cancel_key_make(struct cancel_key *k, uint32_t pid, uint32_t protocol); /* long from 3.2 on; random */
+bool cancel_key_same(const struct cancel_key *a, const struct cancel_key *b); /* of the secrets in constant time */
+void write_cancel_key(struct writer *w, const struct cancel_key *k);	      /* BackendKeyData */
+
 /* A CancelRequest on its way to the worker that gave out the key. The descriptor is closed when the cancel has been dealt with. */
 struct cancel_request {
 	struct message message;
 	int fd;
-	uint32_t pid, secret;
+	struct tls *tls; /* goes with fd */
+	struct cancel_key key;
 };
 
 #endif

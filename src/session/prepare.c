@@ -52,15 +52,13 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 {
 	struct server_statement *ss;
 	bool is_ours = !note;
-	char name[STATEMENT_NAME_SIZE];
 
 	make_room(c, g);
 	if (!note)
 		note = xcalloc(1, sizeof(*note));
 	note->id = st->id;
 	note->adds = true;
-	statement_server_name(st->id, name);
-	prepare_gather_parse(g, name, st);
+	prepare_gather_parse(g, st->server_name, st);
 	server_statements_add(&c->server->statements, st->id);
 	ss = server_statements_find(&c->server->statements, st->id);
 	ss->batch = c->batch;

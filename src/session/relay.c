@@ -223,10 +223,8 @@ static void on_ready(struct client *c, struct server *s, const struct server_mes
 
 static bool on_async(struct client *c, struct server *s, const struct server_message *m)
 {
-	if (m->frame.type == MSG_PARAMETER_STATUS) {
-		settings_unref(&c->told);
-		c->told = settings_ref(s->reported);
-	}
+	if (m->frame.type == MSG_PARAMETER_STATUS)
+		client_set_told(c, s->reported);
 	/* Notifications go to whom asked for them, not to whoever happens to hold the server. */
 	return m->frame.type != MSG_NOTIFICATION_RESPONSE || c->listens || c->mode == POOL_SESSION;
 }
@@ -421,6 +419,14 @@ static size_t on_data(struct server *s, const uint8_t *bytes, size_t len)
 	return s->state == SERVER_CLOSING ? len : n;
 }
 
+static void on_notified(struct server *s, const uint8_t *bytes, size_t len)
+{
+	struct client *c = s->client;
+
+	if (c->listens)
+		stream_send_bytes(&c->stream, bytes, len);
+}
+
 static void on_drained(struct server *s)
 {
 	client_unpause(s->client, PAUSE_BACKLOG);
@@ -443,4 +449,5 @@ const struct server_link client_link = {
 	.probed = client_probed,
 	.lost = client_on_lost,
 	.dropped = on_dropped,
+	.notified = on_notified,
 };

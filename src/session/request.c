@@ -262,16 +262,9 @@ static void sent_unnamed(struct client *c, enum pending_type type, struct statem
 
 /* ---- Query and FunctionCall ---- */
 
-static bool strings_conform(const struct client *c)
-{
-	const char *scs = settings_get(c->told, "standard_conforming_strings");
-
-	return !scs || strcmp(scs, "off") != 0;
-}
-
 static void scan(struct client *c, const struct message_in *m, struct scan_result *out)
 {
-	struct scan_options o = { .standard_conforming_strings = strings_conform(c),
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform,
 		.is_truncated = !is_whole(m),
 		.suspects = c->worker->suspects };
 	struct reader r = body_of(m);
@@ -478,12 +471,15 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 static struct statement *intern(struct client *c, struct reader body)
 {
 	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
-	struct statement *st = statement_intern(
-		&c->worker->statements, body.pos, reader_left(&body), statement_version(c->context, schema));
-	struct scan_options o = { .standard_conforming_strings = strings_conform(c),
-		.suspects = c->worker->suspects };
+	struct hash128 context = statement_version(c->context, schema);
+	struct statement *st;
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform, .suspects = c->worker->suspects };
 	struct scan_result r;
 
+	if (statement_is(c->unnamed, body.pos, reader_left(&body), context) &&
+		c->unnamed->scanned_for == c->worker->n_snapshots) /* the same query again: the usual case */
+		return statement_ref(c->unnamed);
+	st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), context);
 	if (st->scanned_for != c->worker->n_snapshots) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
@@ -543,8 +539,8 @@ static enum step on_parse(struct client *c, struct message_in *m)
 
 /* ---- Bind, Describe, Execute, Close ---- */
 
-/* The statement behind a name goes to the server if it isn't there; its name there is put into out, "" if it's the unnamed one, NULL if we know none. */
-static const char *resolve_name(struct client *c, struct gather *g, const char *name, char out[STATEMENT_NAME_SIZE])
+/* The statement behind a name goes to the server if it isn't there; its name there, NULL if we know none. */
+static const char *resolve_name(struct client *c, struct gather *g, const char *name)
 {
 	struct client_statement *cs = client_statements_find(&c->statements, name);
 
@@ -553,8 +549,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
 	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
 		prepare_parse(c, g, cs->statement, NULL);
-	statement_server_name(cs->statement->id, out);
-	return out;
+	return cs->statement->server_name;
 }
 
 static void ensure_unnamed(struct client *c, struct gather *g)
@@ -600,7 +595,6 @@ static void note_portal(struct client *c, const char *portal, const struct state
 static enum step on_bind(struct client *c, struct message_in *m)
 {
 	struct reader r = body_of(m);
-	char server_name[STATEMENT_NAME_SIZE];
 	const char *name, *renamed = NULL;
 	const char *portal = read_cstring(&r);
 	struct prepared_note *refused;
@@ -634,7 +628,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 	if (refused)
 		return fail_and_discard(c, m, reason, refused);
 	if (c->is_tracked && *name)
-		renamed = resolve_name(c, m->g, name, server_name);
+		renamed = resolve_name(c, m->g, name);
 	else if (c->is_tracked)
 		ensure_unnamed(c, m->g);
 	note_portal(c, portal, st);
@@ -673,7 +667,7 @@ static bool read_target(const struct message_in *m, char *kind, const char **nam
 
 static enum step on_describe(struct client *c, struct message_in *m)
 {
-	char server_name[STATEMENT_NAME_SIZE], kind;
+	char kind;
 	const char *name, *renamed = NULL;
 
 	if (!read_target(m, &kind, &name))
@@ -692,7 +686,7 @@ static enum step on_describe(struct client *c, struct message_in *m)
 		if (!has_statement(c, name))
 			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
 		if (*name)
-			renamed = resolve_name(c, m->g, name, server_name);
+			renamed = resolve_name(c, m->g, name);
 		else
 			ensure_unnamed(c, m->g);
 	}
@@ -933,11 +927,35 @@ static void after_chunk(struct client *c, struct gather *g)
 	client_maybe_release(c);
 }
 
+/* The server is in COPY and reads on whatever comes: so many bytes from here on are whole CopyData. */
+static size_t stream_copy(struct client *c, struct gather *g, const uint8_t *bytes, size_t len)
+{
+	uint32_t max = c->worker->config->max_packet_size;
+	size_t n = 0;
+
+	if (c->state != CLIENT_ACTIVE || c->discard != DISCARD_NONE || !pending_swallows_sync(&c->server->pending))
+		return 0;
+	while (len - n >= FRAME_HEADER_SIZE && bytes[n] == MSG_COPY_DATA) {
+		uint32_t size = load_be32(bytes + n + 1);
+
+		if (size < 4 || size >= len - n || size >= max) /* malformed, cut or too long: the usual way */
+			break;
+		n += size + 1;
+	}
+	if (n) {
+		g->to = &c->server->stream;
+		gather_slice(g, bytes, n);
+		c->has_sent = true;
+		c->request_at = c->worker->loop.now;
+	}
+	return n;
+}
+
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct client *c = CONTAINER_OF(st, struct client, stream);
 	struct gather g;
-	size_t pos = 0;
+	size_t pos = 0, copied;
 
 	gather_init(&g, c->server ? &c->server->stream : NULL, c->worker->arena, ARENA_SIZE);
 	c->out = &g;
@@ -948,6 +966,10 @@ size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 
 		if (c->body_left) {
 			pos += stream_body(c, &g, bytes + pos, len - pos);
+			continue;
+		}
+		if (bytes[pos] == MSG_COPY_DATA && (copied = stream_copy(c, &g, bytes + pos, len - pos)) > 0) {
+			pos += copied;
 			continue;
 		}
 		switch (frame_peek(&r, &m.frame)) {

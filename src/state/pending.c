@@ -23,6 +23,16 @@ static bool is_extended(uint8_t type)
 	return type >= PEND_PARSE && type <= PEND_FAIL;
 }
 
+static void count(struct pending *p, uint8_t type, uint32_t change)
+{
+	if (type == PEND_QUERY || type == PEND_FUNCTION || type == PEND_SYNC)
+		p->n_ready += change;
+	else if (type == PEND_COPY_DATA || type == PEND_COPY_END)
+		p->n_marks += change;
+}
+
+#define ONE_LESS UINT32_MAX /* modulo 2^32 */
+
 static void grow(struct pending *p)
 {
 	uint32_t cap = p->cap ? p->cap * 2 : 16;
@@ -42,6 +52,7 @@ static struct pending_entry pop(struct pending *p)
 
 	p->head = (p->head + 1) & (p->cap - 1);
 	p->count--;
+	count(p, e.type, ONE_LESS);
 	return e;
 }
 
@@ -49,6 +60,7 @@ static struct pending_entry pop(struct pending *p)
 static void drop_front(struct pending *p, uint32_t n)
 {
 	for (uint32_t i = n; i-- > 0;) {
+		count(p, at(p, i)->type, ONE_LESS);
 		p->on_drop(p->ctx, at(p, i));
 		at(p, i)->ref = NULL; /* who walks the queue in the middle of this finds nothing of it */
 	}
@@ -90,19 +102,22 @@ bool pending_sent(struct pending *p, enum pending_type type, bool is_ours, uint1
 	if (p->count == p->cap)
 		grow(p);
 	*at(p, p->count++) = e;
+	count(p, e.type, 1);
 	return true;
 }
 
 /* CopyData that found no COPY is ignored by PostgreSQL: nothing is due for it. */
 static void skip_copy_marks(struct pending *p)
 {
-	while (p->count && (at(p, 0)->type == PEND_COPY_DATA || at(p, 0)->type == PEND_COPY_END))
+	while (p->n_marks && (at(p, 0)->type == PEND_COPY_DATA || at(p, 0)->type == PEND_COPY_END))
 		pop(p);
 }
 
 /* Removes n entries behind the head; none of them has a ref. */
 static void remove_behind_head(struct pending *p, uint32_t n)
 {
+	for (uint32_t i = 1; i <= n; i++)
+		count(p, at(p, i)->type, ONE_LESS);
 	for (uint32_t i = 1; i + n < p->count; i++)
 		*at(p, i) = *at(p, i + n);
 	p->count -= n;
@@ -276,6 +291,11 @@ enum pending_verdict pending_answer(
 	}
 }
 
+bool pending_passes_rows(const struct pending *p)
+{
+	return p->count && (BIT(at(p, 0)->type) & RUNNING) && !at(p, 0)->is_ours;
+}
+
 const struct pending_entry *pending_head(struct pending *p)
 {
 	skip_copy_marks(p);
@@ -308,15 +328,4 @@ void pending_each(struct pending *p, pending_each_fn *fn, void *ctx)
 {
 	for (uint32_t i = 0; i < p->count; i++)
 		fn(ctx, at(p, i));
-}
-
-bool pending_awaits_ready(const struct pending *p)
-{
-	for (uint32_t i = 0; i < p->count; i++) {
-		uint8_t type = at(p, i)->type;
-
-		if (type == PEND_QUERY || type == PEND_FUNCTION || type == PEND_SYNC)
-			return p->copy != COPY_IN; /* in COPY it's the client who must go on */
-	}
-	return false;
 }

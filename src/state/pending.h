@@ -61,6 +61,7 @@ typedef void pending_drop_fn(void *ctx, const struct pending_entry *e);
 struct pending {
 	struct pending_entry *ring; /* cap is a power of two */
 	uint32_t head, count, cap;
+	uint32_t n_ready, n_marks; /* of its entries: those that a ReadyForQuery answers, and COPY_DATA and COPY_END */
 	uint8_t tx_status;
 	uint8_t copy; /* enum copy_state */
 	bool is_skipping; /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
@@ -90,6 +91,7 @@ static inline bool pending_swallows_sync(const struct pending *p)
  */
 enum pending_verdict pending_answer(
 	struct pending *p, uint8_t msg_type, uint8_t tx_status, struct pending_entry *popped);
+bool pending_passes_rows(const struct pending *p); /* DataRow and CopyData are answers to the client's own request now */
 bool pending_pop_local(struct pending *p, struct pending_entry *e); /* the next due answer is one of ours: make it now */
 const struct pending_entry *pending_head(struct pending *p); /* whose turn it is; NULL: nobody's */
 
@@ -103,7 +105,10 @@ static inline bool pending_is_full(const struct pending *p)
 typedef void pending_each_fn(void *ctx, struct pending_entry *e);
 void pending_each(struct pending *p, pending_each_fn *fn, void *ctx); /* oldest first */
 /* Does the server owe a ReadyForQuery? If not, and it isn't idle, the client owes the next message. */
-bool pending_awaits_ready(const struct pending *p);
+static inline bool pending_awaits_ready(const struct pending *p)
+{
+	return p->n_ready && p->copy != COPY_IN; /* in COPY it's the client who must go on */
+}
 /* Nothing outstanding, no batch begun, no COPY, no transaction. */
 bool pending_is_idle(struct pending *p);
 

@@ -23,6 +23,17 @@ struct hash128 statement_context(const struct settings *s, const char *database,
 	return hash128_end(&h);
 }
 
+/* An id is a hash already, and with a secret key: it needs no hashing of its own. */
+static unsigned hash_of(struct hash128 id)
+{
+	return (unsigned)id.lo;
+}
+
+bool statement_is(const struct statement *st, const uint8_t *body, size_t len, struct hash128 context)
+{
+	return st && st->len == len && hash128_equal(st->context, context) && memcmp(st->body, body, len) == 0;
+}
+
 struct statement *statement_intern(struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context)
 {
 	struct hash128_state h;
@@ -33,7 +44,7 @@ struct statement *statement_intern(struct statement_table *t, const uint8_t *bod
 	hash128_add(&h, &context, sizeof(context));
 	hash128_add(&h, body, len);
 	id = hash128_end(&h);
-	HASH_FIND(hh, t->by_id, &id, sizeof(id), st);
+	HASH_FIND_BYHASHVALUE(hh, t->by_id, &id, sizeof(id), hash_of(id), st);
 	if (st)
 		return statement_ref(st);
 	st = xcalloc(1, sizeof(*st) + len);
@@ -42,7 +53,9 @@ struct statement *statement_intern(struct statement_table *t, const uint8_t *bod
 	st->id = id;
 	st->len = len;
 	memcpy(st->body, body, len);
-	HASH_ADD(hh, t->by_id, id, sizeof(st->id), st);
+	st->context = context;
+	statement_server_name(id, st->server_name);
+	HASH_ADD_BYHASHVALUE(hh, t->by_id, id, sizeof(st->id), hash_of(id), st);
 	return st;
 }
 
@@ -110,9 +123,13 @@ const char *client_statements_name(const struct client_statements *t, struct has
 
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name)
 {
-	struct client_statement *cs;
+	struct client_statement *cs = t->recent;
 
+	if (cs && strcmp(cs->name, name) == 0)
+		return cs;
 	HASH_FIND_STR(t->by_name, name, cs);
+	if (cs)
+		((struct client_statements *)(uintptr_t)t)->recent = cs; /* what the table holds stays the same */
 	return cs;
 }
 
@@ -149,6 +166,7 @@ void client_statements_add(struct client_statements *t, struct client_statement 
 
 void client_statements_remove(struct client_statements *t, struct client_statement *cs)
 {
+	t->recent = NULL;
 	HASH_DEL(t->by_name, cs);
 }
 
@@ -156,6 +174,7 @@ void client_statements_clear(struct client_statements *t, bool only_confirmed)
 {
 	struct client_statement *cs, *next;
 
+	t->recent = NULL;
 	HASH_ITER(hh, t->by_name, cs, next) {
 		if (only_confirmed && !cs->is_confirmed)
 			continue;
@@ -175,7 +194,7 @@ static struct server_statement *find(const struct server_statements *t, struct h
 {
 	struct server_statement *ss;
 
-	HASH_FIND(hh, t->by_id, &id, sizeof(id), ss);
+	HASH_FIND_BYHASHVALUE(hh, t->by_id, &id, sizeof(id), hash_of(id), ss);
 	return ss;
 }
 
@@ -199,7 +218,7 @@ void server_statements_add(struct server_statements *t, struct hash128 id)
 	ss = xcalloc(1, sizeof(*ss));
 	ss->id = id;
 	ss->number = ++t->n_added;
-	HASH_ADD(hh, t->by_id, id, sizeof(ss->id), ss);
+	HASH_ADD_BYHASHVALUE(hh, t->by_id, id, sizeof(ss->id), hash_of(id), ss);
 	list_push_back(&t->lru, &ss->lru_node);
 }
 

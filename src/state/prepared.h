@@ -36,9 +36,11 @@ struct statement {
 	struct hash128 id;
 	unsigned scanned_for;	    /* the worker's snapshot for which it was scanned; 0: none yet */
 	unsigned scan_flags, makes; /* of sqlscan.h, once it was scanned */
-	bool deallocates_all;	    /* DEALLOCATE ALL, DISCARD ALL */
-	char *deallocates;	    /* the text is DEALLOCATE of this name; NULL otherwise */
-	bool is_good;		    /* a server has parsed it without complaint */
+	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
+	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
+	bool is_good;	      /* a server has parsed it without complaint */
+	char server_name[STATEMENT_NAME_SIZE]; /* statement_server_name(), which costs more than the rest of a Bind */
+	struct hash128 context;
 	size_t len;
 	uint8_t body[]; /* of the Parse message behind the name: query, NUL, int16, int32s */
 };
@@ -50,6 +52,8 @@ struct statement_table {
 /* body: what follows the name in a Parse message. context: see statement_context(). */
 struct statement *statement_intern(
 	struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context);
+/* What statement_intern() would give, without the price of a hash. st may be NULL: false */
+bool statement_is(const struct statement *st, const uint8_t *body, size_t len, struct hash128 context);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement **st);
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);
@@ -75,6 +79,7 @@ struct client_statement {
 
 struct client_statements {
 	struct client_statement *by_name;
+	struct client_statement *recent; /* found last: a Bind looks for its name several times. NULL: none */
 };
 
 struct client_statement *client_statements_find(const struct client_statements *t, const char *name);

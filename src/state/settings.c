@@ -22,6 +22,47 @@ void settings_unref(struct settings **sp)
 		free(s);
 }
 
+void settings_share(struct settings_table *t, struct settings **s)
+{
+	struct settings_entry *e;
+
+	if (!*s)
+		return;
+	HASH_FIND(hh, t->entries, &(*s)->id, sizeof((*s)->id), e);
+	if (e) {
+		settings_unref(s);
+		*s = settings_ref(e->set);
+		return;
+	}
+	e = xcalloc(1, sizeof(*e));
+	e->set = settings_ref(*s);
+	HASH_ADD_KEYPTR(hh, t->entries, &e->set->id, sizeof(e->set->id), e);
+}
+
+static void drop_entry(struct settings_table *t, struct settings_entry *e)
+{
+	HASH_DEL(t->entries, e);
+	settings_unref(&e->set);
+	free(e);
+}
+
+void settings_table_sweep(struct settings_table *t)
+{
+	struct settings_entry *e, *next;
+
+	HASH_ITER(hh, t->entries, e, next)
+		if (__atomic_load_n(&e->set->refs_, __ATOMIC_RELAXED) == 1) /* ours: and nobody gets another but from us */
+			drop_entry(t, e);
+}
+
+void settings_table_free(struct settings_table *t)
+{
+	struct settings_entry *e, *next;
+
+	HASH_ITER(hh, t->entries, e, next)
+		drop_entry(t, e);
+}
+
 /* Where name is, or where it would go. */
 static size_t find(const struct settings *s, const char *name, bool *found)
 {

@@ -5,6 +5,7 @@
  * sets are the same if their ids are: comparing a client's set with a server's costs one compare of 16 bytes.
  *
  * The empty set is NULL. Names are case-insensitive, as in PostgreSQL, and keep the spelling they came with.
+ * Tables:    a settings_table holds one set for all that are the same: of a thousand functions all have sent the same startup packet.
  * Ownership: reference counts (atomic). settings_with() gives a new set and leaves the old one alone.
  * Limits:    SETTINGS_MAX names, SETTINGS_BYTES_MAX bytes: settings_with() yields RES_LIMIT beyond.
  * Threads:   a set may be read from several.
@@ -14,6 +15,7 @@
 #define PGWEIR_SETTINGS_H
 
 #include "base/hash.h"
+#include "base/table.h"
 #include "wire/bytes.h"
 
 #define SETTINGS_MAX 512
@@ -29,6 +31,20 @@ struct settings {
 	size_t n;
 	struct setting items[]; /* sorted by name; the strings follow in the same block */
 };
+
+struct settings_entry {
+	UT_hash_handle hh; /* by the set's id */
+	struct settings *set;
+};
+
+struct settings_table { /* zeroed: empty. One thread's, although the sets in it may be read by others */
+	struct settings_entry *entries;
+};
+
+/* *s, or the set with the same contents that is in the table already, in its place. */
+void settings_share(struct settings_table *t, struct settings **s);
+void settings_table_sweep(struct settings_table *t); /* forgets those that nobody else has a reference to */
+void settings_table_free(struct settings_table *t);
 
 struct settings *settings_ref(struct settings *s);
 void settings_unref(struct settings **s);

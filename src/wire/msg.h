@@ -61,6 +61,10 @@ enum auth_request { /* the int32 in an Authentication message */
 };
 
 #define PROTOCOL_3_0 UINT32_C(0x00030000)
+#define PROTOCOL_3_2 UINT32_C(0x00030002) /* long cancel keys */
+#define CANCEL_SECRET_SHORT 4		  /* before 3.2 */
+#define CANCEL_SECRET_LONG 32		  /* as long as PostgreSQL 18's */
+#define CANCEL_SECRET_MAX 256
 #define CANCEL_REQUEST_CODE UINT32_C(80877102)
 #define SSL_REQUEST_CODE UINT32_C(80877103)
 #define GSSENC_REQUEST_CODE UINT32_C(80877104)

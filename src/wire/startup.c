@@ -90,7 +90,7 @@ static enum result parse_message(struct reader r, struct startup *s, struct star
 
 	if (s->version >> 16 != PROTOCOL_3_0 >> 16)
 		return fail(error, RES_PROTOCOL, "0A000",
-			"unsupported frontend protocol %u.%u: server supports 3.0 to 3.0", s->version >> 16,
+			"unsupported frontend protocol %u.%u: server supports 3.0 to 3.2", s->version >> 16,
 			s->version & 0xffff);
 	while (name = read_cstring(&r), *name) {
 		value = read_cstring(&r);
@@ -112,10 +112,11 @@ static enum result parse_message(struct reader r, struct startup *s, struct star
 static enum result parse_cancel(struct reader r, struct startup *s, struct startup_error *error)
 {
 	s->kind = STARTUP_CANCEL;
-	s->cancel_pid = read_u32(&r);
-	s->cancel_secret = read_u32(&r);
-	if (r.bad || reader_left(&r) > 0)
+	s->cancel.pid = read_u32(&r);
+	s->cancel.len = (uint16_t)reader_left(&r);
+	if (r.bad || (s->cancel.len != CANCEL_SECRET_SHORT && s->cancel.len != CANCEL_SECRET_LONG))
 		return fail_silently(error, "invalid length of cancel request");
+	memcpy(s->cancel.secret, r.pos, s->cancel.len);
 	return RES_OK;
 }
 

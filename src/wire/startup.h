@@ -11,11 +11,18 @@
 #define PGWEIR_STARTUP_H
 
 #include "wire/bytes.h"
+#include "wire/msg.h"
 
 #define STARTUP_MAX 10004
 #define STARTUP_PARAMS_MAX 256
 
 enum startup_kind { STARTUP_MESSAGE, STARTUP_CANCEL, STARTUP_SSL, STARTUP_GSSENC };
+
+struct cancel_key { /* of a session of ours: short or long */
+	uint32_t pid;
+	uint16_t len;
+	uint8_t secret[CANCEL_SECRET_LONG];
+};
 
 struct startup_param {
 	const char *name, *value;
@@ -23,8 +30,8 @@ struct startup_param {
 
 struct startup {
 	enum startup_kind kind;
-	uint32_t version;		    /* STARTUP_MESSAGE: major << 16 | minor, as sent */
-	uint32_t cancel_pid, cancel_secret; /* STARTUP_CANCEL */
+	uint32_t version;	     /* STARTUP_MESSAGE: major << 16 | minor, as sent */
+	struct cancel_key cancel;    /* STARTUP_CANCEL */
 	const char *user, *database; /* database is never NULL or empty: PostgreSQL takes the user's name then */
 	const char *replication, *options, *application_name; /* NULL when absent */
 	/*
@@ -44,8 +51,8 @@ struct startup_error {
 /*
  * Looks at the first bytes of a connection. RES_MORE: incomplete (*used is what the whole packet takes, once known, else 4);
  * RES_OK: *used bytes were the packet; RES_PROTOCOL, RES_LIMIT (too many parameters): see error. Versions other than 3.x
- * are refused here: "unsupported frontend protocol 2.0: server supports 3.0 to 3.0" with 0A000, as PostgreSQL words it.
- * A CancelRequest with a key of more than 4 bytes (protocol 3.2) can't name one of our sessions: RES_PROTOCOL without a word.
+ * are refused here: "unsupported frontend protocol 2.0: server supports 3.0 to 3.2" with 0A000, as PostgreSQL words it.
+ * A CancelRequest whose key has another length than ours have can't name one of our sessions: RES_PROTOCOL without a word.
  */
 enum result startup_parse(
 	const uint8_t *data, size_t len, struct startup *out, size_t *used, struct startup_error *error);

@@ -58,7 +58,7 @@ def run(args, database, ours):
     results = {}
     for mode in MODES:
         for kind in kinds:
-            if not rows.pgbench_row(mode, CLIENTS).can(kind):
+            if not rows.is_chosen("%s%d" % (mode, CLIENTS), args.rows) or not rows.pgbench_row(mode, CLIENTS).can(kind, database):
                 continue
             c = type("Grinded" + kind.__name__, (Grinded, kind), {})(database)
             try:

@@ -55,6 +55,9 @@ class Database(Postgres):
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.sql("vacuum analyze", "checkpoint", database="test")
             self.statement = self.pgbench_statement()
+            self.sql("create table copied (line text)", database="test")
+            self.sql("grant all on all tables in schema public to public", database="test")
+            self.certificates = {kind: Certificate(self.dir, kind) for kind in Certificate.KINDS}
         except BaseException:
             self.destroy()
             raise
@@ -72,6 +75,22 @@ class Database(Postgres):
 
     def secret(self, user):
         return self.value("select rolpassword from pg_authid where rolname = '%s'" % user)
+
+
+class Certificate:
+    """A key and a certificate that it signed itself, readable by the contestants. kind: as `openssl req -newkey` takes it."""
+
+    KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}
+
+    def __init__(self, folder, kind):
+        self.key, self.certificate = folder + "/%s.key" % kind, folder + "/%s.crt" % kind
+        subprocess.run(["openssl", "req", "-x509", "-nodes", "-days", "30", "-subj", "/CN=localhost", "-newkey", *self.KINDS[kind],
+                        "-keyout", self.key, "-out", self.certificate], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        own(self.key)
+        own(self.certificate)
+
+    def settings(self):
+        return {"client_tls_sslmode": "require", "client_tls_key_file": self.key, "client_tls_cert_file": self.certificate}
 
 
 class Contestant:
@@ -121,9 +140,10 @@ class Contestant:
         with open("/proc/%d/smaps_rollup" % self.pid) as f:
             return int(re.search(r"^Pss: *(\d+) kB", f.read(), re.M)[1]) * 1024
 
-    def memory_peak(self):
+    def resident(self, peak=False):
+        """Bytes in memory, now or the most there ever were."""
         with open("/proc/%d/status" % self.pid) as f:
-            return int(re.search(r"^VmHWM:\s*(\d+) kB", f.read(), re.M)[1]) * 1024
+            return int(re.search(r"^%s:\s*(\d+) kB" % ("VmHWM" if peak else "VmRSS"), f.read(), re.M)[1]) * 1024
 
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
@@ -142,6 +162,9 @@ class Contestant:
 class Relay(Contestant):
     name = "relay"
 
+    def __init__(self, server, **_):
+        super().__init__(server)
+
     def command(self):
         shutil.copy(program("relay"), self.dir)
         return [self.dir + "/relay", str(self.port), str(self.server.port), str(SERVERS), "app", "test", self.server.statement]
@@ -152,11 +175,14 @@ class Relay(Contestant):
 
 
 class Pooler(Contestant):
-    """pgweir or PgBouncer. settings: of section [pgbouncer] on top of the common ones; database: more for the line of `test`."""
+    """pgweir or PgBouncer. settings: of section [pgbouncer] on top of the common ones; database: more for the line of `test`;
+
+    users: passwords by name, or a function of the server that gives them; tls: the kind of certificate to show to clients.
+    """
 
     binary = None
 
-    def __init__(self, server, settings=None, database="", users=None):
+    def __init__(self, server, settings=None, database="", users=None, tls=None):
         super().__init__(server)
         self.settings = {
             "listen_addr": self.host, "listen_port": self.port, "unix_socket_dir": self.dir, "pool_mode": "transaction",
@@ -165,6 +191,10 @@ class Pooler(Contestant):
             "query_wait_timeout": 600, "server_tls_sslmode": "disable",
         }
         self.settings.update(settings or {})
+        if tls:
+            self.settings.update(server.certificates[tls].settings())
+        if callable(users):
+            users = users(server)
         self.database = "test = host=%s port=%d dbname=test %s" % (server.host, server.port, database)
         self.users = dict({"app": "", "admin": ""}, **(users or {}))
 
@@ -210,6 +240,10 @@ class PgBouncer(Pooler):
         return {"max_prepared_statements": 200} if self.can_prepare() else {}
 
     @classmethod
+    def can_tls(cls, _):
+        return True
+
+    @classmethod
     def can_prepare(cls):
         return (cls.version() or (0,)) >= (1, 21, 0)
 
@@ -220,6 +254,20 @@ class Pgweir(Pooler):
     @staticmethod
     def with_workers(n):
         return type("Pgweir%d" % n, (Pgweir,), {"workers": n, "name": "pgweir/%d" % n})
+
+    @classmethod
+    def can_tls(cls, server):
+        """Whether this pgweir takes the setting."""
+        c = cls(server, tls="ecdsa")
+        try:
+            program, ini = c.command()
+            return subprocess.run([program, "-t", ini], cwd=c.dir, capture_output=True, check=False, **unprivileged()).returncode == 0
+        finally:
+            c.stop()
+
+    @staticmethod
+    def can_prepare():
+        return True
 
     def own_settings(self):
         return {"max_prepared_statements": 200, "worker_threads": self.workers}

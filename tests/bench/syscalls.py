@@ -47,13 +47,13 @@ def per_transaction(c, mode, clients):
     return {name: (long.get(name, 0) - short.get(name, 0)) / n for name in set(short) | set(long)}
 
 
-def measure(database, kinds, clients_of_rows, modes=MODES):
+def measure(database, kinds, chosen):
     results, lines = {}, []
-    for clients in clients_of_rows:
-        for mode in modes:
+    for clients in (20, 64):
+        for mode in MODES:
             row = "%s%d" % (mode, clients)
             for kind in kinds:
-                if not rows.pgbench_row(mode, clients).can(kind):
+                if not rows.is_chosen(row, chosen) or not rows.pgbench_row(mode, clients).can(kind, database):
                     continue
                 c = kind(database)
                 try:
@@ -74,5 +74,5 @@ def marks(results):
 
 def run(args, database, ours):
     kinds = rows.all_contestants(ours, args.without)
-    results = measure(database, kinds, (20, 64))
+    results = measure(database, kinds, args.rows)
     return {"results": results, "figures": marks(results)}

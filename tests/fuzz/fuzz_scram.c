@@ -58,6 +58,30 @@ static void try_client_first(struct reader message, const struct scram_secret *s
 	scram_wipe(&s);
 }
 
+/* Over TLS, with -PLUS or in spite of it. */
+static void try_bound(struct reader message, const struct scram_secret *secret, bool is_plus)
+{
+	static const uint8_t end_point[32] = { 1 };
+	struct scram s = { 0 };
+	struct writer out = { 0 };
+	enum result res;
+
+	scram_bind(&s, end_point, sizeof(end_point), is_plus);
+	res = scram_server_first(&s, message, secret, false, &out);
+	ASSERT((res == RES_OK) == (out.len > 0));
+	ASSERT(res != RES_OK || *message.pos == (is_plus ? 'p' : 'n'));
+	scram_wipe(&s);
+	out.len = 0;
+	scram_bind(&s, end_point, sizeof(end_point), is_plus);
+	ASSERT(scram_server_first_with_nonce(&s,
+		       over(is_plus ? "p=tls-server-end-point,,n=,r=" NONCE : "n,,n=,r=" NONCE), secret,
+		       false, SERVER_NONCE, &out) == RES_OK);
+	out.len = 0;
+	ASSERT(scram_server_final(&s, message, &out, NULL) != RES_OK && out.len == 0);
+	writer_free(&out);
+	scram_wipe(&s);
+}
+
 static void try_client_final(struct reader message, const struct scram_secret *secret, bool is_mock, bool is_y)
 {
 	struct scram s = { 0 };
@@ -132,6 +156,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'p': try_client_final(message, &secret, false, false); break;
 	case 'y': try_client_final(message, &secret, false, true); break;
 	case 'm': try_client_final(message, &secret, true, false); break;
+	case 'b': try_bound(message, &secret, true); break;
+	case 'n': try_bound(message, &secret, false); break;
 	case 'c': try_challenge(message, &keys); break;
 	case 'v': try_server_final(message, &keys); break;
 	case 's': try_secret(message); break;

@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 import pooler as pooler_module  # noqa: E402
+import secrets_seen as secrets  # noqa: E402
 import traces
 from postgres import Postgres  # noqa: E402
 from wire import SLOW, Client, wait_until  # noqa: E402
@@ -32,6 +33,13 @@ def pytest_generate_tests(metafunc):
         if "two_workers" in marks:
             paths.append("pgweir2")
         metafunc.parametrize("via", paths, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_errors():
+    """SE-11: No client of the whole suite was told a secret. (Logs and console are looked through as each pgweir ends.)"""
+    yield
+    secrets.check_overheard()
 
 
 @pytest.fixture(scope="session")

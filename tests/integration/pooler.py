@@ -10,12 +10,12 @@ import tempfile
 
 import psycopg2
 import psycopg2.extras
-
+import secrets_seen as secrets
 from postgres import PASSWORDS, dies_with_us, free_port, own, unprivileged
 from wire import SLOW, Client, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-USERS = dict({"app": "", "other": "", "admin": "", "stats": "", "trust_user": "", "reject_user": "", "postgres": ""}, **PASSWORDS)
+USERS = dict({"app": "", "other": "", "admin": "admin secret", "stats": "stats secret", "trust_user": "", "reject_user": "", "postgres": ""}, **PASSWORDS)
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "assertion failed", "Assertion")
 OURS = ("worker_threads", "login_threads", "max_waiting_clients", "query_wait_timeout_action", "client_write_timeout",
         "server_connect_concurrency", "login_concurrency", "handoff_tolerance", "max_db_client_connections", "max_prepared_statements")
@@ -42,8 +42,10 @@ class Pooler:
     user = "app"
     console_database = "pgbouncer" if is_pgbouncer() else "pgweir"
 
-    def __init__(self, server, settings=None, databases=None, users=None, userlist=None, start=True, max_files=None):
+    def __init__(self, server, settings=None, databases=None, users=None, userlist=None, start=True, max_files=None, files=None, env=None):
+        """files: name -> text, in the folder that is pgweir's working directory. env: more of its environment."""
         self.server = server
+        self.files, self.env = files or {}, env or {}
         self.dir = tempfile.mkdtemp(prefix="pgweir-it.")
         own(self.dir)
         self.port = free_port()
@@ -77,6 +79,23 @@ class Pooler:
             f.writelines("%s = %s\n" % kv for kv in self.settings.items() if kv[0] not in skip)
         with open(self.settings["auth_file"], "w") as f:
             f.writelines('"%s" "%s"\n' % (u, p.replace('"', '""')) for u, p in self.userlist.items())
+        for name, text in self.files.items():
+            with open(self.dir + "/" + name, "w") as f:
+                f.write(text)
+        self._tell_secrets()
+
+    def _tell_secrets(self):
+        for user, secret in self.userlist.items():
+            secrets.learn_user(user, secret)
+        for where, texts in (("[databases]", self.databases), ("the settings", self.settings), ("a file", self.files)):
+            for text in texts.values():
+                secrets.learn_options(str(text), where)
+        for text in self.files.values():
+            secrets.learn_key(text)
+        for key, path in self.settings.items():
+            if key.endswith("_tls_key_file") and os.path.isfile(str(path)):
+                with open(path) as f:
+                    secrets.learn_key(f.read())
 
     def start(self):
         program = shutil.which(binary()) or os.path.abspath(binary())
@@ -84,7 +103,7 @@ class Pooler:
             copy = self.dir + "/" + os.path.basename(program)
             program = copy if os.path.exists(copy) else shutil.copy(program, copy)
         self.program = program
-        env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""))
+        env = dict(os.environ, TSAN_OPTIONS="second_deadlock_stack=1 " + os.environ.get("TSAN_OPTIONS", ""), **self.env)
         with open(self.stderr, "a") as err:
             command = dies_with_us("KILL")
             if self.max_files:
@@ -110,6 +129,11 @@ class Pooler:
         with open(self.stderr, errors="replace") as f:
             return f.read()
 
+    def logged(self, text):
+        """Waits for the line: a thread of its own writes it."""
+        wait_until(lambda: text in self.log(), what="the log says: " + text)
+        return True
+
     def is_running(self):
         return self.process is not None and self.process.poll() is None
 
@@ -124,7 +148,7 @@ class Pooler:
     # -- the console
 
     def console(self, user="admin"):
-        c = psycopg2.connect(host=self.host, port=self.port, user=user, dbname=self.console_database)
+        c = psycopg2.connect(host=self.host, port=self.port, user=user, password=self.userlist.get(user) or None, dbname=self.console_database)
         c.autocommit = True
         return c
 
@@ -190,6 +214,37 @@ class Pooler:
         self.process.kill()
         return self.process.wait()
 
+    SHOWS = ("CONFIG", "DATABASES", "CLIENTS", "SERVERS", "POOLS", "STATS", "LISTS", "USERS", "SOCKETS", "FDS", "MEM", "STATE", "DNS_HOSTS")
+
+    def all_shown(self):
+        """What the console shows, as text; "" where it can't be asked."""
+        try:
+            c = self.console()
+        except psycopg2.Error:
+            return ""
+        shown = []
+        for view in self.SHOWS:
+            try:
+                cur = c.cursor()
+                cur.execute("SHOW " + view)
+                shown += [" ".join(str(v) for v in row) for row in cur.fetchall()]
+            except psycopg2.Error as e:
+                shown.append(str(e))
+        c.close()
+        return "\n".join(shown)
+
+    def show_no_secret(self):
+        """Neither the log nor the console has one of the suite's secrets in it."""
+        if is_pgbouncer():
+            return
+        if self.is_running():
+            secrets.check(self.all_shown(), "the console")
+        secrets.check(self.log(), "the log")
+        logfile = self.settings.get("logfile")
+        if logfile and os.path.exists(logfile):
+            with open(logfile, errors="replace") as f:
+                secrets.check(f.read(), "the log")
+
     def complaints(self):
         return [line for line in self.log().splitlines() if any(r in line for r in REPORTS)]
 
@@ -198,7 +253,10 @@ class Pooler:
 
         Not much patience: what a test leaves behind may be a transaction that nobody will end.
         """
-        status = self.end(patience=0.5 * SLOW)
+        try:
+            self.show_no_secret()
+        finally:
+            status = self.end(patience=0.5 * SLOW)
         log, complaints = self.log(), self.complaints()
         if not is_pgbouncer():
             assert status == 0, "exit status %d\n%s" % (status, log[-4000:])

@@ -72,6 +72,7 @@ def own(path):
 
 
 class Postgres:
+    bindir = staticmethod(bindir)
     host = "127.0.0.1"
     database = "test"
     user = "app"
@@ -84,7 +85,7 @@ class Postgres:
         self.port = free_port()
         self.process = None
         env = dict(os.environ, LC_ALL="C")
-        subprocess.run([bindir() + "/initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"],
+        subprocess.run([self.bindir() + "/initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"],
                        check=True, stdout=subprocess.DEVNULL, cwd=self.dir, env=env, **unprivileged())
         with open(self.data + "/pg_hba.conf", "w") as f:
             f.write(HBA)
@@ -101,7 +102,7 @@ class Postgres:
 
     def start(self):
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen([*dies_with_us("QUIT"), bindir() + "/postgres", "-D", self.data], stdout=log, stderr=log,
+            self.process = subprocess.Popen([*dies_with_us("QUIT"), self.bindir() + "/postgres", "-D", self.data], stdout=log, stderr=log,
                                             cwd=self.dir, **unprivileged())
         wait_until(self._accepts, 60 * SLOW, "PostgreSQL accepts connections")
 

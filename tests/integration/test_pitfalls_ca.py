@@ -160,13 +160,14 @@ def test_CA_06_full_pool_cancelled(new_pooler, postgres):
 
 
 @pytest.mark.two_workers
-def test_CA_07_wrong_keys(via):
+@pytest.mark.parametrize("version", [0x00030000, 0x00030002])
+def test_CA_07_wrong_keys(via, version):
     """CA-07: A wrong pid, secret or length: closed without a byte, and the query goes on."""
-    c = via.connect()
+    c = via.connect(version=version)
     c.send(wire.query("select pg_sleep(0.5), 'ca07'"))
     running(via, "ca07")
     wrong = bytes([c.secret[0] ^ 1]) + c.secret[1:]
-    for request in (wire.cancel_request(c.pid, wrong), wire.cancel_request(c.pid ^ 1, c.secret), wire.cancel_request(0, c.secret),
+    for request in (wire.cancel_request(c.pid, wrong), wire.cancel_request(c.pid, (c.secret * 8)[:32][:-1] + b"?"), wire.cancel_request(c.pid, c.secret[:-1]), wire.cancel_request(c.pid ^ 1, c.secret), wire.cancel_request(0, c.secret),
                     wire.cancel_request(0xffffffff, c.secret), wire.cancel_request(c.pid, b""), wire.cancel_request(c.pid, b"abc"),
                     wire.cancel_request(c.pid, os.urandom(300)), wire.special(wire.CANCEL_CODE), struct.pack("!iI", 12, wire.CANCEL_CODE) + b"abcd"):
         x = via.raw()

@@ -354,3 +354,12 @@ def test_TO_06_server_lifetime_and_idle_timeout(new_pooler, postgres):
     q.connect().query("select 1")
     p.end()
     wait_until(lambda: not postgres.sessions(), what="the idle server closed")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_TO_06_server_lifetime_of_zero(new_pooler, workers):
+    """TO-06: server_lifetime = 0: each server is used once, by one client; not closed before anybody had it."""
+    p = new_pooler({"server_lifetime": 0, "default_pool_size": 1, "worker_threads": workers})
+    clients = [p.connect() for _ in range(3)]
+    pids = [c.value("select pg_backend_pid()") for c in clients * 2]
+    assert len(set(pids)) == len(pids)

@@ -15,6 +15,8 @@ import struct
 import termios
 import time
 
+import secrets_seen
+
 SLOW = float(os.environ.get("PGWEIR_SLOW") and 4 or 1)  # sanitizer builds: all waits get longer, none gets a fixed time
 TIMEOUT = 10 * SLOW
 
@@ -257,6 +259,15 @@ class Scram:
         assert base64.b64decode(server_final[2:]) == self.server_signature, "the server's signature is wrong"
 
 
+def scram_secret(password, iterations=4096):
+    """As PostgreSQL stores it."""
+    salt = os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", _b(password), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    return "SCRAM-SHA-256$%d:%s$%s:%s" % (iterations, *(base64.b64encode(x).decode() for x in (salt, stored, server)))
+
+
 def md5_password(user, password, salt):
     inner = hashlib.md5(_b(password) + _b(user)).hexdigest()
     return "md5" + hashlib.md5(inner.encode() + salt).hexdigest()
@@ -266,13 +277,14 @@ class Client:
     """One connection. login() makes it a session; before that, send and receive what you like."""
 
     def __init__(self, host, port, timeout=TIMEOUT, rcvbuf=None):
-        family = socket.AF_UNIX if host.startswith("/") else socket.AF_INET
+        family = socket.AF_UNIX if host[0] in "/@" else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(timeout)
         if family == socket.AF_UNIX:
-            self.sock.connect("%s/.s.PGSQL.%d" % (host, port))
+            path = "%s/.s.PGSQL.%d" % (host, port)
+            self.sock.connect("\0" + path[1:] if host[0] == "@" else path)
         else:
             self.sock.connect((host, port))
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one send, one segment
@@ -346,6 +358,8 @@ class Client:
         assert size >= 4, "message with length %d" % size
         body = self.read_bytes(size - 4, timeout)
         assert len(body) == size - 4, "connection closed inside a message %r" % head
+        if head[:1] in b"EN":
+            secrets_seen.overhear(body.decode(errors="replace"))
         return Message(chr(head[0]), body)
 
     def recv_until(self, kinds="Z", timeout=None):

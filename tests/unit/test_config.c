@@ -171,15 +171,21 @@ static const char *const pgbouncer_keys[] = {
 
 /* pgweir's own */
 static const char *const own_keys[] = {
+	"auth_failure_delay",
+	"auth_query_cache_ttl",
+	"auth_threads",
+	"client_tls_tickets",
 	"client_write_timeout",
 	"handoff_tolerance",
 	"login_concurrency",
 	"login_threads",
 	"max_pinned",
 	"max_waiting_clients",
+	"password_ttl",
 	"pin_idle_timeout",
 	"pin_notice",
 	"query_wait_timeout_action",
+	"server_tls_negotiation",
 	"server_connect_concurrency",
 	"session_features",
 	"session_probe",
@@ -275,7 +281,11 @@ static const struct {
 	{ "worker_threads = 3", "3" },
 	{ "server_tls_sslmode = allow", "allow" },
 	{ "server_tls_sslmode = disable", "disable" },
-	{ "client_tls_sslmode = disable", "disable" },
+	{ "client_tls_sslmode = Verify-CA", "verify-ca" },
+	{ "client_tls_tickets = on", "1" },
+	{ "client_tls_dheparams = none", "none" },
+	{ "client_tls_key_file = /k y", "/k y" },
+	{ "server_tls_negotiation = direct", "direct" },
 	{ "pkt_buf = 8192", "8192" },
 	{ "sbuf_loopcnt = 0", "0" },
 	{ "syslog_facility = LOCAL3", "local3" },
@@ -359,34 +369,36 @@ static const struct {
 	{ "[pgweir]\nunix_socket_mode = 511\n",
 		"x.ini:2: unix_socket_mode must be an octal number with a leading 0, from 0 to 0777, not \"511\"" },
 	{ "[pgweir]\nconffile =\n", "x.ini:2: conffile must not be empty" },
+	{ "[pgweir]\nclient_tls_sslmode = yes\n",
+		"x.ini:2: client_tls_sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full, not \"yes\"" },
+	{ "[pgweir]\nserver_tls_negotiation = tls\n",
+		"x.ini:2: server_tls_negotiation must be one of postgres, direct, not \"tls\"" },
 	{ "[pgweir]\nlogfile = a\x01\n", "x.ini:2: logfile must not contain control characters" },
 	/* what this version can't do */
-	{ "[pgbouncer]\nclient_tls_sslmode = require\n",
-		"x.ini:2: client_tls_sslmode = require is not supported yet by this version" },
-	{ "[pgbouncer]\nserver_tls_sslmode = verify-full\n",
-		"x.ini:2: server_tls_sslmode = verify-full is not supported yet by this version" },
-	{ "[pgbouncer]\nclient_tls_key_file = /k\n",
-		"x.ini:2: client_tls_key_file is not supported yet by this version" },
-	{ "[pgbouncer]\nclient_tls_protocols = all\n",
-		"x.ini:2: client_tls_protocols is not supported yet by this version: it may only be secure" },
-	{ "[pgbouncer]\nauth_type = hba\n", "x.ini:2: auth_type = hba is not supported yet by this version" },
-	{ "[pgbouncer]\nauth_type = pam\n", "x.ini:2: auth_type = pam is not supported yet by this version" },
-	{ "[pgbouncer]\nauth_hba_file = /h\n", "x.ini:2: auth_hba_file is not supported yet by this version" },
-	{ "[pgbouncer]\nauth_user = u\n", "x.ini:2: auth_user is not supported yet by this version" },
-	{ "[pgbouncer]\nauth_ldap_options = ldapbindpasswd=secret\n",
-		"x.ini:2: auth_ldap_options is not supported yet by this version" },
+	{ "[pgbouncer]\nauth_type = x\n",
+		"x.ini:2: auth_type must be one of any, trust, plain, md5, scram-sha-256, cert, hba, ldap, pam, not \"x\"" },
+	{ "[pgbouncer]\nauth_ldap_options = ldapbindpasswd=secret\x01\n",
+		"x.ini:2: auth_ldap_options must not contain control characters" },
+	{ "[pgbouncer]\nauth_threads = 0\n", "x.ini:2: auth_threads must be a number from 1 to 256, not \"0\"" },
 	{ "[pgbouncer]\npeer_id = 1\n", "x.ini:2: peer_id is not supported yet by this version: it may only be 0" },
 	{ "[pgbouncer]\nresolv_conf = /r\n", "x.ini:2: resolv_conf is not supported yet by this version" },
-	{ "[pgbouncer]\nunix_socket_dir = @x\n",
-		"x.ini:2: unix_socket_dir with @ (an abstract Unix socket) is not supported yet by this version" },
 	{ "[peers]\n1 = host=h\n", "x.ini:2: section [peers] is not supported yet by this version" },
 	{ "[databases]\na = host=h,i\n", "x.ini:2: a list of hosts is not supported yet by this version" },
-	{ "[databases]\na = host=@h\n",
-		"x.ini:2: a host with @ (an abstract Unix socket) is not supported yet by this version" },
 	{ "[databases]\na = load_balance_hosts=disable\n",
 		"x.ini:2: load_balance_hosts = disable is not supported yet by this version" },
-	{ "[databases]\na = auth_user=u\n", "x.ini:2: auth_user is not supported yet by this version" },
-	{ "[databases]\na = auth_query='select 1'\n", "x.ini:2: auth_query is not supported yet by this version" },
+	{ "[pgbouncer]\nauth_dbname = a\n[databases]\nb =\n", "x.ini: auth_dbname = a is not among the databases" },
+	{ "[databases]\nb = auth_dbname=a\n[pgbouncer]\n", "x.ini:2: auth_dbname = a is not among the databases" },
+	{ "[databases]\n* = auth_dbname=pgbouncer\n[pgbouncer]\n",
+		"x.ini:2: auth_dbname = pgbouncer is not among the databases" },
+	{ "[pgbouncer]\nauth_query =\n", "x.ini:2: auth_query must not be empty" },
+	{ "[databases]\na = password_file=/f\n",
+		"x.ini:2: password_file needs user: it is the password of that user" },
+	{ "[databases]\na = password_command='echo secret'\n",
+		"x.ini:2: password_command needs user: it is the password of that user" },
+	{ "[databases]\na = user=u password=secret password_file=/f\n",
+		"x.ini:2: only one of password, password_file and password_command can be the source" },
+	{ "[databases]\na = user=u password_file=/f password_command='echo secret'\n",
+		"x.ini:2: only one of password, password_file and password_command can be the source" },
 	/* databases and users */
 	{ "[databases]\npgbouncer = host=h\n",
 		"x.ini:2: the database name \"pgbouncer\" is reserved for the console" },
@@ -410,8 +422,8 @@ static const struct {
 		"x.ini:2: unknown key \"pool_sise\" in section [users]; did you mean \"pool_size\"?" },
 	{ "[users]\nbob = password=1\n", "x.ini:2: unknown key \"password\" in section [users]" },
 	/* URIs in [databases] */
-	{ "[databases]\na = postgresql://h/d?sslmode=require\n",
-		"x.ini:2: sslmode=require in a URI is not supported yet by this version" },
+	{ "[databases]\na = postgresql://h/d?target_session_attrs=primary\n",
+		"x.ini:2: target_session_attrs=primary in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgres://h/d?connect_timeout=3\n",
 		"x.ini:2: the parameter connect_timeout in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgresql://h,i/d\n", "x.ini:2: a list of hosts is not supported yet by this version" },
@@ -566,11 +578,37 @@ START_TEST(a_connection_string_sets_every_field)
 }
 END_TEST
 
+START_TEST(a_database_has_its_own_ways_to_authenticate)
+{
+	struct config *c = must_load(
+		"[pgweir]\nauth_user = au\nauth_query = q\nauth_dbname = b\npassword_ttl = 9\n[databases]\n"
+		"a = auth_user=u auth_query='select ''x'', $1' auth_dbname=c user=v password_command='x y' password_ttl=1.5\n"
+		"b = user=w password_file=/run/p auth_user=''\nc = auth_dbname=''\n");
+	const struct config_database *a = config_database(c, "a"), *b = config_database(c, "b"),
+				     *d = config_database(c, "c");
+
+	ck_assert_str_eq(config_auth_user(c, a), "u");
+	ck_assert_str_eq(config_auth_query(c, a), "select 'x', $1");
+	ck_assert_str_eq(config_auth_dbname(c, a), "c");
+	ck_assert_str_eq(a->password_command, "x y");
+	ck_assert_uint_eq(config_password_ttl(c, a), 1500000);
+	ck_assert_str_eq(config_auth_user(c, b), "");
+	ck_assert_str_eq(config_auth_query(c, b), "q");
+	ck_assert_str_eq(config_auth_dbname(c, b), "b");
+	ck_assert_str_eq(b->password_file, "/run/p");
+	ck_assert_uint_eq(config_password_ttl(c, b), 9000000);
+	ck_assert_ptr_null(config_auth_dbname(c, d));
+	ck_assert_str_eq(config_auth_user(c, NULL), "au");
+	config_unref(&c);
+}
+END_TEST
+
 START_TEST(a_database_may_be_a_uri)
 {
 	struct config *c = must_load(
 		"[pgweir]\n[databases]\n"
-		"a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=prefer\n");
+		"a = postgresql://us%40er:p%20w%2F@db.example:5433/app?application_name=x&sslmode=verify-full&"
+		"sslrootcert=/ca&sslcert=/c&sslkey=/k&channel_binding=require\nb = sslnegotiation=direct\n");
 	const struct config_database *db = c->databases;
 
 	ck_assert_str_eq(db->host, "db.example");
@@ -579,6 +617,16 @@ START_TEST(a_database_may_be_a_uri)
 	ck_assert_str_eq(db->password, "p w/");
 	ck_assert_str_eq(db->dbname, "app");
 	ck_assert_str_eq(db->application_name, "x");
+	ck_assert_int_eq(db->sslmode, TLS_VERIFY_FULL);
+	ck_assert_int_eq(db->sslnegotiation, NEGOTIATE_UNSET);
+	ck_assert_str_eq(db->sslrootcert, "/ca");
+	ck_assert_str_eq(db->sslcert, "/c");
+	ck_assert_str_eq(db->sslkey, "/k");
+	ck_assert_int_eq(db->channel_binding, BINDING_REQUIRE);
+	ck_assert_int_eq(db->next->sslmode, TLS_UNSET);
+	ck_assert_int_eq(db->next->channel_binding, BINDING_PREFER);
+	ck_assert_int_eq(db->next->sslnegotiation, NEGOTIATE_DIRECT);
+	ck_assert_ptr_null(db->next->sslrootcert);
 	config_unref(&c);
 }
 END_TEST
@@ -798,7 +846,8 @@ static const struct {
 	{ "poolmode", "session", "unknown key \"poolmode\" in SET; did you mean \"pool_mode\"?" },
 	{ "pool_mode", "none", "pool_mode must be one of session, transaction, statement, not \"none\"" },
 	{ "logfile", "a\nb", "logfile must not contain control characters" },
-	{ "client_tls_sslmode", "require", "client_tls_sslmode = require is not supported yet by this version" },
+	{ "auth_type", "pass",
+		"auth_type must be one of any, trust, plain, md5, scram-sha-256, cert, hba, ldap, pam, not \"pass\"" },
 };
 
 START_TEST(set_refuses_what_a_file_may_not_say)
@@ -862,9 +911,8 @@ static const struct {
 	{ "postgresql://h/d", "the URI names no user" },
 	{ "postgresql://u@/d", "the URI names no host" },
 	{ "postgresql://u@h/pgweir", "the database name \"pgweir\" is reserved for the console" },
-	{ "postgresql://u:p@h/d?sslmode=require", "sslmode=require in a URI is not supported yet by this version" },
-	{ "postgresql://u:p@h/d?channel_binding=require",
-		"channel_binding=require in a URI is not supported yet by this version" },
+	{ "postgresql://u:p@h/d?channel_binding=maybe",
+		"channel_binding must be one of prefer, disable, require, not \"maybe\"" },
 	{ "postgresql://u:p@h/d?options=-csearch_path%3Dx",
 		"the parameter options in a URI is not supported yet by this version" },
 	{ "postgresql://u:p@h/d?target_session_attrs=read-write",
@@ -969,6 +1017,7 @@ UNIT_MAIN("config", {
 	tcase_add_test(tc, later_duplicates_win);
 	tcase_add_test(tc, databases_are_found_by_name_then_by_star);
 	tcase_add_test(tc, a_connection_string_sets_every_field);
+	tcase_add_test(tc, a_database_has_its_own_ways_to_authenticate);
 	tcase_add_test(tc, a_database_may_be_a_uri);
 	tcase_add_test(tc, user_comes_before_database_before_global);
 	tcase_add_loop_test(tc, lists_hold_whole_names, 0, N_ELEMENTS(lists));

@@ -7,18 +7,25 @@
 #include <string.h>
 
 /* The passwords: secret, hashed, pencil (the salt of RFC 7677), a, s. */
-static const char users[] =
-	"\"plain\" \"secret\"\n"
-	"\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
-	"\"scram\" \"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
-	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\"\n"
-	"\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
+#define SCRAM_OF_PENCIL                                                                                      \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define SCRAM_OF_PENCIL_TOO /* the same salt, another password: only the keys tell */                        \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"          \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+static const char users[] = "\"plain\" \"secret\"\n"
+			    "\"md5\" \"md50c452bf90f20934ffca22329dcc51ed8\"\n"
+			    "\"scram\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"twin\" \"" SCRAM_OF_PENCIL "\"\n"
+			    "\"stranger\" \"" SCRAM_OF_PENCIL_TOO "\"\n"
+			    "\"admin\" \"a\"\n\"stats\" \"s\"\n\"empty\" \"\"\n";
 
 struct rig {
 	struct snapshot *snapshot;
 	struct login_env env;
 	struct login login;
-	struct writer in; /* what the client says next */
+	struct writer in;      /* what the client says next */
+	struct lookup *lookup; /* what was asked elsewhere */
 	int places, counted;
 };
 
@@ -43,6 +50,14 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	r->counted--;
 }
 
+static void ask(void *ctx, struct lookup *q)
+{
+	struct rig *r = ctx;
+
+	ck_assert_ptr_null(r->lookup);
+	r->lookup = q;
+}
+
 static void rig_login(struct rig *r)
 {
 	struct address peer;
@@ -56,13 +71,23 @@ static void rig_start(struct rig *r, const char *settings)
 	memset(r, 0, sizeof(*r));
 	r->places = 10;
 	r->snapshot = rig_snapshot(settings, users);
-	r->env = (struct login_env){ r, count_client, uncount_client, false };
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
+	rig_login(r);
+}
+
+static void rig_start_tls(struct rig *r, const char *settings)
+{
+	memset(r, 0, sizeof(*r));
+	r->places = 10;
+	r->snapshot = rig_tls_snapshot(settings, users);
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
 	rig_login(r);
 }
 
 static void rig_end(struct rig *r)
 {
 	login_free(&r->login);
+	lookup_free(&r->lookup);
 	ck_assert_int_eq(r->counted, 0);
 	writer_free(&r->in);
 	snapshot_unref(&r->snapshot);
@@ -207,8 +232,8 @@ START_TEST(a_cancel_carries_its_key)
 	write_bytes(&r.in, "\0\0\0\x10\x04\xd2\x16\x2e\1\2\3\4\5\6\7\x8X", 17);
 	rig_feed(&r);
 	ck_assert_int_eq(r.login.state, LOGIN_CANCEL);
-	ck_assert_uint_eq(r.login.cancel_pid, 0x01020304);
-	ck_assert_uint_eq(r.login.cancel_secret, 0x05060708);
+	ck_assert_uint_eq(r.login.cancel.pid, 0x01020304);
+	ck_assert(r.login.cancel.len == 4 && !memcmp(r.login.cancel.secret, "\5\6\7\x8", 4));
 	rig_end(&r);
 }
 END_TEST
@@ -235,8 +260,8 @@ static const struct {
 	uint32_t code;
 	const char *message;
 } encryptions[] = {
-	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.0" },
-	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.0" },
+	{ SSL_REQUEST_CODE, "unsupported frontend protocol 1234.5679: server supports 3.0 to 3.2" },
+	{ GSSENC_REQUEST_CODE, "unsupported frontend protocol 1234.5680: server supports 3.0 to 3.2" },
 };
 
 START_TEST(encryption_asked_for_twice_is_an_unknown_version)
@@ -254,15 +279,159 @@ START_TEST(encryption_asked_for_twice_is_an_unknown_version)
 }
 END_TEST
 
+/* ---- TLS ---- */
+
+#define SSL_REQUEST "\0\0\0\x08\x04\xd2\x16\x2f"
+#define GSSENC_REQUEST "\0\0\0\x08\x04\xd2\x16\x30"
+#define HELLO "\x16\x03\x01\x02\x00"
+static const struct {
+	const char *name, *mode, *bytes;
+	size_t len;
+	const char *out; /* NULL: a FATAL */
+	enum login_state want;
+	size_t left; /* bytes that are the handshake's */
+} openings[] = {
+	{ "a request", "prefer", SSL_REQUEST, 8, "S", LOGIN_TLS, 0 },
+	{ "half of one", "prefer", SSL_REQUEST, 7, "", LOGIN_STARTUP, 7 },
+	{ "GSSAPI first", "prefer", GSSENC_REQUEST SSL_REQUEST, 16, "NS", LOGIN_TLS, 0 },
+	{ "something behind it", "prefer", SSL_REQUEST "x", 9, NULL, LOGIN_FAILED, 0 },
+	{ "two of them", "prefer", SSL_REQUEST SSL_REQUEST, 16, NULL, LOGIN_FAILED, 0 },
+	{ "no request", "prefer", HELLO, 5, "", LOGIN_TLS, 5 },
+	{ "its first byte", "prefer", HELLO, 1, "", LOGIN_TLS, 1 },
+	{ "no request, after a question", "prefer", GSSENC_REQUEST HELLO, 13, "N", LOGIN_FAILED, 0 },
+	{ "a request where there is none", "disable", SSL_REQUEST, 8, "N", LOGIN_STARTUP, 0 },
+	{ "a handshake where there is none", "disable", HELLO, 5, "", LOGIN_FAILED, 0 },
+};
+
+START_TEST(tls_begins_with_a_request_or_at_once)
+{
+	char setting[64];
+	struct rig r;
+	size_t used;
+
+	snprintf(setting, sizeof(setting), "client_tls_sslmode = %s", openings[_i].mode);
+	rig_start_tls(&r, setting);
+	used = login_feed(&r.login, (const uint8_t *)openings[_i].bytes, openings[_i].len);
+	ck_assert_msg(r.login.state == openings[_i].want, "%s: %d", openings[_i].name, r.login.state);
+	if (openings[_i].out)
+		ck_assert_msg(r.login.out.len == strlen(openings[_i].out) &&
+				!memcmp(r.login.out.data ? r.login.out.data : (const uint8_t *)"",
+					openings[_i].out, r.login.out.len),
+			"%s", openings[_i].name);
+	else
+		ck_assert_msg(r.login.out.len > 5 &&
+				memmem(r.login.out.data, r.login.out.len, "unencrypted data", 16),
+			"%s", openings[_i].name);
+	if (openings[_i].want != LOGIN_FAILED)
+		ck_assert_uint_eq(openings[_i].len - used, openings[_i].left);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *name, *mode;
+	bool is_direct;
+	struct tls_facts facts;
+	const char *sqlstate; /* NULL: goes on */
+} handshakes[] = {
+	{ "asked for, without ALPN", "require", false, { .is_on = true }, NULL },
+	{ "direct, with ALPN", "require", true, { .is_on = true, .has_alpn = true }, NULL },
+	{ "direct, without ALPN", "require", true, { .is_on = true }, "08P01" },
+	{ "no certificate", "verify-ca", false, { .is_on = true }, "28000" },
+	{ "a certificate", "verify-full", false, { .is_on = true, .is_verified = true }, NULL },
+};
+
+START_TEST(a_handshakes_end_is_judged)
+{
+	struct tls_facts facts = handshakes[_i].facts;
+	char setting[64];
+	struct rig r;
+
+	facts.peer_cn = xstrdup("bob");
+	snprintf(setting, sizeof(setting), "client_tls_sslmode = %s", handshakes[_i].mode);
+	rig_start_tls(&r, setting);
+	if (handshakes[_i].is_direct)
+		login_feed(&r.login, (const uint8_t *)HELLO, 5);
+	else
+		login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+	r.login.out.len = 0;
+	login_secured(&r.login, &facts);
+	ck_assert_ptr_null(facts.peer_cn); /* moved */
+	ck_assert_str_eq(r.login.tls.peer_cn, "bob");
+	ck_assert_int_eq(r.login.state, handshakes[_i].sqlstate ? LOGIN_FAILED : LOGIN_STARTUP);
+	if (handshakes[_i].sqlstate)
+		ck_assert_str_eq(last_error(&r).sqlstate, handshakes[_i].sqlstate);
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(tls_is_had_once)
+{
+	static const char *const requests[] = { SSL_REQUEST, GSSENC_REQUEST, HELLO "\0\0\0" };
+	struct tls_facts facts = { .is_on = true, .has_alpn = true };
+	struct rig r;
+
+	rig_start_tls(&r, "client_tls_sslmode = prefer");
+	login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+	r.login.out.len = 0;
+	login_secured(&r.login, &facts);
+	login_feed(&r.login, (const uint8_t *)requests[_i], 8);
+	ck_assert_int_eq(r.login.state, LOGIN_FAILED);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *mode;
+	bool is_tls, is_unix, is_refused;
+} plains[] = {
+	{ "prefer", false, false, false },
+	{ "require", true, false, false },
+	{ "require", false, false, true },
+	{ "verify-full", false, false, true },
+	{ "require", false, true, false },
+};
+
+START_TEST(a_startup_message_in_plain_text_may_be_too_little)
+{
+	struct tls_facts facts = { .is_on = true, .is_verified = true };
+	char setting[64];
+	struct rig r;
+
+	snprintf(setting, sizeof(setting), "auth_type = plain\nclient_tls_sslmode = %s", plains[_i].mode);
+	rig_start_tls(&r, setting);
+	if (plains[_i].is_unix) {
+		r.login.peer.sa.sa_family = AF_UNIX;
+		login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+		ck_assert(r.login.out.len == 1 && *r.login.out.data == 'N');
+		r.login.out.len = 0;
+	}
+	if (plains[_i].is_tls) {
+		login_feed(&r.login, (const uint8_t *)SSL_REQUEST, 8);
+		r.login.out.len = 0;
+		login_secured(&r.login, &facts);
+	}
+	say_startup(&r, PROTOCOL_3_0, (const char *const[]){ "user", "plain", "database", "app", NULL });
+	rig_feed(&r);
+	ck_assert_int_eq(r.login.state, plains[_i].is_refused ? LOGIN_FAILED : LOGIN_CLEARTEXT);
+	if (plains[_i].is_refused)
+		ck_assert_str_eq(last_error(&r).message, "SSL required");
+	rig_end(&r);
+}
+END_TEST
+
 static const struct {
 	const char *name, *option;
 	uint32_t version;
 	const char *want;
+	uint32_t agreed;
 } versions[] = {
-	{ "3.0", NULL, PROTOCOL_3_0, "R3" },
-	{ "3.2", NULL, PROTOCOL_3_0 + 2, "vR3" },
-	{ "3.0 with a protocol option", "_pq_.x", PROTOCOL_3_0, "vR3" },
-	{ "3.9999 with a protocol option", "_pq_.x", PROTOCOL_3_0 + 9999, "vR3" },
+	{ "3.0", NULL, PROTOCOL_3_0, "R3", PROTOCOL_3_0 },
+	{ "3.1", NULL, PROTOCOL_3_0 + 1, "R3", PROTOCOL_3_0 + 1 },
+	{ "3.2", NULL, PROTOCOL_3_2, "R3", PROTOCOL_3_2 },
+	{ "3.3", NULL, PROTOCOL_3_2 + 1, "vR3", PROTOCOL_3_2 },
+	{ "3.0 with a protocol option", "_pq_.x", PROTOCOL_3_0, "vR3", PROTOCOL_3_0 },
+	{ "3.9999 with a protocol option", "_pq_.x", PROTOCOL_3_0 + 9999, "vR3", PROTOCOL_3_2 },
 };
 
 START_TEST(newer_versions_are_negotiated_once)
@@ -277,9 +446,10 @@ START_TEST(newer_versions_are_negotiated_once)
 		(const char *const[]){ "user", "plain", "database", "app", versions[_i].option, "1", NULL });
 	rig_feed(&r);
 	ck_assert_str_eq(sent(&r), versions[_i].want);
+	ck_assert_uint_eq(r.login.protocol, versions[_i].agreed);
 	if (versions[_i].want[0] == 'v') {
 		next_sent(&r, &at, &type, &body);
-		ck_assert_uint_eq(read_u32(&body), PROTOCOL_3_0);
+		ck_assert_uint_eq(read_u32(&body), versions[_i].agreed);
 		ck_assert_uint_eq(read_u32(&body), versions[_i].option ? 1 : 0);
 		if (versions[_i].option)
 			ck_assert_str_eq(read_cstring(&body), versions[_i].option);
@@ -371,7 +541,7 @@ static void answer_scram(struct rig *r, const char *password)
 	rig_feed(r);
 	scram_final(r, &s, password);
 	rig_feed(r);
-	if (!login_is_over(&r->login) || r->login.state == LOGIN_DONE)
+	if (r->login.state == LOGIN_DONE)
 		ck_assert_int_eq(scram_client_verify(&s, asked(r, AUTH_SASL_FINAL)), RES_OK);
 	scram_wipe(&s);
 }
@@ -402,6 +572,8 @@ static void answer(struct rig *r, const char *user, const char *password)
 	case LOGIN_MD5: answer_md5(r, user, password); break;
 	case LOGIN_SASL: answer_scram(r, password); break;
 	case LOGIN_STARTUP:
+	case LOGIN_LOOKUP:
+	case LOGIN_TLS:
 	case LOGIN_SASL_FIRST:
 	case LOGIN_SASL_FINAL: ck_abort_msg("nothing was asked");
 	case LOGIN_DONE:
@@ -645,22 +817,41 @@ START_TEST(a_newcomer_has_what_servers_need)
 }
 END_TEST
 
-START_TEST(a_scram_login_teaches_the_servers_keys)
+static const struct {
+	const char *auth_type, *database, *server_user;
+	bool is_taught;
+} lessons[] = {
+	{ "scram-sha-256", "app", "scram", true },
+	{ "scram-sha-256", "twins", "twin", true },
+	{ "scram-sha-256", "strangers", "stranger", false },
+	{ "plain", "app", "scram", true },
+	{ "plain", "twins", "twin", true },
+	{ "plain", "strangers", "stranger", false },
+	{ "trust", "app", "scram", false },
+	{ "trust", "twins", "twin", false },
+};
+
+START_TEST(a_login_teaches_the_servers_keys)
 {
+	char setting[64];
 	struct scram_secret secret;
 	struct scram_keys keys;
 	struct newcomer *n;
 	uint8_t *early = NULL;
 	struct rig r;
 
-	rig_start(&r, "auth_type = scram-sha-256");
-	STARTUP(&r, "user", "scram", "database", "app");
+	snprintf(setting, sizeof(setting), "auth_type = %s", lessons[_i].auth_type);
+	rig_start(&r, setting);
+	STARTUP(&r, "user", "scram", "database", lessons[_i].database);
 	rig_feed(&r);
 	answer(&r, "scram", "pencil");
 	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(n->server_user, lessons[_i].server_user);
+	ck_assert_str_eq(credential_user(n->credential), lessons[_i].server_user);
 	ck_assert(credential_verifier(n->credential, 4096, &secret));
-	ck_assert(credential_find_server_keys(
-		n->credential, secret.salt, secret.salt_len, secret.iterations, &keys));
+	ck_assert_msg(credential_find_server_keys(n->credential, secret.salt, secret.salt_len,
+			      secret.iterations, &keys) == lessons[_i].is_taught,
+		"%d", _i);
 	r.counted = 0;
 	newcomer_free(&n);
 	rig_end(&r);
@@ -712,7 +903,7 @@ static const struct {
 	size_t len;
 } bad_answers[] = {
 	{ "too long for its header's word", "p\x7f\xff\xff\xff", 5 },
-	{ "just too long", "p\0\1\0\5", 5 },
+	{ "just too long", "p\0\1\0\6", 5 },
 	{ "negative", "p\xff\xff\xff\xff", 5 },
 	{ "shorter than itself", "p\0\0\0\3", 5 },
 	{ "empty", "p\0\0\0\4", 5 },
@@ -743,7 +934,7 @@ START_TEST(malformed_answers_are_refused_by_what_came)
 }
 END_TEST
 
-static const size_t password_lengths[] = { 63, 1023, 1024, 4096, 8000, 65535 };
+static const size_t password_lengths[] = { 63, 1023, 1024, 4096, 8000, 65535, 65536 };
 
 START_TEST(long_passwords_get_an_answer)
 {
@@ -828,6 +1019,206 @@ START_TEST(a_login_ends_from_outside_in_any_state)
 	rig_feed(&r);
 	ck_assert_int_eq(r.login.state, LOGIN_FAILED);
 	rig_end(&r);
+}
+END_TEST
+
+/* Answers from elsewhere */
+
+#define AUTH_USER "auth_user = plain\n"
+
+static const struct {
+	const char *settings, *database, *user;
+	const char *asks; /* in which database; NULL: nowhere */
+} askers[] = {
+	{ "auth_type = md5\n", "app", "far", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "app", "far", "app" },
+	{ "auth_type = md5\n" AUTH_USER, "app", "plain", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "app", "empty", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "nowhere", "far", NULL },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "nowhere", "far", "listed" },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "app", "far", "listed" },
+	{ "auth_type = md5\nauth_dbname = listed\n", "app", "far", NULL },
+	{ "auth_type = md5\n" AUTH_USER, "pgbouncer", "far", NULL },
+	{ "auth_type = md5\nauth_dbname = listed\n" AUTH_USER, "pgbouncer", "far", "listed" },
+	{ "auth_type = any\n" AUTH_USER, "forced", "far", NULL },
+	{ "auth_type = trust\n" AUTH_USER, "app", "far", "app" },
+	{ "auth_type = scram-sha-256\n", "asking", "far", "asking" },
+	{ "auth_type = scram-sha-256\n" AUTH_USER, "elsewhere", "far", "app" },
+	{ "auth_type = scram-sha-256\n" AUTH_USER, "silent", "far", NULL },
+};
+
+START_TEST(only_unknown_users_are_asked_for)
+{
+	struct rig r;
+
+	rig_start(&r, askers[_i].settings);
+	STARTUP(&r, "user", askers[_i].user, "database", askers[_i].database);
+	rig_feed(&r);
+	ck_assert_msg((r.login.state == LOGIN_LOOKUP) == (askers[_i].asks != NULL), "%d: state %d", _i,
+		r.login.state);
+	ck_assert_msg(str_equal(r.lookup ? r.lookup->asked_in : NULL, askers[_i].asks), "%d", _i);
+	if (r.lookup) {
+		ck_assert_int_eq(r.lookup->kind, LOOKUP_SECRET);
+		ck_assert_str_eq(r.lookup->user, "far");
+		ck_assert_uint_eq(r.lookup->login, 7);
+		ck_assert_str_eq(sent(&r), ""); /* not a word before the answer */
+	}
+	rig_end(&r);
+}
+END_TEST
+
+static void start_lookup(struct rig *r, const char *auth_type)
+{
+	char settings[64];
+
+	snprintf(settings, sizeof(settings), AUTH_USER "auth_type = %s", auth_type);
+	rig_start(r, settings);
+	STARTUP(r, "user", "far", "database", "app");
+	rig_feed(r);
+	ck_assert_int_eq(r->login.state, LOGIN_LOOKUP);
+}
+
+static void give_answer(struct rig *r, enum lookup_answer answer_is, const char *secret)
+{
+	r->lookup->answer = answer_is;
+	if (answer_is == LOOKUP_FOUND)
+		r->lookup->credential = credential_new("far", secret);
+	if (answer_is == LOOKUP_FAILED)
+		strcpy(r->lookup->sqlstate, "08006");
+	strcpy(r->lookup->text, "auth_query failed");
+	login_answer(&r->login, &r->lookup);
+	ck_assert_ptr_null(r->lookup);
+	rig_feed(r);
+}
+
+static const struct {
+	const char *auth_type;
+	enum lookup_answer answer;
+	const char *secret, *password;
+	enum login_state asked;
+	const char *sqlstate;
+} answers[] = {
+	{ "plain", LOOKUP_FOUND, "secret", "secret", LOGIN_CLEARTEXT, "" },
+	{ "plain", LOOKUP_FOUND, "secret", "wrong", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_FOUND, "", "", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_REFUSED, NULL, "secret", LOGIN_CLEARTEXT, "28P01" },
+	{ "plain", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+	{ "md5", LOOKUP_FOUND, "secret", "secret", LOGIN_MD5, "" },
+	{ "md5", LOOKUP_FOUND, "secret", "wrong", LOGIN_MD5, "28P01" },
+	{ "md5", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
+	{ "md5", LOOKUP_REFUSED, NULL, "secret", LOGIN_MD5, "28P01" },
+	{ "scram-sha-256", LOOKUP_FOUND, "secret", "secret", LOGIN_SASL, "" },
+	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
+	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "secret", LOGIN_SASL, "28P01" },
+	{ "scram-sha-256", LOOKUP_REFUSED, NULL, "secret", LOGIN_SASL, "28P01" },
+	{ "scram-sha-256", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+	{ "trust", LOOKUP_FOUND, "secret", NULL, LOGIN_DONE, "" },
+	{ "trust", LOOKUP_REFUSED, NULL, NULL, LOGIN_FAILED, "28000" },
+	{ "trust", LOOKUP_FAILED, NULL, NULL, LOGIN_FAILED, "08006" },
+};
+
+START_TEST(a_login_goes_on_with_the_answer)
+{
+	struct rig r;
+
+	start_lookup(&r, answers[_i].auth_type);
+	give_answer(&r, answers[_i].answer, answers[_i].secret);
+	ck_assert_msg(r.login.state == answers[_i].asked, "%d: state %d", _i, r.login.state);
+	answer(&r, "far", answers[_i].password);
+	if (r.lookup) /* a wrong password: is the secret a new one? */
+		give_answer(&r, answers[_i].answer, answers[_i].secret);
+	ck_assert_msg(strcmp(last_error(&r).sqlstate, answers[_i].sqlstate) == 0, "%d: %s %s", _i,
+		last_error(&r).sqlstate, last_error(&r).message);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == !*answers[_i].sqlstate, "%d: %d", _i, r.login.state);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *auth_type, *secret, *password; /* secret NULL: no such user */
+	enum lookup_answer newer;
+	const char *newer_secret;
+	bool is_let_in;
+} changes[] = {
+	{ "plain", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "plain", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "plain", "old", "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "new", LOOKUP_FAILED, NULL, false },
+	{ "plain", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "plain", NULL, "new", LOOKUP_REFUSED, NULL, false },
+	{ "plain", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "new", true },
+	{ "md5", "old", "new", LOOKUP_FOUND, "newer", false },
+	{ "md5", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, false },
+	{ "md5", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "new", false }, /* its proof was over the old one's salt */
+	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "old", false },
+	{ "scram-sha-256", NULL, "new", LOOKUP_FOUND, "new", false },
+};
+
+START_TEST(a_wrong_password_is_checked_against_a_newer_secret)
+{
+	struct rig r;
+
+	start_lookup(&r, changes[_i].auth_type);
+	give_answer(&r, changes[_i].secret ? LOOKUP_FOUND : LOOKUP_REFUSED, changes[_i].secret);
+	answer(&r, "far", changes[_i].password);
+	ck_assert_msg(r.login.state == LOGIN_LOOKUP && r.lookup && r.lookup->is_refresh, "%d", _i);
+	ck_assert_uint_eq(r.login.out.len, 0); /* not told yet */
+	give_answer(&r, changes[_i].newer, changes[_i].newer_secret);
+	ck_assert_msg((r.login.state == LOGIN_DONE) == changes[_i].is_let_in, "%d", _i);
+	ck_assert_str_eq(last_error(&r).sqlstate, changes[_i].is_let_in ? "" : "28P01");
+	ck_assert_ptr_null(r.lookup); /* once, not again and again */
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(bytes_wait_for_the_answer)
+{
+	struct rig r;
+	size_t len;
+
+	start_lookup(&r, "plain");
+	say_text(&r, MSG_PASSWORD, "secret");
+	len = r.in.len;
+	rig_feed(&r);
+	ck_assert_uint_eq(r.in.len, len);
+	ck_assert_int_eq(r.login.state, LOGIN_LOOKUP);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	ck_assert_int_eq(r.login.state, LOGIN_DONE);
+	ck_assert_uint_eq(r.in.len, 0);
+	rig_end(&r);
+}
+END_TEST
+
+/* Its own name as a forced user's: what auth_query found serves for the server, too. */
+START_TEST(a_forced_user_may_be_the_client_itself)
+{
+	struct newcomer *n;
+	uint8_t *early = NULL;
+	struct rig r;
+
+	rig_start(&r, AUTH_USER "auth_type = plain");
+	STARTUP(&r, "user", "far", "database", "own");
+	rig_feed(&r);
+	give_answer(&r, LOOKUP_FOUND, "secret");
+	answer(&r, "far", "secret");
+	n = login_newcomer(&r.login, -1, &early, 0, 0);
+	ck_assert_str_eq(credential_plain(n->credential), "secret");
+	r.counted = 0;
+	newcomer_free(&n);
+	rig_end(&r);
+}
+END_TEST
+
+START_TEST(a_login_may_end_before_the_answer)
+{
+	struct rig r;
+
+	start_lookup(&r, "plain");
+	login_fail(&r.login, "57014", "canceling authentication due to timeout");
+	assert_fatal(&r, "57014", "canceling authentication due to timeout", "timeout");
+	rig_end(&r); /* the lookup is on its way still: it holds what it needs */
 }
 END_TEST
 
@@ -919,6 +1310,10 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, a_cancel_carries_its_key);
 	tcase_add_test(tc, each_encryption_is_refused_once_and_login_goes_on);
 	tcase_add_loop_test(tc, encryption_asked_for_twice_is_an_unknown_version, 0, N_ELEMENTS(encryptions));
+	tcase_add_loop_test(tc, tls_begins_with_a_request_or_at_once, 0, N_ELEMENTS(openings));
+	tcase_add_loop_test(tc, a_handshakes_end_is_judged, 0, N_ELEMENTS(handshakes));
+	tcase_add_loop_test(tc, tls_is_had_once, 0, 3);
+	tcase_add_loop_test(tc, a_startup_message_in_plain_text_may_be_too_little, 0, N_ELEMENTS(plains));
 	tcase_add_loop_test(tc, newer_versions_are_negotiated_once, 0, N_ELEMENTS(versions));
 	tcase_add_loop_test(tc, replication_never_gets_in, 0, N_ELEMENTS(replications));
 	tcase_add_loop_test(tc, only_the_right_password_gets_in, 0, N_ELEMENTS(logins));
@@ -929,7 +1324,7 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, shutting_down_lets_only_consoles_in);
 	tcase_add_loop_test(tc, only_our_own_user_is_an_operator_without_a_password, 0, N_ELEMENTS(operators));
 	tcase_add_loop_test(tc, a_newcomer_has_what_servers_need, 0, N_ELEMENTS(newcomers));
-	tcase_add_test(tc, a_scram_login_teaches_the_servers_keys);
+	tcase_add_loop_test(tc, a_login_teaches_the_servers_keys, 0, N_ELEMENTS(lessons));
 	tcase_add_loop_test(tc, other_messages_end_the_exchange, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, malformed_answers_are_refused_by_what_came, 0, N_ELEMENTS(bad_answers));
 	tcase_add_loop_test(tc, long_passwords_get_an_answer, 0, N_ELEMENTS(password_lengths));
@@ -937,6 +1332,12 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, an_unknown_mechanism_is_refused);
 	tcase_add_test(tc, sasl_may_begin_with_the_mechanism_alone);
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
+	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
+	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
+	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
+	tcase_add_test(tc, bytes_wait_for_the_answer);
+	tcase_add_test(tc, a_forced_user_may_be_the_client_itself);
+	tcase_add_test(tc, a_login_may_end_before_the_answer);
 	tcase_add_loop_test(tc, parameters_become_settings, 0, N_ELEMENTS(parameters));
 	tcase_add_test(tc, later_parameters_win_over_options);
 	tcase_add_test(tc, a_reload_does_not_touch_a_login_that_has_begun);

@@ -253,10 +253,13 @@ static const struct {
 
 static uint32_t number_of(const struct server_statements *t, struct hash128 id) /* which is no use of it */
 {
-	struct server_statement *ss;
+	LIST_FOREACH(&t->lru, n, next) {
+		const struct server_statement *ss = CONTAINER_OF(n, struct server_statement, lru_node);
 
-	HASH_FIND(hh, t->by_id, &id, sizeof(id), ss);
-	return ss ? ss->number : 0;
+		if (hash128_equal(ss->id, id))
+			return ss->number;
+	}
+	return 0;
 }
 
 START_TEST(an_answer_to_an_older_parse_confirms_nothing)

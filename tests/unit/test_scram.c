@@ -162,6 +162,90 @@ START_TEST(the_clients_first_message_is_judged)
 }
 END_TEST
 
+static const struct {
+	const char *name, *message;
+	bool has_binding, is_plus; /* of the server; a client that has chosen PLUS */
+	enum result want;
+} bound_firsts[] = {
+	{ "PLUS", "p=tls-server-end-point,,n=,r=abc", true, true, RES_OK },
+	{ "PLUS of another kind", "p=tls-unique,,n=,r=abc", true, true, RES_PROTOCOL },
+	{ "PLUS without its end", "p=tls-server-end-point", true, true, RES_PROTOCOL },
+	{ "PLUS and nothing behind it", "p=tls-server-end-point,,", true, true, RES_PROTOCOL },
+	{ "PLUS with an authorization identity", "p=tls-server-end-point,a=bob,n=,r=abc", true, true, RES_PROTOCOL },
+	{ "PLUS without binding", "n,,n=,r=abc", true, true, RES_PROTOCOL },
+	{ "PLUS and not knowing it", "y,,n=,r=abc", true, true, RES_PROTOCOL },
+	{ "binding without PLUS", "p=tls-server-end-point,,n=,r=abc", true, false, RES_PROTOCOL },
+	{ "a client that can't bind", "n,,n=,r=abc", true, false, RES_OK },
+	{ "a client that wasn't told", "y,,n=,r=abc", true, false, RES_REFUSED },
+	{ "a client that wasn't told, rightly", "y,,n=,r=abc", false, false, RES_OK },
+};
+
+static const uint8_t end_point[32] = { 1, 2, 3 };
+
+START_TEST(the_binding_flag_must_agree_with_what_was_offered)
+{
+	struct scram s = { 0 };
+	struct scram_secret secret;
+	struct scram_keys keys;
+	struct writer out = { 0 };
+
+	rfc_secret(&secret, &keys);
+	scram_bind(&s, end_point, bound_firsts[_i].has_binding ? sizeof(end_point) : 0, bound_firsts[_i].is_plus);
+	ck_assert_msg(scram_server_first(&s, over(bound_firsts[_i].message), &secret, false, &out) ==
+			bound_firsts[_i].want,
+		"%s", bound_firsts[_i].name);
+	ck_assert((out.len > 0) == (bound_firsts[_i].want == RES_OK));
+	writer_free(&out);
+	scram_wipe(&s);
+}
+END_TEST
+
+/* Both ends over the certificate that each of them sees. */
+static enum result bound_exchange(
+	size_t client_len, size_t server_len, bool is_plus, uint8_t servers_first_byte, bool *is_misbound)
+{
+	struct scram c = { 0 }, s = { 0 };
+	struct writer w[4] = { { 0 } };
+	uint8_t servers[SCRAM_BINDING_MAX] = { servers_first_byte, 2, 3 },
+		clients[SCRAM_BINDING_MAX] = { 1, 2, 3 };
+	struct scram_secret secret;
+	struct scram_keys keys;
+	enum result res;
+
+	rfc_secret(&secret, &keys);
+	scram_bind(&c, clients, client_len, is_plus);
+	scram_bind(&s, servers, server_len, is_plus);
+	scram_client_first(&c, &w[0]);
+	res = scram_server_first(&s, reader_over(w[0].data, w[0].len), &secret, false, &w[1]);
+	if (res == RES_OK) {
+		ck_assert(scram_client_challenge(&c, reader_over(w[1].data, w[1].len)) == RES_OK);
+		ck_assert(scram_client_final(&c, &keys, &w[2]) == RES_OK);
+		res = scram_server_final(&s, reader_over(w[2].data, w[2].len), &w[3], NULL);
+		*is_misbound = s.is_misbound;
+	}
+	if (res == RES_OK)
+		ck_assert(scram_client_verify(&c, reader_over(w[3].data, w[3].len)) == RES_OK);
+	for (size_t i = 0; i < N_ELEMENTS(w); i++)
+		writer_free(&w[i]);
+	scram_wipe(&c);
+	scram_wipe(&s);
+	return res;
+}
+
+START_TEST(a_bound_login_ends_where_the_certificates_differ)
+{
+	bool is_misbound = false;
+
+	ck_assert(bound_exchange(32, 32, true, 1, &is_misbound) == RES_OK && !is_misbound);
+	ck_assert(bound_exchange(64, 64, true, 1, &is_misbound) == RES_OK && !is_misbound);
+	ck_assert(bound_exchange(32, 32, true, 9, &is_misbound) == RES_REFUSED && is_misbound);
+	ck_assert(bound_exchange(32, 48, true, 1, &is_misbound) == RES_REFUSED && is_misbound);
+	ck_assert(bound_exchange(0, 32, false, 9, &is_misbound) == RES_OK && !is_misbound);
+	ck_assert(bound_exchange(32, 0, false, 9, &is_misbound) == RES_OK && !is_misbound);
+	ck_assert(bound_exchange(32, 32, false, 1, &is_misbound) == RES_REFUSED); /* it could, and wasn't offered it */
+}
+END_TEST
+
 #define FINAL_NONCE "r=" RFC_NONCE RFC_SERVER_NONCE
 static const struct {
 	const char *name, *message;
@@ -859,6 +943,8 @@ UNIT_MAIN("scram", {
 	tcase_add_test(tc, the_clients_side_says_what_rfc_7677_does);
 	tcase_add_test(tc, the_servers_side_says_what_rfc_7677_does);
 	tcase_add_loop_test(tc, the_clients_first_message_is_judged, 0, N_ELEMENTS(client_firsts));
+	tcase_add_loop_test(tc, the_binding_flag_must_agree_with_what_was_offered, 0, N_ELEMENTS(bound_firsts));
+	tcase_add_test(tc, a_bound_login_ends_where_the_certificates_differ);
 	tcase_add_loop_test(tc, the_clients_final_message_is_judged, 0, N_ELEMENTS(client_finals));
 	tcase_add_loop_test(tc, after_flag_y_the_proof_must_repeat_it, 0, 2);
 	tcase_add_loop_test(tc, the_servers_challenge_is_judged, 0, N_ELEMENTS(challenges));

@@ -226,6 +226,7 @@ struct walked {
 	char log[512], passed[512];
 	size_t n_passed;
 	const char *hides; /* types that aren't passed on */
+	bool logs_rows;	   /* whole ones pass without being asked about */
 };
 
 static bool on_message(struct server *s, struct server_message *m, void *ctx)
@@ -234,6 +235,8 @@ static bool on_message(struct server *s, struct server_message *m, void *ctx)
 	size_t n = strlen(w->log);
 
 	(void)s;
+	if (m->frame.type == MSG_DATA_ROW && !w->logs_rows)
+		return true;
 	snprintf(w->log + n, sizeof(w->log) - n, "%c%s ", m->frame.type,
 		m->verdict == PENDING_ASYNC	     ? "~"
 			: m->verdict == PENDING_OURS ? "-"
@@ -306,7 +309,7 @@ START_TEST(where_tcp_cuts_doesnt_matter)
 	make(&s);
 	converse(&s, &w);
 	feed(&s, &w, w.len, &whole);
-	ck_assert_str_eq(whole.log, "C- Z- local 2 D S~ D N~ C local Z ");
+	ck_assert_str_eq(whole.log, "C- Z- local 2 S~ N~ C local Z ");
 	ck_assert_uint_eq(whole.n_passed, w.len - FRAME_HEADER_SIZE - 9); /* without the notice */
 	for (size_t cut = 0; cut <= w.len; cut++) {
 		struct walked got = { .hides = "N" };
@@ -333,7 +336,7 @@ END_TEST
 START_TEST(a_long_row_is_passed_on_as_far_as_it_came)
 {
 	static const uint8_t head[] = { MSG_DATA_ROW, 0, 0, 1, 0, 'x', 'y' };
-	struct walked got = { .hides = "" };
+	struct walked got = { .hides = "", .logs_rows = true };
 	struct server s;
 
 	make(&s);

@@ -331,7 +331,36 @@ START_TEST(the_newest_servers_parameters_are_kept)
 }
 END_TEST
 
+static const struct {
+	const char *first, *second;
+	bool keeps_first;
+} secrets[] = {
+	{ "secret", "secret", true }, /* with its derived keys */
+	{ "secret", "another", false },
+	{ "md50c452bf90f20934ffca22329dcc51ed8", "md50c452bf90f20934ffca22329dcc51ed8", false },
+};
+
+START_TEST(the_newest_credential_counts_but_a_known_password_is_kept)
+{
+	struct registry *r = registry_new(1);
+	struct pool_shared *p = registry_pool(r, "app", "bob");
+	struct credential *first = credential_new("bob", secrets[_i].first);
+	struct credential *second = credential_new("bob", secrets[_i].second), *got;
+
+	shared_set_credential(p, first);
+	shared_set_credential(p, second);
+	got = shared_credential(p);
+	ck_assert_ptr_eq(got, secrets[_i].keeps_first ? first : second);
+	credential_unref(&got);
+	credential_unref(&first);
+	credential_unref(&second);
+	registry_drop_pool(r, &p);
+	registry_free(r);
+}
+END_TEST
+
 UNIT_MAIN("shared", {
+	tcase_add_loop_test(tc, the_newest_credential_counts_but_a_known_password_is_kept, 0, N_ELEMENTS(secrets));
 	tcase_add_loop_test(tc, a_slot_counts_in_pool_database_and_user, 0, N_ELEMENTS(slots));
 	tcase_add_test(tc, limits_hold_when_threads_race);
 	tcase_add_test(tc, pools_are_shared_and_go_with_their_last_holder);

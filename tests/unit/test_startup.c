@@ -82,12 +82,33 @@ START_TEST(cancel_and_encryption_requests_are_recognised)
 	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x10\x04\xd2\x16\x2e\1\2\3\4\5\6\7\x08Q", 17,
 				 &s, &used, &e),
 		RES_OK);
-	ck_assert(s.kind == STARTUP_CANCEL && s.cancel_pid == 0x01020304 && s.cancel_secret == 0x05060708 &&
-		used == 16);
+	ck_assert(s.kind == STARTUP_CANCEL && s.cancel.pid == 0x01020304 && s.cancel.len == 4 &&
+		!memcmp(s.cancel.secret, "\5\6\7\x8", 4) && used == 16);
 	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x08\x04\xd2\x16\x2f", 8, &s, &used, &e), RES_OK);
 	ck_assert(s.kind == STARTUP_SSL && used == 8);
 	ck_assert_int_eq(startup_parse((const uint8_t *)"\0\0\0\x08\x04\xd2\x16\x30", 8, &s, &used, &e), RES_OK);
 	ck_assert(s.kind == STARTUP_GSSENC && used == 8);
+}
+END_TEST
+
+START_TEST(a_cancel_key_is_short_or_long)
+{
+	for (uint32_t len = 0; len <= CANCEL_SECRET_MAX; len++) {
+		uint8_t bytes[12 + CANCEL_SECRET_MAX] = { 0 };
+		bool is_ours = len == CANCEL_SECRET_SHORT || len == CANCEL_SECRET_LONG;
+		struct startup s;
+		struct startup_error e;
+		size_t used;
+
+		store_be32(bytes, 12 + len);
+		store_be32(bytes + 4, CANCEL_REQUEST_CODE);
+		store_be32(bytes + 8, 7);
+		memset(bytes + 12, 'k', len);
+		ck_assert_int_eq(startup_parse(bytes, 12 + len, &s, &used, &e), is_ours ? RES_OK : RES_PROTOCOL);
+		ck_assert(!is_ours ||
+			(s.cancel.pid == 7 && s.cancel.len == len && s.cancel.secret[len - 1] == 'k'));
+		ck_assert(is_ours || !e.sqlstate);
+	}
 }
 END_TEST
 
@@ -113,12 +134,12 @@ static const struct {
 	{ "empty user", PACKET(V3 "user\0\0\0"), "28000", NO_USER },
 	{ "no parameters", PACKET(V3 "\0"), "28000", NO_USER },
 	{ "version 2.0", PACKET("\0\2\0\0"), "0A000",
-		"unsupported frontend protocol 2.0: server supports 3.0 to 3.0" },
+		"unsupported frontend protocol 2.0: server supports 3.0 to 3.2" },
 	{ "version 4.0", PACKET("\0\4\0\0user\0bob\0\0"), "0A000",
-		"unsupported frontend protocol 4.0: server supports 3.0 to 3.0" },
-	{ "version 0", PACKET("\0\0\0\0"), "0A000", "unsupported frontend protocol 0.0: server supports 3.0 to 3.0" },
+		"unsupported frontend protocol 4.0: server supports 3.0 to 3.2" },
+	{ "version 0", PACKET("\0\0\0\0"), "0A000", "unsupported frontend protocol 0.0: server supports 3.0 to 3.2" },
 	{ "an unknown request code", PACKET("\x04\xd2\x16\x31"), "0A000",
-		"unsupported frontend protocol 1234.5681: server supports 3.0 to 3.0" },
+		"unsupported frontend protocol 1234.5681: server supports 3.0 to 3.2" },
 };
 
 START_TEST(errors_are_postgresqls)
@@ -335,6 +356,7 @@ UNIT_MAIN("startup", {
 	tcase_add_loop_test(tc, first_bytes_that_are_not_ours_are_refused_without_a_word, 0, N_ELEMENTS(firsts));
 	tcase_add_test(tc, a_tls_record_and_text_are_told_apart_in_the_log);
 	tcase_add_test(tc, cancel_and_encryption_requests_are_recognised);
+	tcase_add_test(tc, a_cancel_key_is_short_or_long);
 	tcase_add_loop_test(tc, errors_are_postgresqls, 0, N_ELEMENTS(bodies));
 	tcase_add_test(tc, parameters_are_sorted_into_their_places);
 	tcase_add_loop_test(tc, names_may_be_long_and_parameters_many_but_not_too_many, 0, 2);

@@ -81,7 +81,9 @@ static void on_closed(struct stream *s, enum stream_end why)
 	note(CONTAINER_OF(s, struct rig, stream), why == STREAM_EOF ? "eof" : "reset");
 }
 
-static const struct stream_ops ops = { on_data, on_drained, on_hangup, on_closed, on_connected };
+static const struct stream_ops ops = {
+	.data = on_data, .drained = on_drained, .hangup = on_hangup, .closed = on_closed, .connected = on_connected
+};
 
 static void open_pair(struct rig *r, bool is_first)
 {

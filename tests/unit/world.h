@@ -154,8 +154,7 @@ static inline void world_cancel(struct world *w, int n)
 	r->message.deliver = session_cancel;
 	r->message.discard = session_cancel_discard;
 	r->fd = -1;
-	r->pid = c->slot + 1;
-	r->secret = c->secret;
+	r->key = c->key;
 	mailbox_post(&w->worker.loop.mailbox, &r->message);
 }
 

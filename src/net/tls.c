@@ -1,0 +1,362 @@
+#include "net/tls.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHATTER_MAX 65536 /* bytes of answers to key updates in a connection's life: some thousands of them */
+
+struct tls {
+	SSL *ssl;
+	const uint8_t *in, *in_end; /* inside tls_open(): what OpenSSL hasn't taken yet */
+	struct writer *out;	    /* inside a call: where its bytes go */
+	struct writer unsent;
+	char *why;
+	char *host; /* we are the client: whom we mean to speak to */
+	size_t chatter;
+	bool checks_host, is_up, is_broken, has_said_goodbye;
+};
+
+/* ---- OpenSSL's view of the wire: our two buffers ---- */
+
+static int wire_read(BIO *b, char *to, int size)
+{
+	struct tls *t = BIO_get_data(b);
+	size_t n = MIN((size_t)(t->in_end - t->in), (size_t)MAX(size, 0));
+
+	BIO_clear_retry_flags(b);
+	if (n == 0) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	memcpy(to, t->in, n);
+	t->in += n;
+	return (int)n;
+}
+
+static int wire_write(BIO *b, const char *from, int len)
+{
+	struct tls *t = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	if (len > 0 && t->out)
+		write_bytes(t->out, from, (size_t)len);
+	return len;
+}
+
+static long wire_ctrl(BIO *b, int what, long number, void *pointer)
+{
+	(void)b, (void)number, (void)pointer;
+	return what == BIO_CTRL_FLUSH;
+}
+
+static int wire_create(BIO *b)
+{
+	BIO_set_init(b, 1);
+	return 1;
+}
+
+static BIO_METHOD *wire;
+static pthread_once_t wire_once = PTHREAD_ONCE_INIT;
+
+static void make_wire(void)
+{
+	wire = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+	ASSERT(wire && BIO_meth_set_read(wire, wire_read) && BIO_meth_set_write(wire, wire_write) &&
+		BIO_meth_set_ctrl(wire, wire_ctrl) && BIO_meth_set_create(wire, wire_create));
+}
+
+/* ---- life ---- */
+
+static struct tls *make(SSL_CTX *context)
+{
+	struct tls *t = xcalloc(1, sizeof(*t));
+	BIO *b;
+
+	pthread_once(&wire_once, make_wire);
+	t->ssl = SSL_new(context);
+	b = BIO_new(wire);
+	ASSERT(t->ssl && b);
+	BIO_set_data(b, t);
+	SSL_set_bio(t->ssl, b, b);
+	return t;
+}
+
+struct tls *tls_accept(SSL_CTX *context)
+{
+	struct tls *t = make(context);
+
+	SSL_set_accept_state(t->ssl);
+	return t;
+}
+
+/* An address stands in a certificate as an address, and is no name to indicate. */
+struct tls *tls_connect(SSL_CTX *context, const char *host, bool checks_host)
+{
+	struct tls *t = make(context);
+	X509_VERIFY_PARAM *check = SSL_get0_param(t->ssl);
+	bool is_address = X509_VERIFY_PARAM_set1_ip_asc(check, host);
+
+	ASSERT(*host);
+	t->host = xstrdup(host);
+	t->checks_host = checks_host;
+	SSL_set_connect_state(t->ssl);
+	if (!is_address)
+		SSL_set_tlsext_host_name(t->ssl, host);
+	if (is_address && !checks_host)
+		X509_VERIFY_PARAM_set1_ip(check, NULL, 0);
+	if (checks_host && !is_address) {
+		X509_VERIFY_PARAM_set_hostflags(check, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		ASSERT(X509_VERIFY_PARAM_set1_host(check, host, 0));
+	}
+	return t;
+}
+
+struct tls *tls_connect_like(const struct tls *t)
+{
+	return tls_connect(SSL_get_SSL_CTX(t->ssl), t->host, t->checks_host);
+}
+
+void tls_free(struct tls **tp)
+{
+	struct tls *t = *tp;
+
+	*tp = NULL;
+	if (!t)
+		return;
+	SSL_free(t->ssl);
+	writer_free(&t->unsent);
+	free(t->why);
+	free(t->host);
+	free(t);
+}
+
+/* ---- bytes ---- */
+
+static void explain(struct tls *t)
+{
+	unsigned long code = ERR_peek_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+	long verdict = SSL_get_verify_result(t->ssl);
+
+	if (t->why)
+		return;
+	if (code && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
+		t->why = xasprintf("certificate verify failed: %s", X509_verify_cert_error_string(verdict));
+	else
+		t->why = xstrdup(reason ? reason : "TLS error");
+}
+
+static enum tls_event give_up(struct tls *t)
+{
+	t->is_broken = true;
+	explain(t);
+	ERR_clear_error();
+	return TLS_BROKEN;
+}
+
+void tls_begin(struct tls *t, struct writer *out)
+{
+	t->out = out;
+	ERR_clear_error();
+	if (SSL_do_handshake(t->ssl) <= 0 && SSL_get_error(t->ssl, -1) != SSL_ERROR_WANT_READ)
+		give_up(t);
+	t->out = NULL;
+}
+
+/* Another call of OpenSSL's that finds nothing costs more than looking. */
+static bool has_more(const struct tls *t)
+{
+	return t->in < t->in_end || SSL_has_pending(t->ssl);
+}
+
+static enum tls_event read_all(struct tls *t, uint8_t *plain, size_t cap, size_t *n)
+{
+	size_t got;
+
+	do {
+		ASSERT(*n < cap);
+		ERR_clear_error();
+		if (!SSL_read_ex(t->ssl, plain + *n, cap - *n, &got)) {
+			switch (SSL_get_error(t->ssl, 0)) {
+			case SSL_ERROR_WANT_READ: return TLS_OPEN;
+			case SSL_ERROR_ZERO_RETURN: return TLS_CLOSED;
+			default: return give_up(t);
+			}
+		}
+		*n += got;
+	} while (has_more(t));
+	return TLS_OPEN;
+}
+
+enum tls_event tls_open(
+	struct tls *t, const uint8_t *bytes, size_t len, uint8_t *plain, size_t *n, struct writer *out)
+{
+	size_t had = out->len;
+	enum tls_event e = TLS_BROKEN;
+
+	*n = 0;
+	if (!t->is_broken) {
+		t->in = bytes;
+		t->in_end = bytes + len;
+		t->out = out;
+		e = read_all(t, plain, len + TLS_RECORD_MAX, n);
+		t->in = t->in_end = NULL;
+		t->out = NULL;
+	}
+	if (t->is_up)
+		t->chatter += out->len - had;
+	t->is_up = t->is_up || (!t->is_broken && SSL_is_init_finished(t->ssl));
+	if (e == TLS_OPEN && t->chatter > CHATTER_MAX) {
+		t->why = xstrdup("too many key updates");
+		return give_up(t);
+	}
+	return e;
+}
+
+bool tls_seal(struct tls *t, const void *plain, size_t len, struct writer *out)
+{
+	const uint8_t *p = plain;
+	size_t n;
+
+	if (t->is_broken || !t->is_up || t->has_said_goodbye)
+		return false;
+	t->out = out;
+	for (; len; p += n, len -= n) {
+		ERR_clear_error();
+		if (!SSL_write_ex(t->ssl, p, len, &n)) {
+			give_up(t);
+			break;
+		}
+	}
+	t->out = NULL;
+	return len == 0;
+}
+
+void tls_goodbye(struct tls *t, struct writer *out)
+{
+	if (t->is_broken || !t->is_up || t->has_said_goodbye)
+		return;
+	t->has_said_goodbye = true;
+	t->out = out;
+	ERR_clear_error();
+	SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	t->out = NULL;
+}
+
+/* ---- what is known ---- */
+
+bool tls_is_up(const struct tls *t)
+{
+	return t->is_up;
+}
+
+const char *tls_why(const struct tls *t)
+{
+	return t->why ? t->why : "TLS error";
+}
+
+struct writer *tls_unsent(struct tls *t)
+{
+	return &t->unsent;
+}
+
+void tls_describe(const struct tls *t, char *out, size_t size)
+{
+	snprintf(out, size, "%s%s%s", t ? SSL_get_version(t->ssl) : "", t ? "/" : "",
+		t ? SSL_get_cipher_name(t->ssl) : "");
+}
+
+/*
+ * RFC 5929: the hash that the certificate is signed with, but SHA-256 for MD5 and SHA-1. A signature without a hash of its
+ * own (Ed25519) has no binding.
+ */
+static void bind_to(X509 *certificate, struct tls_facts *out)
+{
+	unsigned int len = 0;
+	const EVP_MD *md;
+	int nid = NID_undef;
+
+	if (!certificate || !X509_get_signature_info(certificate, &nid, NULL, NULL, NULL) || nid == NID_undef)
+		return;
+	if (nid == NID_md5 || nid == NID_sha1)
+		nid = NID_sha256;
+	md = EVP_get_digestbynid(nid);
+	if (md && EVP_MD_get_size(md) <= TLS_BINDING_MAX && X509_digest(certificate, md, out->binding, &len))
+		out->binding_len = len;
+}
+
+/* A NUL inside would make "alice\0.evil.example" out to be alice. */
+static char *text_of(const ASN1_STRING *s)
+{
+	unsigned char *utf8 = NULL;
+	int len = ASN1_STRING_to_UTF8(&utf8, s);
+	char *text = NULL;
+
+	if (len > 0 && !memchr(utf8, 0, (size_t)len))
+		text = xstrndup((char *)utf8, (size_t)len);
+	OPENSSL_free(utf8);
+	return text;
+}
+
+static char *common_name(const X509_NAME *subject)
+{
+	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+	X509_NAME_ENTRY *entry = at >= 0 ? X509_NAME_get_entry(subject, at) : NULL;
+
+	return entry ? text_of(X509_NAME_ENTRY_get_data(entry)) : NULL;
+}
+
+static char *distinguished_name(const X509_NAME *subject)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	char *data = NULL, *text = NULL;
+	long len;
+
+	ASSERT(b);
+	if (X509_NAME_print_ex(b, subject, 0, XN_FLAG_RFC2253) >= 0) {
+		len = BIO_get_mem_data(b, &data);
+		if (len > 0 && !memchr(data, 0, (size_t)len))
+			text = xstrndup(data, (size_t)len);
+	}
+	BIO_free(b);
+	return text;
+}
+
+static void look_at_peer(const SSL *ssl, X509 *peer, struct tls_facts *out)
+{
+	if (!peer || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE || SSL_get_verify_result(ssl) != X509_V_OK)
+		return;
+	out->is_verified = true;
+	out->peer_cn = common_name(X509_get_subject_name(peer));
+	out->peer_dn = distinguished_name(X509_get_subject_name(peer));
+}
+
+void tls_get_facts(const struct tls *t, struct tls_facts *out)
+{
+	X509 *peer = SSL_get0_peer_certificate(t->ssl);
+	const unsigned char *protocol = NULL;
+	unsigned int len = 0;
+
+	memset(out, 0, sizeof(*out));
+	out->is_on = true;
+	SSL_get0_alpn_selected(t->ssl, &protocol, &len);
+	out->has_alpn = len > 0;
+	tls_describe(t, out->name, sizeof(out->name));
+	look_at_peer(t->ssl, peer, out);
+	bind_to(SSL_is_server(t->ssl) ? SSL_get_certificate(t->ssl) : peer, out);
+	ERR_clear_error();
+}
+
+void tls_clear_facts(struct tls_facts *f)
+{
+	free(f->peer_cn);
+	free(f->peer_dn);
+	memset(f, 0, sizeof(*f));
+}

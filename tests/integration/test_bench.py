@@ -1,0 +1,118 @@
+"""The bench's own logic, and a short run of it, so that it can't rot. What it measures is no test's business."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import pooler
+from wire import SLOW
+
+BENCH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bench")
+sys.path.insert(0, BENCH)
+
+import contestants  # noqa: E402
+import figures  # noqa: E402
+import marks  # noqa: E402
+import rows  # noqa: E402
+import scale  # noqa: E402
+
+
+def test_progress_lines_of_pgbench():
+    one, two = (figures.parse_progress("progress: %s s, %s tps, lat 1.2 ms stddev 0.3, 0 failed\n" % at) for at in (("100.000", "5.0"), ("101.500", "2000.0")))
+    assert one == (100.0, 5.0)
+    assert figures.transactions_between([one, two]) == 3000.0  # the first line only says when counting begins
+    assert figures.parse_progress("tps = 12 (without initial connection time)\n") is None
+
+
+def test_ratios_go_round_by_round():
+    assert figures.ratio_of_rounds([2, 20, 6], [1, 10, 2]) == 2
+    assert figures.ratio_of_rounds(None, [1]) is None and figures.ratio_of_rounds([1], []) is None
+    assert figures.spread([9, 10, 12]) == 0.3
+
+
+def test_summary_of_strace():
+    text = """% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.010000           5      2000           sendto
+ 40.00    0.006000           3      2010        10 recvfrom
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.016000           3      4010        10 total
+"""
+    assert figures.parse_strace(text) == {"sendto": 2000, "recvfrom": 2010}
+
+
+def test_costs_of_callgrind_are_each_functions_own():
+    text = """events: Ir
+fn=(1) main
+10 5
+cfn=(2) work
+calls=3 20
+11 600
++1 2
+fn=(2)
+20 200
+* 400
+fn=(3) work'2
+-4 7
+"""
+    assert figures.parse_callgrind(text) == {"main": 7, "work": 607}
+
+
+@pytest.mark.parametrize("value,text", [(0, "0"), (None, "-"), (0.0614, "0.061"), (4.125, "4.12"), (12.34, "12.3"), (1512.2, "1512")])
+def test_numbers_have_three_digits(value, text):
+    assert figures.number(value) == text
+
+
+def test_marks_are_judged_where_their_rows_were_measured():
+    def judged(ours, relay):
+        got = marks.judge({"simple64": {"relay": relay, "pgweir/1": ours}}, ["pgweir/1", "pgweir/2"])
+        return [(j["of"], round(j["value"], 3), j["is_met"]) for j in got]
+
+    assert judged([11, 12, 13], [10, 10, 10]) == [("pgweir/1", 1.2, False)]
+    assert judged([11, 11, 13], [10, 10, 10]) == [("pgweir/1", 1.1, True)]
+    assert judged([], [10]) == []
+    given = marks.judge({"storm.given": {"pgweir/1": [85.0]}}, ["pgweir/1"])
+    assert [(j["at_least"], j["is_met"]) for j in given] == [(True, True)]
+
+
+def test_every_mark_names_rows_that_exist():
+    """All marks can be judged out of a full run: with figures of 1 everywhere none is left out."""
+    names = [n for row in rows.ROWS for n in row.figures()] + ["syscalls.%s%d" % (m, n) for m in marks.MODES for n in (20, 64)] + ["scale.8/1"]
+    everything = {n: {"relay": [1.0], "pgbouncer": [1.0], "pgweir/1": [1.0], "pgweir/2": [1.0]} for n in names}
+    everything["scale.8/1"] = {"pgweir/2": 1.0}
+    assert {j["mark"] for j in marks.judge(everything, ["pgweir/1", "pgweir/2"])} == {m.text for m in marks.MARKS}
+
+
+def test_rows_by_beginnings_of_their_names():
+    assert [r.name for r in rows.choose("simple20,tls_login")] == ["simple20", "tls_login_ecdsa", "tls_login_rsa"]
+    with pytest.raises(SystemExit):
+        rows.choose("simple20,nothing")
+
+
+def test_workers_that_the_cores_allow():
+    assert scale.sweep(range(2)) == [1, 2] and scale.sweep(range(16)) == [1, 2, 4, 8]
+    for workers in scale.sweep(range(16)):
+        parts = scale.division(workers, list(range(16)))
+        assert all(parts) and sorted(sum(parts, [])) == list(range(16))
+    assert scale.division(2, [0, 1]) == ([], [], [])
+
+
+@pytest.mark.skipif(SLOW > 1, reason="what the bench runs isn't built with sanitizers")
+@pytest.mark.skipif(not os.access(contestants.program("relay"), os.X_OK), reason="make bench's programs aren't built")
+@pytest.mark.timeout(180)
+def test_a_short_run(tmp_path):
+    """PgBouncer takes part where it is installed."""
+    command = [sys.executable, BENCH + "/bench", "rows", "--rounds", "1", "--seconds", "1", "--rows", "simple20,login_secret,select_wide",
+               "--workers", "1", "--output", str(tmp_path)]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150, check=False,
+                         env=dict(os.environ, PGWEIR=os.path.abspath(pooler.binary())))
+    assert run.returncode == 0, run.stdout
+    with open(tmp_path / "rows.json") as f:
+        content = json.load(f)
+    assert content["failures"] == []
+    names = {"pgweir/1", "relay"} | ({"pgbouncer"} if contestants.PgBouncer.version() else set())
+    assert set(content["results"]["simple20"]["values"]) == names
+    assert all(v[0] > 0 for v in content["results"]["select_wide"]["values"].values())
+    assert set(content["results"]["login_secret"]["values"]) == names - {"relay"}
