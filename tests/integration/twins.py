@@ -311,7 +311,7 @@ def outlines(messages, status):
 
 def same_mistake(pooled, direct):
     """A statement that has to be prepared anew for a Bind with too few values: that its table is out of sight now comes first."""
-    if pooled[0] == direct[0] == "E" and len(pooled) > 2 and (pooled[2], direct[2]) == ("42P01", "08P01"):
+    if pooled[0] == direct[0] == "E" and len(pooled) > 2 and pooled[2] in ("42P01", "42883") and direct[2] == "08P01":
         return direct
     return pooled
 
