@@ -173,6 +173,7 @@ static void publish_snapshot(struct daemon *d, struct snapshot **s)
 	snapshot_unref(&d->snapshot);
 	d->snapshot = *s;
 	*s = NULL;
+	listener_tune(d->listener, d->snapshot->config);
 	resolver_set_ttl(d->resolver, d->snapshot->config->dns_max_ttl, d->snapshot->config->dns_nxdomain_ttl);
 	for (int i = 0; i < d->n_workers; i++)
 		worker_order_snapshot(d->workers[i], d->snapshot);

@@ -1,5 +1,6 @@
 #include "front/login.h"
 
+#include "auth/digest.h"
 #include "front/params.h"
 #include "wire/msg.h"
 
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #define TO(s) (1u << (s))
 
@@ -230,13 +230,6 @@ static enum result succeed(struct login *l)
 }
 
 /* Asking for the password. */
-
-static void random_bytes(void *out, size_t len)
-{
-	ssize_t n = getrandom(out, len, 0); /* up to 256 bytes are never cut short */
-
-	ASSERT(n == (ssize_t)len);
-}
 
 /* From here on the client is checked against a secret that nobody knows. */
 static void use_mock(struct login *l, const char *cause)

@@ -46,7 +46,7 @@ static inline void world_listen_(struct world *w, char host[32])
 
 	snprintf(host, 32, "@pgweir-world-%d-%u", (int)getpid(), n++);
 	ASSERT(address_unix(&a, host, 5432));
-	w->listener = socket_listen(&a, WORLD_SERVERS, false);
+	w->listener = socket_listen(&a, WORLD_SERVERS, false, &(struct tcp_options){ 0 });
 	ASSERT(w->listener >= 0);
 }
 
