@@ -77,5 +77,6 @@ void userlist_each(const struct userlist *u, void (*fn)(struct credential *c, vo
 /* Borrowed: lives as long as the list. NULL: unknown. */
 struct credential *userlist_find(const struct userlist *u, const char *user);
 size_t userlist_count(const struct userlist *u);
+bool userlist_is_mostly_scram(const struct userlist *u); /* more SCRAM secrets than others: what a stranger would have */
 
 #endif

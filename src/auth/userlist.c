@@ -19,6 +19,7 @@ struct user_entry {
 
 struct userlist {
 	unsigned refs;
+	bool is_mostly_scram;
 	struct user_entry *users;
 };
 
@@ -65,6 +66,11 @@ struct credential *userlist_find(const struct userlist *u, const char *user)
 	struct user_entry *e = find_entry(u, user);
 
 	return e ? e->credential : NULL;
+}
+
+bool userlist_is_mostly_scram(const struct userlist *u)
+{
+	return u->is_mostly_scram;
 }
 
 size_t userlist_count(const struct userlist *u)
@@ -193,6 +199,18 @@ static struct credential *make_credential(const struct userlist *old, const char
 	return c;
 }
 
+static bool is_mostly_scram(const struct userlist *u)
+{
+	size_t scram = 0, others = 0;
+
+	for (const struct user_entry *e = u->users; e; e = e->hh.next) {
+		scram += credential_kind(e->credential) == SECRET_SCRAM;
+		others += credential_kind(e->credential) == SECRET_PLAIN ||
+			credential_kind(e->credential) == SECRET_MD5;
+	}
+	return scram > others;
+}
+
 struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old,
 	char *error, size_t error_size)
 {
@@ -208,6 +226,7 @@ struct userlist *userlist_parse(const char *text, size_t len, const char *name, 
 	}
 	explicit_bzero(secret, CREDENTIAL_SECRET_MAX + 1);
 	free(secret);
+	u->is_mostly_scram = is_mostly_scram(u);
 	if (!ok)
 		userlist_unref(&u);
 	return u;

@@ -358,6 +358,18 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
+/*
+ * md5 asks by the kind of the user's secret, so nobody's must have a kind too: that of most others in auth_file. Those whom
+ * auth_query would know have what PostgreSQL makes of passwords since version 14.
+ */
+static bool is_scram_asked(const struct login *l)
+{
+	if (l->rule->method != HBA_MD5)
+		return true;
+	return l->is_mock ? l->is_looked_up || userlist_is_mostly_scram(l->snapshot->userlist)
+			  : credential_kind(l->credential) == SECRET_SCRAM;
+}
+
 /* A password, whatever it will be compared with: unknown users are asked for one like all others. */
 static enum result ask_password(struct login *l, const char *why_none)
 {
@@ -367,9 +379,7 @@ static enum result ask_password(struct login *l, const char *why_none)
 		use_mock(l, "the user has no password");
 	if (l->rule->method == HBA_PASSWORD)
 		return ask_cleartext(l);
-	if (l->rule->method == HBA_MD5 && credential_kind(l->credential) != SECRET_SCRAM)
-		return ask_md5(l);
-	return ask_sasl(l);
+	return is_scram_asked(l) ? ask_sasl(l) : ask_md5(l);
 }
 
 /* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
