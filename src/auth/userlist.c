@@ -1,10 +1,12 @@
 #include "auth/credential.h"
 
+#include "auth/digest.h"
 #include "base/table.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +21,7 @@ struct user_entry {
 
 struct userlist {
 	unsigned refs;
-	bool is_mostly_scram;
+	struct userlist_model model;
 	struct user_entry *users;
 };
 
@@ -50,6 +52,7 @@ void userlist_unref(struct userlist **up)
 		credential_unref(&e->credential);
 		free(e);
 	}
+	OPENSSL_cleanse(&u->model, sizeof(u->model));
 	free(u);
 }
 
@@ -68,9 +71,9 @@ struct credential *userlist_find(const struct userlist *u, const char *user)
 	return e ? e->credential : NULL;
 }
 
-bool userlist_is_mostly_scram(const struct userlist *u)
+const struct userlist_model *userlist_model(const struct userlist *u)
 {
-	return u->is_mostly_scram;
+	return &u->model;
 }
 
 size_t userlist_count(const struct userlist *u)
@@ -199,16 +202,39 @@ static struct credential *make_credential(const struct userlist *old, const char
 	return c;
 }
 
-static bool is_mostly_scram(const struct userlist *u)
+/* The smallest hash counts: another user's line changes it seldom. */
+static void add_to_model(struct userlist_model *m, const struct credential *c)
+{
+	char *text = xasprintf("mock %s %s", credential_user(c), credential_secret(c));
+	struct scram_secret secret;
+	uint8_t key[SCRAM_KEY_SIZE];
+
+	sha256(text, strlen(text), key);
+	secure_free(&text);
+	if ((m->iterations && memcmp(key, m->key, sizeof(key)) >= 0) ||
+		!scram_secret_parse(credential_secret(c), &secret))
+		return;
+	memcpy(m->key, key, sizeof(key));
+	m->iterations = secret.iterations;
+	OPENSSL_cleanse(&secret, sizeof(secret));
+}
+
+static void make_model(struct userlist *u)
 {
 	size_t scram = 0, others = 0;
 
 	for (const struct user_entry *e = u->users; e; e = e->hh.next) {
-		scram += credential_kind(e->credential) == SECRET_SCRAM;
-		others += credential_kind(e->credential) == SECRET_PLAIN ||
-			credential_kind(e->credential) == SECRET_MD5;
+		switch (credential_kind(e->credential)) {
+		case SECRET_NONE: break;
+		case SECRET_PLAIN:
+		case SECRET_MD5: others++; break;
+		case SECRET_SCRAM:
+			scram++;
+			add_to_model(&u->model, e->credential);
+			break;
+		}
 	}
-	return scram > others;
+	u->model.is_mostly_scram = scram > others;
 }
 
 struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old,
@@ -226,7 +252,7 @@ struct userlist *userlist_parse(const char *text, size_t len, const char *name, 
 	}
 	explicit_bzero(secret, CREDENTIAL_SECRET_MAX + 1);
 	free(secret);
-	u->is_mostly_scram = is_mostly_scram(u);
+	make_model(u);
 	if (!ok)
 		userlist_unref(&u);
 	return u;

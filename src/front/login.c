@@ -366,7 +366,7 @@ static bool is_scram_asked(const struct login *l)
 {
 	if (l->rule->method != HBA_MD5)
 		return true;
-	return l->is_mock ? l->is_looked_up || userlist_is_mostly_scram(l->snapshot->userlist)
+	return l->is_mock ? l->is_looked_up || userlist_model(l->snapshot->userlist)->is_mostly_scram
 			  : credential_kind(l->credential) == SECRET_SCRAM;
 }
 
@@ -806,6 +806,16 @@ static enum result password_step(struct login *l, struct reader *in)
 	return refuse_password(l, password);
 }
 
+/* Where users have SCRAM secrets, strangers have a salt and iterations like theirs: also after a restart, and in each process. */
+static void mock_verifier(const struct login *l, uint32_t iterations, struct scram_secret *out)
+{
+	const struct userlist_model *m = userlist_model(l->snapshot->userlist);
+
+	if (m->is_mostly_scram)
+		iterations = m->iterations;
+	scram_mock_secret(m->iterations ? m->key : NULL, l->who.user, iterations, out);
+}
+
 static enum result take_client_first(struct login *l, struct reader first)
 {
 	uint32_t iterations = (uint32_t)l->snapshot->config->scram_iterations;
@@ -814,7 +824,7 @@ static enum result take_client_first(struct login *l, struct reader first)
 	size_t had;
 
 	if (l->is_mock || !credential_verifier(l->credential, iterations, &secret))
-		scram_mock_secret(l->who.user, iterations, &secret);
+		mock_verifier(l, iterations, &secret);
 	had = l->out.len;
 	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
 	r = scram_server_first(&l->scram, first, &secret, l->is_mock, &l->out);
