@@ -328,6 +328,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 static int let_it_pass(int is_ok, X509_STORE_CTX *ctx)
 {
 	(void)is_ok, (void)ctx;
+	ERR_clear_error(); /* else the end of this call of OpenSSL's would look like a failure */
 	return 1;
 }
 

@@ -234,6 +234,21 @@ def test_ed25519_has_no_binding(new_pooler):
     assert c.recv().body == struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"
 
 
+def test_TL_04_a_bad_certificate_counts_as_none(new_pooler, ca, pair):
+    """TL-04: Below verify-ca. What verification found wrong (here a signature: an authority with the name of ours) must not end the connection."""
+    p = new_pooler(client_settings(pair, client_tls_ca_file=ca.cert))
+    forger = Authority()
+    mine = forger.issue(USER)
+    subprocess.run(["openssl", "x509", "-req", "-in", mine.cert.replace(".crt", ".csr"), "-CA", forger.cert, "-CAkey", forger.key, "-set_serial", "1",
+                    "-days", "1", "-out", mine.cert], check=True, capture_output=True)  # without the extension that names the issuer's key
+    for _ in range(10):
+        c = TlsClient(p.host, p.port).start_tls(client_context(pair=mine)).login(USER, "test", PASSWORD)
+        assert c.value("select 1") == "1"
+        c.close()
+    forger.destroy()
+    assert "TLS handshake failed" not in p.log()
+
+
 # ---- the console and cancels -------------------------------------------------------------------------------------------
 
 def test_the_console_by_tls(new_pooler, pair):
