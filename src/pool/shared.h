@@ -72,6 +72,7 @@ struct registry {
 	struct limit_shared *databases, *users;
 	struct limit_shared own;		 /* of all own pools together, in the place of both */
 	atomic_int clients;			 /* all but those of the console */
+	_Atomic uint64_t clients_ever;		 /* those and all before them */
 	_Atomic uint64_t next_id;		 /* of clients and servers, for the log and the console */
 	atomic_int worker_clients[WORKERS_MAX];	 /* who has the fewest gets the next */
 	atomic_uint worker_waiting[WORKERS_MAX]; /* over all pools: who must hear of a free slot */

@@ -141,9 +141,14 @@ class Contestant:
             return int(re.search(r"^Pss: *(\d+) kB", f.read(), re.M)[1]) * 1024
 
     def resident(self, peak=False):
-        """Bytes in memory, now or the most there ever were."""
+        """Bytes in memory, now or the most there ever were, without the pages of programs: they are the page cache's, and only grow."""
         with open("/proc/%d/status" % self.pid) as f:
-            return int(re.search(r"^%s:\s*(\d+) kB" % ("VmHWM" if peak else "VmRSS"), f.read(), re.M)[1]) * 1024
+            status = f.read()
+
+        def kib(name):
+            return int(re.search(r"^%s:\s*(\d+) kB" % name, status, re.M)[1])
+
+        return 1024 * (kib("VmHWM" if peak else "VmRSS") - kib("RssFile"))
 
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
