@@ -49,6 +49,10 @@ case "$missing " in
 	fi
 	;;
 esac
+# Nor is a directory server wanted that begins to listen as soon as it is installed: the tests start their own.
+case "$missing " in
+*" slapd "*) echo "slapd slapd/no_configuration boolean true" | $sudo debconf-set-selections ;;
+esac
 wait_for_lock="-o DPkg::Lock::Timeout=300"
 $sudo apt-get $wait_for_lock -q update
 # shellcheck disable=SC2086

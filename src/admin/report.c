@@ -229,6 +229,25 @@ static void report_servers(struct report *r, const struct worker *w)
 	}
 }
 
+static void report_worker(struct report *r, const struct worker *w)
+{
+	struct worker_row *row = &r->of_worker;
+	struct pool *p, *next;
+	struct timespec cpu;
+
+	*row = (struct worker_row){ .clients = w->clients.count,
+		.waiting = w->n_waiting,
+		.rounds = w->loop.rounds,
+		.messages = w->loop.messages,
+		.moved = w->n_moved };
+	HASH_ITER(hh, w->pools, p, next) {
+		row->servers += p->idle.count + p->servers.count;
+		row->idle += p->idle.count;
+	}
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu) == 0)
+		row->cpu = (uint64_t)cpu.tv_sec * USEC_PER_SEC + (uint64_t)cpu.tv_nsec / 1000;
+}
+
 static void deliver_question(struct message *m, void *owner)
 {
 	struct asked *a = CONTAINER_OF(m, struct asked, message);
@@ -249,6 +268,8 @@ static void deliver_question(struct message *m, void *owner)
 		report_clients(r, w);
 	if (a->q.wants & WANT_SERVERS)
 		report_servers(r, w);
+	if (a->q.wants & WANT_WORKER)
+		report_worker(r, w);
 	if (a->q.wants & WANT_PINS)
 		report_pins(r, w);
 	mailbox_post(a->q.reply_to, &r->message);

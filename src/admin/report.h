@@ -13,7 +13,7 @@
 
 #include "pool/server.h"
 
-enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4, WANT_PINS = 8 };
+enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4, WANT_PINS = 8, WANT_WORKER = 16 };
 
 enum control {
 	CONTROL_NONE,
@@ -71,6 +71,12 @@ struct pin_row {		 /* a client that keeps its server */
 	usec_t since;
 };
 
+struct worker_row {
+	uint64_t clients, servers, idle, waiting;
+	uint64_t rounds, messages, moved; /* since the start */
+	uint64_t cpu;			  /* usec */
+};
+
 struct report {
 	struct message message;
 	uint64_t job;
@@ -84,6 +90,7 @@ struct report {
 	struct pin_row *pins;
 	size_t n_pools, cap_pools, n_links, cap_links, n_pins, cap_pins;
 	uint64_t pins_made[PINS_N];
+	struct worker_row of_worker;
 	struct writer text;
 };
 

@@ -796,6 +796,43 @@ static void fill_pin_counts(const struct show *s)
 	}
 }
 
+static const struct column workers_columns[] = {
+	INT4("worker"),
+	INT8("clients"),
+	INT8("waiting"),
+	INT8("servers"),
+	INT8("idle"),
+	INT8("rounds"),
+	INT8("messages"),
+	INT8("servers_received"),
+	INT8("cpu_us"),
+};
+
+static const struct report *report_of(const struct show *s, int worker)
+{
+	for (int i = 0; i < s->n_reports; i++)
+		if (s->reports[i]->worker == worker)
+			return s->reports[i];
+	return NULL;
+}
+
+/* They have answered in any order. */
+static void fill_workers(const struct show *s)
+{
+	const struct report *r;
+
+	for (int i = 0; (r = report_of(s, i)); i++) {
+		const struct worker_row *w = &r->of_worker;
+		const uint64_t numbers[] = { (uint64_t)i, w->clients, w->waiting, w->servers, w->idle,
+			w->rounds, w->messages, w->moved, w->cpu };
+
+		rows_begin(s->rows);
+		for (size_t k = 0; k < N_ELEMENTS(numbers); k++)
+			rows_number(s->rows, numbers[k]);
+		rows_end(s->rows);
+	}
+}
+
 #define COLUMNS(c) c, N_ELEMENTS(c)
 const struct view views[] = {
 	{ "HELP", NULL, 0, 0, fill_help },
@@ -818,6 +855,7 @@ const struct view views[] = {
 	{ "STATS_AVERAGES", COLUMNS(averages_columns), WANT_POOLS, fill_stats_averages },
 	{ "PINS", COLUMNS(pins_columns), WANT_PINS, fill_pins },
 	{ "PIN_COUNTS", COLUMNS(pin_counts_columns), WANT_PINS, fill_pin_counts },
+	{ "WORKERS", COLUMNS(workers_columns), WANT_WORKER, fill_workers },
 	{ "TOTALS", COLUMNS(all_columns), WANT_POOLS, fill_totals },
 };
 const size_t n_views = N_ELEMENTS(views);

@@ -16,7 +16,7 @@ static void on_mailbox(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what; /* edge-triggered: the counter needs no reading */
 	l->now = clock_now();
-	mailbox_deliver(&l->mailbox);
+	l->messages += mailbox_deliver(&l->mailbox);
 }
 
 static void arm_tick(struct loop *l, usec_t in)
@@ -37,6 +37,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	l->now = clock_now();
 	in = l->tick(l->owner); /* not inside MIN(), which would call it twice */
 	arm_tick(l, MIN(in, TICK_MAX));
+}
+
+void loop_tick_in(struct loop *l, usec_t in)
+{
+	arm_tick(l, in);
 }
 
 void loop_tick_soon(struct loop *l)
@@ -106,6 +111,7 @@ void loop_run(struct loop *l)
 
 		event_base_loop(l->base, EVLOOP_ONCE | (is_busy ? EVLOOP_NONBLOCK : 0));
 		l->now = clock_now();
+		l->rounds++;
 		serve(&l->ready_first);
 		serve(&l->ready);
 		if (l->round_end)

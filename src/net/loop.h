@@ -36,6 +36,7 @@ struct loop {
 	void (*round_end)(void *owner); /* may be NULL */
 	void *owner;
 	pthread_t thread;
+	uint64_t rounds, messages; /* since the start */
 	bool is_stopped;
 };
 
@@ -49,6 +50,7 @@ void loop_run(struct loop *l); /* until loop_stop() */
 void loop_stop(struct loop *l);
 void loop_doom(struct loop *l, struct doomed *d);
 void loop_destroy(struct loop *l);
+void loop_tick_in(struct loop *l, usec_t in); /* instead of when it said */
 void loop_tick_soon(struct loop *l); /* the tick runs in this round's follower rather than when it said */
 
 static inline void loop_assert_own(const struct loop *l)

@@ -44,14 +44,17 @@ static struct message *take_all(struct mailbox *mb)
 	return first;
 }
 
-void mailbox_deliver(struct mailbox *mb)
+size_t mailbox_deliver(struct mailbox *mb)
 {
 	struct message *next;
+	size_t n = 0;
 
 	for (struct message *m = take_all(mb); m; m = next) {
 		next = m->next;
 		m->deliver(m, mb->owner);
+		n++;
 	}
+	return n;
 }
 
 void mailbox_discard(struct mailbox *mb)

@@ -27,7 +27,7 @@ struct mailbox {
 
 void mailbox_init(struct mailbox *mb, void *owner);
 void mailbox_post(struct mailbox *mb, struct message *m);
-void mailbox_deliver(struct mailbox *mb); /* everything that is there, oldest first */
+size_t mailbox_deliver(struct mailbox *mb); /* everything that is there, oldest first; yields how many */
 void mailbox_discard(struct mailbox *mb); /* the same by discard(); for teardown */
 void mailbox_destroy(struct mailbox *mb);
 

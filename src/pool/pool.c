@@ -11,6 +11,7 @@
 #define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
 #define UNUSED_POOL_TTL                                                                                      \
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
+#define HANDOVER_EVERY (5 * USEC_PER_MSEC)
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
 /* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
 #define OWN_POOL_SIZE 4
@@ -45,6 +46,12 @@ static void publish_waiting(struct pool *p)
 static void publish_idle(struct pool *p)
 {
 	atomic_store(&own_view(p)->idle, (unsigned)p->idle.count);
+}
+
+void pool_publish_servers(struct pool *p)
+{
+	atomic_store_explicit(&own_view(p)->servers,
+		(unsigned)(p->idle.count + p->servers.count - p->n_login), memory_order_relaxed);
 }
 
 /* ---- making and configuring ---- */
@@ -325,7 +332,26 @@ static bool wants_server(const struct pool *p, int worker)
 	return atomic_load(&view(p, worker)->waiting) > atomic_load(&view(p, worker)->incoming);
 }
 
-/* The other worker with the longest waiting client; -1 if nobody waits elsewhere. */
+/* For how long a client that waits since then has waited, as of the time when its worker was at work last. */
+static usec_t age_at(const struct pool *p, int worker, usec_t since)
+{
+	usec_t beat = atomic_load_explicit(&p->worker->registry->beats[worker].at, memory_order_relaxed);
+
+	return beat > since ? beat - since : 0;
+}
+
+/*
+ * A client that waits at a worker which has servers gets one of these in a moment: to send for another's would cost two threads a wake-up for each
+ * short burst. One that has waited for longer than handoff_tolerance, or at a worker without servers, is helped out. That is its worker's time: what one that
+ * lacks the CPU hasn't come to isn't need.
+ */
+static bool is_in_need(const struct pool *p, int worker, usec_t since)
+{
+	return atomic_load_explicit(&view(p, worker)->servers, memory_order_relaxed) == 0 ||
+		age_at(p, worker, since) >= p->worker->config->handoff_tolerance;
+}
+
+/* The other worker with the longest waiting client; -1 if nobody is in need elsewhere. */
 static int oldest_elsewhere(const struct pool *p, usec_t *since)
 {
 	int best = -1;
@@ -335,7 +361,7 @@ static int oldest_elsewhere(const struct pool *p, usec_t *since)
 	for (int i = 0; i < p->worker->n_workers; i++) {
 		usec_t oldest = i == p->worker->index ? 0 : atomic_load(&view(p, i)->oldest);
 
-		if (oldest && (best < 0 || oldest < *since) && wants_server(p, i)) {
+		if (oldest && (best < 0 || oldest < *since) && wants_server(p, i) && is_in_need(p, i, oldest)) {
 			best = i;
 			*since = oldest;
 		}
@@ -349,6 +375,7 @@ static void move_server(struct pool *p, struct server *s, int to)
 	s->move_to = to;
 	atomic_fetch_add(&view(p, to)->incoming, 1);
 	list_push_back(&p->worker->moving, &s->node);
+	pool_publish_servers(p);
 }
 
 static void deliver_server(struct message *m, void *owner)
@@ -359,6 +386,7 @@ static void deliver_server(struct message *m, void *owner)
 	struct pool *p = get_by_shared(w, registry_ref_pool(w->registry, shared));
 
 	s->moving_pool = NULL;
+	w->n_moved++;
 	atomic_fetch_sub(&shared->views[w->index].incoming, 1);
 	registry_drop_pool(w->registry, &shared);
 	pool_adopt_server(p, &s);
@@ -397,6 +425,7 @@ void pool_adopt_server(struct pool *p, struct server **sp)
 	s->pool = p;
 	stream_attach(&s->stream, &p->worker->loop);
 	server_set_state(s, SERVER_IDLE);
+	atomic_fetch_add_explicit(&own_view(p)->servers, 1, memory_order_relaxed); /* it is in no list yet */
 	if (!p->database || !str_equal(s->fingerprint, p->fingerprint))
 		s->close_reason = "database configuration changed";
 	else if (s->connected_at <= p->reconnect_at) /* it was on its way when RECONNECT came */
@@ -484,6 +513,21 @@ static const char *reason_to_close(const struct pool *p, const struct server *s)
 	return NULL;
 }
 
+/*
+ * Has the other worker's client waited for so much longer than our own first one that the server moves? A quarter more than ours
+ * has waited, since two queues never are of exactly the same age; and one server in a while, so that the difference has the time to show: the other worker
+ * may just not have had the CPU for a moment.
+ */
+static bool is_handed_over(struct pool *p, const struct waiter *first, usec_t other)
+{
+	usec_t now = p->worker->loop.now, own = now - first->since;
+
+	if (other <= own + p->worker->config->handoff_tolerance + own / 4 || now - p->handed_over_at < HANDOVER_EVERY)
+		return false;
+	p->handed_over_at = now;
+	return true;
+}
+
 void pool_put_server(struct pool *p, struct server **sp)
 {
 	struct server *s = *sp;
@@ -505,7 +549,7 @@ void pool_put_server(struct pool *p, struct server **sp)
 		return;
 	}
 	elsewhere = oldest_elsewhere(p, &since);
-	if (first && !(elsewhere >= 0 && since + p->worker->config->handoff_tolerance < first->since)) {
+	if (first && !(elsewhere >= 0 && is_handed_over(p, first, age_at(p, elsewhere, since)))) {
 		grant(p, s);
 		return;
 	}
@@ -634,7 +678,8 @@ void pool_kick(struct pool *p)
 	coming = p->n_login + p->n_testing;
 	while (coming < want && open_one(p))
 		coming = p->n_login + p->n_testing;
-	if (p->n_login + p->n_testing < p->waiting.count && p->worker->n_workers > 1)
+	if (p->n_login + p->n_testing < p->waiting.count && p->worker->n_workers > 1 &&
+		is_in_need(p, p->worker->index, first_waiter(p)->since))
 		ask_elsewhere(p, p->waiting.count - p->n_login - p->n_testing);
 }
 
@@ -664,6 +709,14 @@ void pool_look(struct pool *p)
 		pool_kick(p);
 }
 
+/* With other workers there is more to look after than deadlines: who has become in need. */
+static usec_t wait_tick(const struct pool *p)
+{
+	usec_t tolerance = p->worker->config->handoff_tolerance;
+
+	return p->worker->n_workers == 1 || !tolerance ? TICK_FAST : MIN(MAX(tolerance, USEC_PER_MSEC), TICK_FAST);
+}
+
 struct server *pool_request(struct pool *p, struct waiter *w)
 {
 	const struct config *c = p->worker->config;
@@ -690,7 +743,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	list_push_back(&p->waiting, &w->node);
 	worker_count_waiting(p->worker, 1);
 	publish_waiting(p);
-	worker_tick_fast(p->worker);
+	worker_tick_within(p->worker, wait_tick(p));
 	pool_kick(p);
 	return NULL;
 }
@@ -751,6 +804,7 @@ void pool_login_done(struct pool *p, struct server *s)
 	worker_look_again(p->worker);
 	server_set_state(s, SERVER_IDLE);
 	list_remove(&p->servers, &s->node);
+	atomic_fetch_add_explicit(&own_view(p)->servers, 1, memory_order_relaxed); /* it is in no list yet */
 	pool_put_server(p, &s); /* first: it may be asked what newcomers have brought along */
 	if (p->greeting.count)
 		greet_all(p);
@@ -869,8 +923,10 @@ void pool_tick(struct pool *p)
 	tick_minimum(p);
 	if (p->waiting.count || p->greeting.count)
 		pool_look(p);
-	if (p->waiting.count || p->greeting.count || p->servers.count)
-		p->worker->tick_every = MIN(p->worker->tick_every, 50 * USEC_PER_MSEC);
+	if (p->waiting.count)
+		p->worker->tick_every = MIN(p->worker->tick_every, wait_tick(p));
+	if (p->greeting.count || p->servers.count)
+		p->worker->tick_every = MIN(p->worker->tick_every, TICK_FAST);
 	if (!is_unused(p)) {
 		p->unused_since = 0;
 	} else if (!p->unused_since) {

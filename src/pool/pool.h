@@ -57,7 +57,7 @@ struct pool {
 	struct list waiting;  /* of struct waiter, oldest first */
 	struct list greeting; /* of struct waiter: newcomers for whom the pool's parameters aren't known yet */
 	unsigned n_login, n_testing; /* servers that will be free soon */
-	usec_t evict_asked;
+	usec_t evict_asked, handed_over_at;
 	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
 	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
 	char *fingerprint; /* of what decides where and as whom servers log in */
@@ -81,6 +81,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
 void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
+void pool_publish_servers(struct pool *p); /* how many it has at this worker has changed */
 void pool_kick(struct pool *p);		 /* something changed: grant, open servers, ask other workers */
 void pool_tick(struct pool *p);		 /* deadlines, lifetimes, minimum size */
 void pool_look(struct pool *p);		 /* greets whom it can, then pool_kick() */

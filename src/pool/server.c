@@ -188,6 +188,7 @@ static void forget_in_pool(struct server *s)
 	} else {
 		list_remove(&p->servers, &s->node);
 	}
+	pool_publish_servers(p);
 	slot_give_back(p->shared);
 	worker_look_again(p->worker);
 }
@@ -588,15 +589,24 @@ static void clean(struct server *s)
 	}
 }
 
+/* From scratch: also what connect_query had set is gone then. */
+static void send_resets(struct server *s)
+{
+	const struct config_database *db = s->pool->database;
+
+	server_query(s, SETTINGS_RESET_ALL);
+	if (db && db->connect_query && *db->connect_query)
+		server_query(s, db->connect_query);
+}
+
 static void send_settings(struct server *s)
 {
 	struct writer w = { 0 };
 
-	msg_begin(&w, MSG_QUERY);
 	if (s->has_unknown_settings)
-		settings_write_all(&w, s->syncing);
-	else
-		settings_write_sql(&w, s->settings, s->syncing);
+		send_resets(s);
+	msg_begin(&w, MSG_QUERY);
+	settings_write_sql(&w, s->has_unknown_settings ? NULL : s->settings, s->syncing);
 	write_u8(&w, 0);
 	msg_end(&w);
 	send_own_query(s, &w);

@@ -38,6 +38,7 @@ struct worker_view { /* what one worker lets the others know about a pool; a cac
 	_Alignas(64) atomic_uint waiting;
 	_Atomic uint64_t oldest; /* usec_t; 0: nobody */
 	atomic_uint idle;
+	atomic_uint servers;  /* that it has, in use or not */
 	atomic_uint incoming; /* servers on their way to it */
 };
 
@@ -60,6 +61,10 @@ struct pool_shared {
 	struct worker_view views[];
 };
 
+struct worker_beat {
+	_Alignas(64) _Atomic uint64_t at; /* usec_t */
+};
+
 struct registry {
 	int n_workers; /* fixed */
 	pthread_mutex_t lock;
@@ -71,6 +76,7 @@ struct registry {
 	atomic_int worker_clients[WORKERS_MAX];	 /* who has the fewest gets the next */
 	atomic_uint worker_waiting[WORKERS_MAX]; /* over all pools: who must hear of a free slot */
 	atomic_bool poked[WORKERS_MAX];		 /* .. and has been told already */
+	struct worker_beat beats[WORKERS_MAX];	 /* when each has been at work last */
 };
 
 struct registry *registry_new(int n_workers);

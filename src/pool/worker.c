@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_FAST (50 * USEC_PER_MSEC)
 #define TICK_SLOW USEC_PER_SEC
 
 static usec_t worker_tick(void *owner)
@@ -26,10 +25,18 @@ static usec_t worker_tick(void *owner)
 
 void worker_tick_fast(struct worker *w)
 {
-	if (w->tick_every == TICK_FAST)
+	if (w->tick_every <= TICK_FAST)
 		return;
 	w->tick_every = TICK_FAST;
 	loop_tick_soon(&w->loop);
+}
+
+void worker_tick_within(struct worker *w, usec_t in)
+{
+	if (w->tick_every <= in)
+		return;
+	w->tick_every = in;
+	loop_tick_in(&w->loop, in);
 }
 
 static void look(struct worker *w)
@@ -79,6 +86,7 @@ static void round_end(void *owner)
 {
 	struct worker *w = owner;
 
+	atomic_store_explicit(&w->registry->beats[w->index].at, w->loop.now, memory_order_relaxed);
 	if (w->must_look) {
 		w->must_look = false;
 		look(w);

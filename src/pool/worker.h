@@ -49,10 +49,11 @@ struct worker {
 	struct loop loop;
 	struct snapshot *snapshot;
 	const struct config *config;   /* the snapshot's */
-	const char **suspects;	     /* suspect_functions */
-	unsigned n_snapshots;	     /* which one: what was decided by an older one is decided anew */
-	uint64_t pins_made[PINS_N];  /* for each reason, since the start */
+	const char **suspects;	       /* suspect_functions */
+	unsigned n_snapshots;	       /* which one: what was decided by an older one is decided anew */
+	uint64_t pins_made[PINS_N];    /* for each reason, since the start */
 	struct pool *pools;	       /* hash by shared part */
+	uint64_t n_moved;	       /* servers that came from other workers */
 	unsigned n_waiting;	       /* over all pools; published in registry->worker_waiting */
 	struct paused paused;	       /* pools of these are made paused */
 	struct past_counters *past;    /* hash by database */
@@ -93,6 +94,8 @@ void worker_look_again(struct worker *w);
 void worker_count_waiting(struct worker *w, int change);
 void worker_keep_counters(struct worker *w, const char *database, const struct counters *c); /* of a pool that ends */
 void worker_warm_pools(struct worker *w); /* at the thread's start */
-void worker_tick_fast(struct worker *w);  /* deadlines are near */
+#define TICK_FAST (50 * USEC_PER_MSEC)
+void worker_tick_fast(struct worker *w); /* deadlines are near */
+void worker_tick_within(struct worker *w, usec_t in);
 
 #endif

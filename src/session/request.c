@@ -192,7 +192,7 @@ static bool is_pool_full_of_pins(const struct client *c)
 /* A statement that makes these (enum scan_flag) may not run: why not. NULL: it may. */
 static struct prepared_note *refuse_pin(const struct client *c, unsigned makes, enum fail_reason *reason)
 {
-	unsigned pins = pins_of_scan(makes);
+	unsigned pins = makes ? pins_of_scan(makes) : 0;
 	struct prepared_note *note;
 	enum pin pin;
 

@@ -282,12 +282,6 @@ void settings_write_sql(struct writer *w, const struct settings *from, const str
 	}
 }
 
-void settings_write_all(struct writer *w, const struct settings *to)
-{
-	write_text(w, "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;");
-	settings_write_sql(w, NULL, to);
-}
-
 void settings_write_status(struct writer *w, const struct settings *told, const struct settings *now)
 {
 	for (size_t i = 0; now && i < now->n; i++) {

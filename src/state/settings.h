@@ -65,8 +65,7 @@ struct settings *settings_overlay(struct settings *base, const struct settings *
  * E'' literals in pure ASCII, so that neither client_encoding nor standard_conforming_strings nor a quote matters.
  */
 void settings_write_sql(struct writer *w, const struct settings *from, const struct settings *to);
-/* The same for a session of which we don't know what it has set. */
-void settings_write_all(struct writer *w, const struct settings *to);
+#define SETTINGS_RESET_ALL "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL" /* whatever it has set */
 /* A string as an E'' literal in pure ASCII. */
 void settings_write_literal(struct writer *w, const char *s);
 /* ParameterStatus messages for what differs in now from told. */

@@ -94,7 +94,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(postgres, new_weir):
-    return Runs(postgres, new_weir({"default_pool_size": 2, "query_wait_timeout": 25}))
+    return Runs(postgres, new_weir({"default_pool_size": 2, "max_pinned": 2, "query_wait_timeout": 25}))
 
 
 @pytest.mark.parametrize("name, scenario", [(n, s) for n, all_of_them in drivers.SCENARIOS.items() for s in all_of_them])

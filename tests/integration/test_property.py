@@ -1,12 +1,14 @@
-"""Random sequences on pgweir and directly: twins.py says how. The seed is printed; PGWEIR_SEED repeats one, PGWEIR_STEPS is how many steps."""
+"""Random sequences on pgweir and directly: twins.py says how. PGWEIR_SEED is another seed, PGWEIR_STEPS how many steps.
+
+The seed is a fixed one, so that a change is judged by what it changes; twins.py by itself takes a new one each time, for long runs.
+"""
 import os
-import random
 
 import twins as prop
 import pytest
 from wire import SLOW
 
-SEED = int(os.environ.get("PGWEIR_SEED") or random.randrange(1 << 32))
+SEED = int(os.environ.get("PGWEIR_SEED") or 7000)
 STEPS = int(os.environ.get("PGWEIR_STEPS") or 10000 // SLOW)
 CHUNK = 1000
 

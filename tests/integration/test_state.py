@@ -377,6 +377,18 @@ def test_hidden_settings(pool, hidden, settings, statement):
     assert seen(d) == ["4MB", ""]
 
 
+def test_connect_query_holds_after_hidden_settings(new_pooler, hidden):
+    """Taking back what nobody knows takes back what connect_query has set: it is set again."""
+    p = new_pooler({"default_pool_size": 1}, start=False)
+    p.databases = {"test": p.server_address() + " connect_query='set lock_timeout = 1234'"}
+    p.write()
+    p = own_section(p)
+    c, d = p.connect(), p.connect()
+    for _ in range(2):
+        c.query("call hidden_call('a')")
+        assert (d.value("show lock_timeout"), *seen(d)) == ("1234ms", "4MB", "")
+
+
 def test_session_probe_off(pool, hidden):
     """Nothing is asked and nothing kept: the server is cleaned after each such transaction."""
     p = pool(default_pool_size=1, session_probe="off")

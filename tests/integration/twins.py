@@ -257,6 +257,9 @@ class Generator:
         """A client with startup settings resets nothing inside a transaction: there, RESET leads to the server's own value."""
         while True:
             ops = self.any_step(status, is_holding)
+            if status != "I" or "begin" in str(ops) or "start" in str(ops):
+                # In a failed transaction PostgreSQL describes statements without a result, but prepares none that its server lacks.
+                ops = [op for op in ops if op[:2] != ("D", "S") or not op[2]] or [("S",)]
             texts = " ".join(str(op) for op in ops).lower()
             if not self.has_startup or (status == "I" and len(ops) == 1 and ";" not in texts) or not RESETS.search(texts):
                 return ops
@@ -308,7 +311,7 @@ def outlines(messages, status):
 
 def same_mistake(pooled, direct):
     """A statement that has to be prepared anew for a Bind with too few values: that its table is out of sight now comes first."""
-    if pooled[0] == direct[0] == "E" and len(pooled) > 2 and (pooled[2], direct[2]) == ("42P01", "08P01"):
+    if pooled[0] == direct[0] == "E" and len(pooled) > 2 and pooled[2] in ("42P01", "42883") and direct[2] == "08P01":
         return direct
     return pooled
 

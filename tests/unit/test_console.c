@@ -200,6 +200,8 @@ static const struct {
 	/* pgweir's own */
 	{ "PINS", "database t user t addr t port i client q server q server_pid i reasons t statement t since t seconds q" },
 	{ "PIN_COUNTS", "reason t pinned q total q" },
+	{ "WORKERS",
+		"worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
 	{ "HELP", "" },
 };
 
