@@ -500,6 +500,7 @@ START_TEST(an_idle_server_and_who_begins_to_wait_meet)
 		worker(&r, GIVER)->loop.thread = pthread_self();
 		ck_assert_msg(mail(&r, GIVER) || worker(&r, GIVER)->moving.count,
 			"race %d: they missed each other", n);
+		world_check_view_(r.pools[GIVER]);
 		round_of(&r, GIVER);
 		round_of(&r, ASKER);
 		ck_assert_ptr_nonnull(r.borrowers[1].server);
@@ -603,10 +604,12 @@ START_TEST(a_view_counts_the_servers_that_a_worker_has)
 	pass(&r, 0);
 	check_servers(&r, "moved, and lent out", 1, 0);
 	ck_assert_ptr_nonnull(r.borrowers[2].server);
+	borrow(&r, ASKER, 3);
+	check_servers(&r, "one lent out, one in login again", 1, 0);
 	server_close_when_free(r.borrowers[2].server, "test");
 	check_servers(&r, "to be closed", 1, 0);
 	give_back(&r.borrowers[2]);
-	check_servers(&r, "closed", 0, 0);
+	check_servers(&r, "closed, and one in login", 0, 0);
 	end(&r);
 }
 END_TEST
@@ -710,6 +713,18 @@ START_TEST(the_tick_of_a_worker_without_waiters_stays_as_it_is)
 }
 END_TEST
 
+START_TEST(deadlines_are_swept_however_high_the_tolerance_is)
+{
+	static struct rig r;
+
+	start(&r, 0, 1, "handoff_tolerance = 1");
+	borrow(&r, ASKER, 1);
+	ck_assert_uint_eq(worker(&r, ASKER)->tick_every, TICK_FAST);
+	ck_assert_uint_eq(tick(&r, ASKER), TICK_FAST); /* it has no server whose deadlines would need it */
+	end(&r);
+}
+END_TEST
+
 UNIT_MAIN("lending", {
 	tcase_add_test(tc, without_servers_a_client_gets_an_idle_one_at_once);
 	tcase_add_test(tc, without_servers_a_client_gets_the_next_that_comes_free_at_once);
@@ -730,4 +745,5 @@ UNIT_MAIN("lending", {
 	tcase_add_loop_test(
 		tc, ticks_are_short_only_between_workers_and_while_somebody_waits, 0, N_ELEMENTS(ticks));
 	tcase_add_test(tc, the_tick_of_a_worker_without_waiters_stays_as_it_is);
+	tcase_add_test(tc, deadlines_are_swept_however_high_the_tolerance_is);
 })
