@@ -59,7 +59,7 @@ bool tls_is_up(const struct tls *t); /* the handshake is done */
 const char *tls_why(const struct tls *t);
 void tls_get_facts(const struct tls *t, struct tls_facts *out);
 void tls_clear_facts(struct tls_facts *f);
-void tls_describe(const struct tls *t, char *out, size_t size); /* TLSv1.3/TLS_AES_256_GCM_SHA384; NULL: "" */
+void tls_describe(const struct tls *t, char *out, size_t size); /* TLSv1.3/TLS_AES_128_GCM_SHA256; NULL: "" */
 
 struct writer *tls_unsent(struct tls *t); /* sealed bytes that travel with it from one stream to the next */
 
