@@ -43,6 +43,8 @@ struct tls_facts {
 	char name[64];			  /* as tls_describe() has it */
 };
 
+/* Before the first tls_accept() with it, once it has its certificate: what doesn't change from one connection to the next. */
+void tls_prepare(SSL_CTX *context);
 struct tls *tls_accept(SSL_CTX *context);				       /* we're the server */
 struct tls *tls_connect(SSL_CTX *context, const char *host, bool checks_host); /* host: for SNI, and to be in the certificate */
 struct tls *tls_connect_like(const struct tls *t); /* another connection to the same server */

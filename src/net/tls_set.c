@@ -404,8 +404,11 @@ static bool fill_client_context(struct loading *l, const struct files *f, SSL_CT
 			: strcmp(f->tls->dheparams, "auto") == 0 ? 1
 								 : 2);
 	set_tickets(f, ctx);
-	return set_protocols(l, f, ctx) && set_ciphers(l, f, ctx) && set_curves(l, f, ctx) &&
-		load_pair(l, f, ctx) && set_client_verification(l, f, ctx);
+	if (!set_protocols(l, f, ctx) || !set_ciphers(l, f, ctx) || !set_curves(l, f, ctx) ||
+		!load_pair(l, f, ctx) || !set_client_verification(l, f, ctx))
+		return false;
+	tls_prepare(ctx);
+	return true;
 }
 
 static bool fill_server_context(struct loading *l, const struct files *f, SSL_CTX *ctx)
