@@ -37,6 +37,7 @@ struct credential *credential_ref(struct credential *c);
 void credential_unref(struct credential **c); /* NULL inside is fine */
 const char *credential_user(const struct credential *c);
 enum secret_kind credential_kind(const struct credential *c);
+const char *credential_secret(const struct credential *c); /* as it is written in the file; borrowed */
 bool credential_same(const struct credential *a, const struct credential *b); /* same user, same secret */
 
 /* Client's side. */
@@ -65,6 +66,17 @@ bool credential_find_server_keys(struct credential *c, const uint8_t *salt, size
 bool credential_server_keys(struct credential *c, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 	struct scram_keys *out);
 
+/*
+ * What is usual in a list, so that a user who isn't in it can be asked like one who is. key and iterations are the same in each process
+ * that reads this list, and mostly stay when it changes: SCRAM secrets have salts that don't change either. Only these go into
+ * the key: a password could be found out by trying.
+ */
+struct userlist_model {
+	bool is_mostly_scram;
+	uint32_t iterations; /* 0: nobody has a SCRAM secret, and there is no key */
+	uint8_t key[SCRAM_KEY_SIZE];
+};
+
 struct userlist *userlist_load(const char *path, const struct userlist *old, char *error, size_t error_size);
 struct userlist *userlist_empty(void);
 struct userlist *userlist_ref(struct userlist *u);
@@ -77,5 +89,6 @@ void userlist_each(const struct userlist *u, void (*fn)(struct credential *c, vo
 /* Borrowed: lives as long as the list. NULL: unknown. */
 struct credential *userlist_find(const struct userlist *u, const char *user);
 size_t userlist_count(const struct userlist *u);
+const struct userlist_model *userlist_model(const struct userlist *u); /* borrowed */
 
 #endif

@@ -7,6 +7,5 @@
 #define KEYS_CACHED 4 /* (salt, iterations) pairs a credential keeps: one a server that it logs in to */
 
 unsigned credential_derivations(struct credential *c); /* how often PBKDF2 ran for a verifier or server keys */
-const char *credential_secret(const struct credential *c);
 
 #endif

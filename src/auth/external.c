@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define STOP_PATIENCE 2		   /* seconds for threads that are still asking somebody */
+#define STOP_PATIENCE 2 /* seconds for threads that are still asking somebody */
+#define TOO_LATE "its time was up before anybody could be asked"
 #define PASSWD_TEXT_MAX (64 << 10) /* of one line of the system's user list */
 
 struct external {
@@ -54,7 +55,7 @@ static void ask_system(const struct lookup *q, struct verdict *v)
 static void ask_somebody(const struct lookup *q, struct verdict *v)
 {
 	if (q->deadline && clock_now() >= q->deadline)
-		verdict_refuse(v, "its time was up before anybody could be asked");
+		verdict_refuse(v, "%s", TOO_LATE);
 	else if (q->kind == LOOKUP_PEER)
 		ask_system(q, v);
 	else if (q->rule->method == HBA_PAM)
@@ -127,12 +128,30 @@ static void add_thread(struct external *e)
 		e->n_threads++;
 }
 
+/* Their logins are over, and nobody else would clear them away while all threads hang. Almost in the order of deadlines. */
+static void drop_late(struct external *e)
+{
+	usec_t now = clock_now();
+
+	LIST_FOREACH(&e->waiting, n, next) {
+		struct lookup *q = CONTAINER_OF(n, struct lookup, node);
+
+		if (!q->deadline)
+			continue;
+		if (now < q->deadline)
+			return;
+		list_remove(&e->waiting, n);
+		lookup_refuse(&q, TOO_LATE);
+	}
+}
+
 void external_ask(struct external *e, struct lookup *q)
 {
 	pthread_mutex_lock(&e->lock);
 	if (e->is_stopping) {
 		lookup_free(&q);
 	} else {
+		drop_late(e);
 		list_push_back(&e->waiting, &q->node);
 		if (e->waiting.count > (size_t)e->n_idle)
 			add_thread(e);

@@ -8,7 +8,7 @@
  *          configuration (ldap.conf) says which certificates are trusted. Its calls end at the login's deadline, at most
  *          a minute.
  * Secrets: passwords are wiped with the question; what the libraries copied they free themselves.
- * Limits:  the line is as long as there are logins.
+ * Limits:  the line is as long as there are logins: those whose time is up leave it when the next one comes.
  * Owner:   a question is external's until it has been answered.
  * Threads: external_ask() from any, the rest from the main thread. A thread that is stuck in a module when the program ends
  *          is left behind, and answers nobody any more.

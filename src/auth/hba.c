@@ -440,13 +440,21 @@ static void add_machines_interfaces(struct hba *h)
 	freeifaddrs(found);
 }
 
+/* As PostgreSQL: nobody means to shut everybody out, but an editor may just have truncated the file. */
+static bool check_any(const struct hba *h, const char *path, char *error, size_t error_size)
+{
+	if (h->n == 0)
+		snprintf(error, error_size, "%s: contains no entries", path);
+	return h->n > 0;
+}
+
 struct hba *hba_load(const char *path, char *error, size_t error_size)
 {
 	struct hba *h = xcalloc(1, sizeof(*h));
 	struct loader l = { .hba = h };
 
 	add_machines_interfaces(h);
-	if (!authfile_read(path, hba_line, &l, error, error_size))
+	if (!authfile_read(path, hba_line, &l, error, error_size) || !check_any(h, path, error, error_size))
 		hba_free(&h);
 	return h;
 }

@@ -47,6 +47,18 @@ static bool load_ldap(struct auth_rules *r, const struct config *c, char *error,
 	return r->hba;
 }
 
+/* As PgBouncer: nobody could come in, and would only be told to show a certificate. */
+static bool check_cert(const struct config *c, char *error, size_t size)
+{
+	const struct config_tls *tls = &c->client_tls;
+
+	if (tls->mode >= TLS_VERIFY_CA || (tls->mode != TLS_DISABLE && tls->ca_file && *tls->ca_file))
+		return true;
+	snprintf(error, size,
+		"auth_type cert needs certificates that are verified: client_tls_sslmode = verify-full, or client_tls_ca_file and a client_tls_sslmode other than disable");
+	return false;
+}
+
 struct auth_rules *auth_rules_load(const struct config *c, char *error, size_t error_size)
 {
 	struct auth_rules *r = xcalloc(1, sizeof(*r));
@@ -57,6 +69,8 @@ struct auth_rules *auth_rules_load(const struct config *c, char *error, size_t e
 		ok = load_hba(r, c, error, error_size);
 	else if (c->auth_type == AUTH_TYPE_LDAP)
 		ok = load_ldap(r, c, error, error_size);
+	else if (c->auth_type == AUTH_TYPE_CERT)
+		ok = check_cert(c, error, error_size);
 	if (!ok)
 		auth_rules_unref(&r);
 	return r;

@@ -287,27 +287,31 @@ static void make_mock_key(void)
 	random_bytes(mock_key, sizeof(mock_key));
 }
 
-static void mock_bytes(const char *label, const char *user, uint8_t out[SCRAM_KEY_SIZE])
+static void mock_bytes(
+	const uint8_t key[SCRAM_KEY_SIZE], const char *label, const char *user, uint8_t out[SCRAM_KEY_SIZE])
 {
 	struct hmac h;
 
-	hmac_start(&h, mock_key);
+	hmac_start(&h, key);
 	hmac_add(&h, label, strlen(label) + 1);
 	hmac_add(&h, user, strlen(user));
 	hmac_end(&h, out);
 }
 
-void scram_mock_secret(const char *user, uint32_t iterations, struct scram_secret *out)
+void scram_mock_secret(
+	const uint8_t key[SCRAM_KEY_SIZE], const char *user, uint32_t iterations, struct scram_secret *out)
 {
 	uint8_t salt[SCRAM_KEY_SIZE];
 
 	pthread_once(&mock_once, make_mock_key);
-	mock_bytes("salt", user, salt);
+	if (!key)
+		key = mock_key;
+	mock_bytes(key, "salt", user, salt);
 	memcpy(out->salt, salt, MOCK_SALT_LEN);
 	out->salt_len = MOCK_SALT_LEN;
 	out->iterations = iterations;
-	mock_bytes("stored key", user, out->stored_key);
-	mock_bytes("server key", user, out->server_key);
+	mock_bytes(key, "stored key", user, out->stored_key);
+	mock_bytes(key, "server key", user, out->server_key);
 }
 
 /* --- server's side ------------------------------------------------------------------------------ */

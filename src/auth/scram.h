@@ -8,7 +8,7 @@
  * Errors:    RES_PROTOCOL: malformed, or not what comes now (also every message after a failure). RES_LIMIT: a
  *            message over SCRAM_MESSAGE_MAX, or a server's iterations or salt beyond the limits below. RES_REFUSED:
  *            the proof is wrong.
- * Threads:   no shared state but the key of scram_mock_secret(), made once.
+ * Threads:   no shared state but the own key of scram_mock_secret(), made once.
  * Source:    RFC 5802, RFC 7677, RFC 4013 (see saslprep.h); PostgreSQL's manual "SASL Authentication": the user name
  *            inside the exchange is ignored. An authorization identity and the extension m= are refused, other extensions
  *            are ignored.
@@ -91,8 +91,12 @@ enum result scram_server_first(struct scram *s, struct reader client_first, cons
  * proved to know. RES_REFUSED: wrong password.
  */
 enum result scram_server_final(struct scram *s, struct reader client_final, struct writer *out, uint8_t *client_key);
-/* A secret for a user that doesn't exist: stable per name and process, so that asking twice shows nothing. */
-void scram_mock_secret(const char *user, uint32_t iterations, struct scram_secret *out);
+/*
+ * A secret for a user that doesn't exist: stable for a name and key (NULL: the process's own, random), so that asking twice shows
+ * nothing.
+ */
+void scram_mock_secret(
+	const uint8_t key[SCRAM_KEY_SIZE], const char *user, uint32_t iterations, struct scram_secret *out);
 
 /* Client's side: we log in to a server. */
 void scram_client_first(struct scram *s, struct writer *out); /* data of SASLInitialResponse */

@@ -42,9 +42,9 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	s->refs_ = 1;
 	s->config = *config;
 	s->userlist = *userlist;
-	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL; /* a new user list doesn't change who may come in how */
 	*config = NULL;
 	*userlist = NULL;
+	/* a new user list doesn't change who may come in how */
 	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL;
 	s->tls = old && old->tls ? tls_set_ref(old->tls) : NULL;
 	for (const struct config_database *db = s->config->databases; db; db = db->next) {

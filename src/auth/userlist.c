@@ -1,10 +1,12 @@
 #include "auth/credential.h"
 
+#include "auth/digest.h"
 #include "base/table.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@ struct user_entry {
 
 struct userlist {
 	unsigned refs;
+	struct userlist_model model;
 	struct user_entry *users;
 };
 
@@ -49,6 +52,7 @@ void userlist_unref(struct userlist **up)
 		credential_unref(&e->credential);
 		free(e);
 	}
+	OPENSSL_cleanse(&u->model, sizeof(u->model));
 	free(u);
 }
 
@@ -65,6 +69,11 @@ struct credential *userlist_find(const struct userlist *u, const char *user)
 	struct user_entry *e = find_entry(u, user);
 
 	return e ? e->credential : NULL;
+}
+
+const struct userlist_model *userlist_model(const struct userlist *u)
+{
+	return &u->model;
 }
 
 size_t userlist_count(const struct userlist *u)
@@ -193,6 +202,41 @@ static struct credential *make_credential(const struct userlist *old, const char
 	return c;
 }
 
+/* The smallest hash counts: another user's line changes it seldom. */
+static void add_to_model(struct userlist_model *m, const struct credential *c)
+{
+	char *text = xasprintf("mock %s %s", credential_user(c), credential_secret(c));
+	struct scram_secret secret;
+	uint8_t key[SCRAM_KEY_SIZE];
+
+	sha256(text, strlen(text), key);
+	secure_free(&text);
+	if ((m->iterations && memcmp(key, m->key, sizeof(key)) >= 0) ||
+		!scram_secret_parse(credential_secret(c), &secret))
+		return;
+	memcpy(m->key, key, sizeof(key));
+	m->iterations = secret.iterations;
+	OPENSSL_cleanse(&secret, sizeof(secret));
+}
+
+static void make_model(struct userlist *u)
+{
+	size_t scram = 0, others = 0;
+
+	for (const struct user_entry *e = u->users; e; e = e->hh.next) {
+		switch (credential_kind(e->credential)) {
+		case SECRET_NONE: break;
+		case SECRET_PLAIN:
+		case SECRET_MD5: others++; break;
+		case SECRET_SCRAM:
+			scram++;
+			add_to_model(&u->model, e->credential);
+			break;
+		}
+	}
+	u->model.is_mostly_scram = scram > others;
+}
+
 struct userlist *userlist_parse(const char *text, size_t len, const char *name, const struct userlist *old,
 	char *error, size_t error_size)
 {
@@ -208,6 +252,7 @@ struct userlist *userlist_parse(const char *text, size_t len, const char *name, 
 	}
 	explicit_bzero(secret, CREDENTIAL_SECRET_MAX + 1);
 	free(secret);
+	make_model(u);
 	if (!ok)
 		userlist_unref(&u);
 	return u;

@@ -351,6 +351,18 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
+/*
+ * md5 asks by the kind of the user's secret, so nobody's must have a kind too: that of most others in auth_file. Those whom
+ * auth_query would know have what PostgreSQL makes of passwords since version 14.
+ */
+static bool is_scram_asked(const struct login *l)
+{
+	if (l->rule->method != HBA_MD5)
+		return true;
+	return l->is_mock ? l->is_looked_up || userlist_model(l->snapshot->userlist)->is_mostly_scram
+			  : credential_kind(l->credential) == SECRET_SCRAM;
+}
+
 /* A password, whatever it will be compared with: unknown users are asked for one like all others. */
 static enum result ask_password(struct login *l, const char *why_none)
 {
@@ -360,9 +372,7 @@ static enum result ask_password(struct login *l, const char *why_none)
 		use_mock(l, "the user has no password");
 	if (l->rule->method == HBA_PASSWORD)
 		return ask_cleartext(l);
-	if (l->rule->method == HBA_MD5 && credential_kind(l->credential) != SECRET_SCRAM)
-		return ask_md5(l);
-	return ask_sasl(l);
+	return is_scram_asked(l) ? ask_sasl(l) : ask_md5(l);
 }
 
 /* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
@@ -789,6 +799,16 @@ static enum result password_step(struct login *l, struct reader *in)
 	return refuse_password(l, password);
 }
 
+/* Where users have SCRAM secrets, strangers have a salt and iterations like theirs: also after a restart, and in each process. */
+static void mock_verifier(const struct login *l, uint32_t iterations, struct scram_secret *out)
+{
+	const struct userlist_model *m = userlist_model(l->snapshot->userlist);
+
+	if (m->is_mostly_scram)
+		iterations = m->iterations;
+	scram_mock_secret(m->iterations ? m->key : NULL, l->who.user, iterations, out);
+}
+
 static enum result take_client_first(struct login *l, struct reader first)
 {
 	uint32_t iterations = (uint32_t)l->snapshot->config->scram_iterations;
@@ -797,7 +817,7 @@ static enum result take_client_first(struct login *l, struct reader first)
 	size_t had;
 
 	if (l->is_mock || !credential_verifier(l->credential, iterations, &secret))
-		scram_mock_secret(l->who.user, iterations, &secret);
+		mock_verifier(l, iterations, &secret);
 	had = l->out.len;
 	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
 	r = scram_server_first(&l->scram, first, &secret, l->is_mock, &l->out);

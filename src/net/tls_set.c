@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -289,6 +290,19 @@ static bool load_pair(struct loading *l, const struct files *f, SSL_CTX *ctx)
 	return true;
 }
 
+/* Here, where they are nobody else's yet: OpenSSL would look into a certificate at its first use, and all login threads share it. */
+static void look_into_all(X509_STORE *store)
+{
+	const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+
+		if (certificate)
+			X509_check_purpose(certificate, -1, 0);
+	}
+}
+
 static X509_STORE *read_authorities(struct loading *l, const struct file *ca)
 {
 	X509_STORE *store = X509_STORE_new();
@@ -302,6 +316,8 @@ static X509_STORE *read_authorities(struct loading *l, const struct file *ca)
 	else if (check_readable(l, ca, &st))
 		ok = X509_STORE_load_file(store, ca->path) ||
 			refuse(l, "cannot load %s %s: %s", ca->setting, ca->path, reason());
+	if (ok)
+		look_into_all(store);
 	ERR_clear_error();
 	if (ok)
 		return store;
@@ -359,6 +375,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 static int let_it_pass(int is_ok, X509_STORE_CTX *ctx)
 {
 	(void)is_ok, (void)ctx;
+	ERR_clear_error(); /* else the end of this call of OpenSSL's would look like a failure */
 	return 1;
 }
 

@@ -18,7 +18,8 @@ enum login_step {
 	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
 	LOGIN_DERIVING,	   /* a login thread computes keys; the server waits for us */
 	LOGIN_SCRAM_LAST,  /* the server's signature comes next */
-	LOGIN_STARTING,	   /* authenticated: parameters, the cancel key, ReadyForQuery */
+	LOGIN_ANSWERED, /* what was asked has been answered: only the OK may come, and nobody is told a second secret */
+	LOGIN_STARTING, /* authenticated: parameters, the cancel key, ReadyForQuery */
 	LOGIN_CONNECT_QUERY,
 };
 
@@ -431,6 +432,7 @@ static void send_secret(struct server *s, const char *secret)
 	struct writer body = { 0 };
 
 	write_bytes(&body, secret, strlen(secret));
+	s->login->step = LOGIN_ANSWERED;
 	send_password_message(s, &body, true);
 	explicit_bzero(body.data, body.len);
 	writer_free(&body);
@@ -602,7 +604,7 @@ static void answer_challenge(struct server *s, struct reader *r)
 static void check_signature(struct server *s, struct reader *r)
 {
 	if (scram_client_verify(&s->login->scram, *r) == RES_OK) {
-		s->login->step = LOGIN_AUTH; /* AuthenticationOk comes next */
+		s->login->step = LOGIN_ANSWERED;
 		s->login->is_proved = s->login->is_bound;
 	} else {
 		server_login_fail(s, "28P01", "the server could not prove that it knows the password", true);
@@ -629,7 +631,7 @@ static void on_authentication(struct server *s, struct reader r)
 		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
 	else if (must_bind(s) && !may_go_on_bound(s, request))
 		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't do it", true);
-	else if (request == AUTH_OK && step == LOGIN_AUTH)
+	else if (request == AUTH_OK && (step == LOGIN_AUTH || step == LOGIN_ANSWERED))
 		s->login->step = LOGIN_STARTING;
 	else if (request == AUTH_CLEARTEXT_PASSWORD && step == LOGIN_AUTH)
 		answer_plain(s);
@@ -641,6 +643,8 @@ static void on_authentication(struct server *s, struct reader r)
 		answer_challenge(s, &r);
 	else if (request == AUTH_SASL_FINAL && step == LOGIN_SCRAM_LAST)
 		check_signature(s, &r);
+	else if (step != LOGIN_AUTH)
+		server_login_fail(s, "08P01", "unexpected authentication request from the server", false);
 	else
 		server_login_fail(s, "28000",
 			"the server wants an authentication method that pgweir doesn't have", true);

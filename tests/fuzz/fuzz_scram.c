@@ -23,7 +23,7 @@ static struct reader over(const char *text)
 /* Keys that no input can know: the fuzzer reads neither this process's memory nor its random bytes. */
 static void make_secret(struct scram_secret *secret, struct scram_keys *keys)
 {
-	scram_mock_secret("fuzz", 4096, secret);
+	scram_mock_secret(NULL, "fuzz", 4096, secret);
 	memcpy(keys->client_key, secret->stored_key, SCRAM_KEY_SIZE);
 	memcpy(keys->server_key, secret->server_key, SCRAM_KEY_SIZE);
 	scram_stored_key(keys->client_key, secret->stored_key);

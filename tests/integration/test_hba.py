@@ -2,6 +2,7 @@
 import os
 import pwd
 import signal
+import subprocess
 
 import psycopg2
 import pytest
@@ -236,6 +237,20 @@ def tls_refusal(p, user, pair=None, password=None):
     with pytest.raises(LoginFailed) as failed:
         tls_login(p, user, pair, password)
     return failed.value.sqlstate, failed.value.error.text
+
+
+@pytest.mark.parametrize("settings", ["", "client_tls_sslmode = disable\nclient_tls_ca_file = {ca}", "client_tls_sslmode = require"])
+def test_auth_type_cert_needs_verification(new_pooler, ca, settings):
+    """Where no certificate is verified nobody could come in: that is said at the start, and by a reload."""
+    p = new_pooler()
+    with open(p.dir + "/cert.ini", "w") as f:
+        f.write("[databases]\n* = host=127.0.0.1\n[pgweir]\nlisten_port = %d\nauth_type = cert\n%s\n" % (p.port, settings.format(ca=ca.cert)))
+    r = subprocess.run([p.program, "-t", p.dir + "/cert.ini"], capture_output=True, text=True)
+    assert r.returncode == 1 and "auth_type cert needs certificates that are verified" in r.stderr, r
+    p.settings["auth_type"] = "cert"
+    with pytest.raises(psycopg2.Error, match="auth_type cert needs"):
+        p.reload()
+    assert p.connect().value("select 1") == "1"
 
 
 def test_auth_type_cert(new_pooler, ca):

@@ -11,6 +11,7 @@ import secrets_seen
 import wire
 from pooler import Pooler
 from postgres import PASSWORDS
+from tls import Authority
 from wire import SLOW, Client, LoginFailed, wait_until
 
 HBA = """host all /^u+$,nobody all scram-sha-256
@@ -31,7 +32,13 @@ def refused(p, user, database="test", password="wrong", **kw):
 @pytest.mark.parametrize("size", [63, 64, 127, 128, 255, 4096, 9900])
 def test_SE_04_long_names(poolers, new_pooler, auth_type, size):
     """SE-04: User and database names of any length that a startup packet holds are refused in few words, and hurt nobody."""
-    p = new_pooler({"auth_type": auth_type, "auth_hba_file": "hba.conf", "application_name_add_host": 1}, files={"hba.conf": HBA})
+    settings = {"auth_type": auth_type, "auth_hba_file": "hba.conf", "application_name_add_host": 1}
+    if auth_type == "cert":
+        ca = Authority()
+        settings.update(client_tls_sslmode="prefer", client_tls_cert_file=ca.cert, client_tls_key_file=ca.key, client_tls_ca_file=ca.cert)
+    p = new_pooler(settings, files={"hba.conf": HBA})
+    if auth_type == "cert":
+        ca.destroy()
     for user, database in (("u" * size, "test"), ("nobody", "d" * size), ("u" * (size // 2), "d" * (size // 2)), ("\xff" * (size // 2), "test"),
                            ("%n%s" * (size // 4), "test")):
         e = refused(p, user, database)

@@ -419,6 +419,23 @@ def test_ST_16_unknown_users_and_databases_look_alike(auth_path, user):
     assert failed.value.sqlstate == "3D000"
 
 
+def test_ST_16_strangers_keep_their_salt(new_pooler, postgres):
+    """ST-16: As a SCRAM secret's salt is the same after a restart and in every instance, so is a stranger's; and the iterations are as many."""
+    secret = wire.scram_secret("x", 8192)
+    challenges = set()
+    for _ in range(2):
+        p = new_pooler({"auth_type": "scram-sha-256"}, userlist=dict.fromkeys(["u%d" % i for i in range(20)], secret))
+        for name in ("u1", "nobody_knows"):
+            c = p.raw()
+            c.send(wire.startup({"user": name, "database": "test"}))
+            assert c.recv().kind == "R"
+            c.send(wire.Scram("x").initial())
+            challenges.add((name, c.recv().body[4:].split(b",", 1)[1]))
+            c.close()
+    assert len(challenges) == 2, challenges
+    assert all(challenge.endswith(b",i=8192") for _, challenge in challenges)
+
+
 @pytest.mark.parametrize("client_auth,user,secret", [
     ("trust", "scram_user", "plain"), ("plain", "scram_user", "plain"), ("md5", "scram_user", "plain"), ("scram-sha-256", "scram_user", "plain"),
     ("scram-sha-256", "md5_user", "plain"), ("md5", "md5_user", "md5"), ("plain", "md5_user", "md5"), ("trust", "md5_user", "md5"),

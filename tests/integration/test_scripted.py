@@ -428,6 +428,24 @@ def test_SE_06_hostile_server_in_scram(behind, spoil):
     assert p.is_running()
 
 
+@pytest.mark.parametrize("more", [10, 3, 5])
+def test_SE_06_server_asks_again_after_scram(behind, more):
+    """SE-06: Once SCRAM is done, only the OK may come: no second exchange, and no plain-text password for a server that has seen the proof."""
+    judged = threading.Event()
+
+    def script(c):
+        c.scram("our secret")
+        body = struct.pack("!i", more)
+        c.send(message("R", body + {10: b"SCRAM-SHA-256\0\0", 3: b"", 5: b"salt"}[more]))
+        assert c.recv() is None, "it answered"
+        judged.set()
+    server, p = behind(script, {"server_login_retry": 30, "client_login_timeout": 2 * SLOW}, userlist={"app": "our secret"})
+    with pytest.raises((LoginFailed, QueryFailed)):
+        p.connect().query("select 1")
+    assert judged.wait(wire.TIMEOUT)
+    assert p.is_running()
+
+
 @pytest.mark.parametrize("reply", [b"E\0\0\0\5\0", b"E\0\0\0\4", b"E\0\0\0\x0cMno code", b"R\0\0\0\4", b"R\0\0\0\x08\0\0\0\x63", b"R\x7f\xff\xff\xff\0\0\0\5", b"v\0\0\0\4", b"junk",
                                    message("R", struct.pack("!i", 10)), message("R", struct.pack("!i", 5)), message("K", b"\1"), message("S", b"x"), b"S" * 100000])
 def test_SE_06_hostile_server_in_login(behind, reply):

@@ -3,12 +3,13 @@ import os
 import signal
 import struct
 import subprocess
+import threading
 
 import psycopg2
 import pytest
 import wire
 from postgres import PASSWORDS
-from tls import Authority, Middle, TlsClient, TlsPostgres, client_context
+from tls import Authority, Middle, Pair, TlsClient, TlsPostgres, client_context
 from wire import LoginFailed, QueryFailed, wait_until
 
 USER, PASSWORD = "scram_user", PASSWORDS["scram_user"]
@@ -234,6 +235,21 @@ def test_ed25519_has_no_binding(new_pooler):
     assert c.recv().body == struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"
 
 
+def test_TL_04_a_bad_certificate_counts_as_none(new_pooler, ca, pair):
+    """TL-04: Below verify-ca. What verification found wrong (here a signature: an authority with the name of ours) must not end the connection."""
+    p = new_pooler(client_settings(pair, client_tls_ca_file=ca.cert))
+    forger = Authority()
+    mine = forger.issue(USER)
+    subprocess.run(["openssl", "x509", "-req", "-in", mine.cert.replace(".crt", ".csr"), "-CA", forger.cert, "-CAkey", forger.key, "-set_serial", "1",
+                    "-days", "1", "-out", mine.cert], check=True, capture_output=True)  # without the extension that names the issuer's key
+    for _ in range(10):
+        c = TlsClient(p.host, p.port).start_tls(client_context(pair=mine)).login(USER, "test", PASSWORD)
+        assert c.value("select 1") == "1"
+        c.close()
+    forger.destroy()
+    assert "TLS handshake failed" not in p.log()
+
+
 # ---- the console and cancels -------------------------------------------------------------------------------------------
 
 def test_the_console_by_tls(new_pooler, pair):
@@ -435,6 +451,42 @@ def test_TL_10_reload_keeps_what_works(new_pooler, ca, pair, what):
     assert "verysecret" not in p.log() and "PRIVATE" not in p.log()
     assert serial_of(p) == before
     assert [r["value"] for r in p.ask("SHOW CONFIG") if r["key"] == "max_client_conn"] == ["1000"]
+
+
+def test_TL_10_reloads_while_logins_are_under_way(new_pooler, ca):
+    """TL-10: Good files and broken ones in turn, with clients that show a certificate on two login threads: none of them notices."""
+    pairs = [ca.issue("localhost"), ca.issue("localhost")]
+    link = Pair(ca.dir + "/link.crt", ca.dir + "/link.key")
+
+    def use(cert, key):
+        for target, name in ((cert, link.cert), (key, link.key)):
+            os.symlink(target, name + ".new")
+            os.replace(name + ".new", name)
+    use(pairs[0].cert, pairs[0].key)
+    p = new_pooler(client_settings(link, "verify-ca", client_tls_ca_file=ca.cert, login_threads=2))
+    mine, failures, done, is_over = client_context(pair=ca.issue(USER)), [], [], threading.Event()
+
+    def log_in():
+        while not is_over.is_set():
+            try:
+                TlsClient(p.host, p.port).start_tls(mine).login(USER, "test", PASSWORD).close()
+                done.append(True)
+            except (LoginFailed, OSError, AssertionError) as e:
+                failures.append(e)
+    threads = [threading.Thread(target=log_in) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for i in range(20):
+        enough = len(done) + 4
+        use(p.ini if i % 4 == 3 else pairs[i % 2].cert, pairs[i % 2].key)
+        os.kill(p.process.pid, signal.SIGHUP)
+        wait_until(lambda: p.log().count("configuration reloaded") + p.log().count("reload failed") == i + 1, what="the reload")
+        wait_until(lambda: len(done) >= enough or failures, what="logins go on")
+    is_over.set()
+    for t in threads:
+        t.join()
+    assert not failures, failures[0]
+    assert p.log().count("reload failed") == 5, "a broken file wasn't refused"
 
 
 def test_a_key_that_others_may_read(new_pooler, ca, postgres):

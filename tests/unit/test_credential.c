@@ -492,6 +492,55 @@ START_TEST(a_reload_keeps_what_did_not_change)
 }
 END_TEST
 
+#define SCRAM_OTHER                                                                                          \
+	"SCRAM-SHA-256$20000:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY="          \
+	":wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+static const struct {
+	const char *name, *text;
+	bool is_mostly_scram, has_key;
+} models[] = {
+	{ "nobody", "", false, false },
+	{ "passwords", "\"a\" \"x\"\n\"b\" \"y\"\n", false, false },
+	{ "half of them", "\"a\" \"x\"\n\"b\" \"" SCRAM_PENCIL "\"\n", false, true },
+	{ "more than half", "\"a\" \"x\"\n\"b\" \"" SCRAM_PENCIL "\"\n\"c\" \"" SCRAM_PENCIL "\"\n", true, true },
+	{ "one without any doesn't count", "\"a\" \"\"\n\"b\" \"" SCRAM_PENCIL "\"\n", true, true },
+	{ "a user's last line counts", "\"b\" \"x\"\n\"b\" \"" SCRAM_PENCIL "\"\n", true, true },
+};
+
+START_TEST(a_list_says_what_is_usual)
+{
+	char error[200];
+	struct userlist *u = parse(models[_i].text, NULL, error);
+
+	ck_assert_msg(userlist_model(u)->is_mostly_scram == models[_i].is_mostly_scram, "%s", models[_i].name);
+	ck_assert_msg((userlist_model(u)->iterations == 4096) == models[_i].has_key, "%s", models[_i].name);
+	userlist_unref(&u);
+}
+END_TEST
+
+/* Strangers keep their salts when the process starts again, in the process beside it, and when somebody else's line goes. */
+START_TEST(the_key_for_strangers_stays)
+{
+	static const char both[] = "\"a\" \"" SCRAM_PENCIL "\"\n\"b\" \"" SCRAM_OTHER "\"\n";
+	char error[200];
+	struct userlist *u = parse(both, NULL, error), *again = parse(both, NULL, error),
+			*a = parse("\"a\" \"" SCRAM_PENCIL "\"\n", NULL, error),
+			*b = parse("\"b\" \"" SCRAM_OTHER "\"\n\"c\" \"c\"\n", NULL, error);
+	const struct userlist_model *m = userlist_model(u), *of_a = userlist_model(a), *of_b = userlist_model(b);
+	const struct userlist_model *want = memcmp(of_a->key, of_b->key, sizeof(m->key)) < 0 ? of_a : of_b;
+
+	ck_assert_mem_eq(m->key, userlist_model(again)->key, sizeof(m->key));
+	ck_assert_mem_ne(of_a->key, of_b->key, sizeof(m->key));
+	ck_assert_mem_eq(m->key, want->key, sizeof(m->key));
+	ck_assert_uint_eq(m->iterations, want->iterations);
+	userlist_unref(&u);
+	userlist_unref(&again);
+	userlist_unref(&a);
+	userlist_unref(&b);
+}
+END_TEST
+
 START_TEST(a_line_that_returns_to_the_old_secret_keeps_the_old_credential)
 {
 	char error[200];
@@ -601,6 +650,8 @@ UNIT_MAIN("credential", {
 	tcase_add_test(tc, a_zero_byte_in_a_userlist_is_an_error);
 	tcase_add_test(tc, long_names_and_secrets_end_at_the_limit);
 	tcase_add_test(tc, a_reload_keeps_what_did_not_change);
+	tcase_add_loop_test(tc, a_list_says_what_is_usual, 0, N_ELEMENTS(models));
+	tcase_add_test(tc, the_key_for_strangers_stays);
 	tcase_add_test(tc, a_line_that_returns_to_the_old_secret_keeps_the_old_credential);
 	tcase_add_test(tc, a_file_is_loaded);
 	tcase_add_test(tc, an_error_in_a_file_never_shows_its_secrets);

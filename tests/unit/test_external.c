@@ -110,6 +110,25 @@ START_TEST(who_comes_too_late_is_refused_without_asking)
 }
 END_TEST
 
+/* With threads that all hang in a PAM module, questions and their passwords would pile up for as long as they do. */
+START_TEST(whose_time_is_up_makes_room_although_nobody_is_asked)
+{
+	struct fixture f;
+
+	begin(&f, 0);
+	ask(&f, 0, "bob", geteuid(), 0);
+	ask(&f, 1, "bob", geteuid(), clock_now() - 1);
+	ask(&f, 2, "bob", geteuid(), clock_now() + 3600 * USEC_PER_SEC);
+	ask(&f, 3, "bob", geteuid(), 0);
+	wait_for(&f, 1);
+	ck_assert_uint_eq(f.n, 1);
+	ck_assert_ptr_nonnull(f.answers[1]);
+	ck_assert_int_eq(f.answers[1]->answer, LOOKUP_REFUSED);
+	external_stop(f.external);
+	end(&f);
+}
+END_TEST
+
 START_TEST(everybody_is_answered_once)
 {
 	struct fixture f;
@@ -145,6 +164,7 @@ END_TEST
 UNIT_MAIN("external", {
 	tcase_add_test(tc, a_process_is_the_user_of_its_name);
 	tcase_add_test(tc, who_comes_too_late_is_refused_without_asking);
+	tcase_add_test(tc, whose_time_is_up_makes_room_although_nobody_is_asked);
 	tcase_add_loop_test(tc, everybody_is_answered_once, 1, 5);
 	tcase_add_loop_test(tc, nobody_is_answered_after_the_stop, 1, 5);
 })

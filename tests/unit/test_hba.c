@@ -416,6 +416,8 @@ static const struct {
 	{ "include users\ninclude users", "\nlocal all all", "/users:2: end-of-line before authentication method" },
 	{ "local all @users trust", "\"a", "/users:1: unterminated quoted string" },
 	{ "local all @/dev/null trust", "", "/hba:1: cannot read \"/dev/null\": not a regular file" },
+	{ "", "", "/hba: contains no entries" },
+	{ "# local all all trust\ninclude users\n", "# nor here", "/hba: contains no entries" },
 };
 
 START_TEST(bad_files_are_told_where_they_were_asked_for)

@@ -1067,6 +1067,31 @@ START_TEST(only_unknown_users_are_asked_for)
 }
 END_TEST
 
+static const struct {
+	const char *name, *users, *user, *asked;
+} strangers[] = {
+	{ "most have SCRAM secrets",
+		"\"a\" \"" SCRAM_OF_PENCIL "\"\n\"b\" \"" SCRAM_OF_PENCIL_TOO "\"\n\"c\" \"x\"\n", "far", "Rx" },
+	{ "most have passwords", "\"a\" \"" SCRAM_OF_PENCIL "\"\n\"b\" \"x\"\n\"c\" \"y\"\n", "far", "R5" },
+	{ "one who has no password is no exception", "\"a\" \"" SCRAM_OF_PENCIL "\"\n\"c\" \"\"\n", "c", "Rx" },
+	{ "one's own secret counts first", "\"a\" \"" SCRAM_OF_PENCIL "\"\n\"b\" \"x\"\n", "b", "R5" },
+	{ "nobody is known", "", "far", "R5" },
+};
+
+/* With md5, which of the two is asked for is up to the user's secret: for nobody's it is what is usual. */
+START_TEST(md5_asks_strangers_as_most_others)
+{
+	struct rig r = { .places = 10, .snapshot = rig_snapshot("auth_type = md5", strangers[_i].users) };
+
+	r.env = (struct login_env){ &r, count_client, uncount_client, ask, false };
+	rig_login(&r);
+	STARTUP(&r, "user", strangers[_i].user, "database", "app");
+	rig_feed(&r);
+	ck_assert_msg(str_equal(sent(&r), strangers[_i].asked), "%s: %s", strangers[_i].name, sent(&r));
+	rig_end(&r);
+}
+END_TEST
+
 static void start_lookup(struct rig *r, const char *auth_type)
 {
 	char settings[64];
@@ -1106,7 +1131,7 @@ static const struct {
 	{ "md5", LOOKUP_FOUND, "secret", "secret", LOGIN_MD5, "" },
 	{ "md5", LOOKUP_FOUND, "secret", "wrong", LOGIN_MD5, "28P01" },
 	{ "md5", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
-	{ "md5", LOOKUP_REFUSED, NULL, "secret", LOGIN_MD5, "28P01" },
+	{ "md5", LOOKUP_REFUSED, NULL, "secret", LOGIN_SASL, "28P01" },
 	{ "scram-sha-256", LOOKUP_FOUND, "secret", "secret", LOGIN_SASL, "" },
 	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "pencil", LOGIN_SASL, "" },
 	{ "scram-sha-256", LOOKUP_FOUND, SCRAM_OF_PENCIL, "secret", LOGIN_SASL, "28P01" },
@@ -1150,7 +1175,7 @@ static const struct {
 	{ "md5", "old", "new", LOOKUP_FOUND, "new", true },
 	{ "md5", "old", "new", LOOKUP_FOUND, "newer", false },
 	{ "md5", "old", "pencil", LOOKUP_FOUND, SCRAM_OF_PENCIL, false },
-	{ "md5", NULL, "new", LOOKUP_FOUND, "new", true },
+	{ "md5", NULL, "new", LOOKUP_FOUND, "new", false },	       /* strangers are asked by SCRAM */
 	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "new", false }, /* its proof was over the old one's salt */
 	{ "scram-sha-256", "old", "new", LOOKUP_FOUND, "old", false },
 	{ "scram-sha-256", NULL, "new", LOOKUP_FOUND, "new", false },
@@ -1333,6 +1358,7 @@ UNIT_MAIN("login", {
 	tcase_add_test(tc, sasl_may_begin_with_the_mechanism_alone);
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
+	tcase_add_loop_test(tc, md5_asks_strangers_as_most_others, 0, N_ELEMENTS(strangers));
 	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
 	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
 	tcase_add_test(tc, bytes_wait_for_the_answer);

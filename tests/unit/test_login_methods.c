@@ -255,12 +255,14 @@ static const struct {
 	enum login_state want;
 	const char *message;
 } types[] = {
+#define BY_CERT "auth_type = cert\nclient_tls_sslmode = prefer\nclient_tls_ca_file = system"
 	{ "auth_type = pam", false, NULL, LOGIN_CLEARTEXT, "" },
 	{ "auth_type = ldap\nauth_ldap_options = ldapserver=h ldapprefix=x", false, NULL, LOGIN_CLEARTEXT, "" },
-	{ "auth_type = cert", false, NULL, LOGIN_FAILED, "connection requires a valid client certificate" },
-	{ "auth_type = cert", true, NULL, LOGIN_FAILED, "connection requires a valid client certificate" },
-	{ "auth_type = cert", true, "bob", LOGIN_DONE, "" },
-	{ "auth_type = cert", true, "eve", LOGIN_FAILED, "certificate authentication failed for user \"bob\"" },
+	{ BY_CERT, false, NULL, LOGIN_FAILED, "connection requires a valid client certificate" },
+	{ BY_CERT, true, NULL, LOGIN_FAILED, "connection requires a valid client certificate" },
+	{ BY_CERT, true, "bob", LOGIN_DONE, "" },
+	{ BY_CERT, true, "eve", LOGIN_FAILED, "certificate authentication failed for user \"bob\"" },
+#undef BY_CERT
 };
 
 START_TEST(types_are_one_rule_for_everybody)

@@ -449,7 +449,7 @@ START_TEST(a_mock_exchange_is_refused_even_with_the_right_keys)
 	rfc_secret(&secret, &keys);
 	ck_assert(exchange(&secret, true, &keys) == RES_REFUSED);
 	ck_assert(exchange(&secret, false, &keys) == RES_OK);
-	scram_mock_secret("nobody", 4096, &secret);
+	scram_mock_secret(NULL, "nobody", 4096, &secret);
 	ck_assert(exchange(&secret, true, &keys) == RES_REFUSED);
 	ck_assert(exchange(&secret, false, &keys) == RES_REFUSED);
 }
@@ -567,7 +567,7 @@ static enum result feed_client_first(const char *message, size_t len, size_t fli
 	uint8_t *copy = damaged(message, len, flip);
 	enum result res;
 
-	scram_mock_secret("x", 1, &secret);
+	scram_mock_secret(NULL, "x", 1, &secret);
 	res = scram_server_first(&s, reader_over(copy, len), &secret, false, &out);
 	writer_free(&out);
 	scram_wipe(&s);
@@ -847,12 +847,15 @@ START_TEST(mock_secrets_are_stable_and_differ_by_user)
 {
 	struct scram_secret a, again, b;
 
-	scram_mock_secret("alice", 4096, &a);
-	scram_mock_secret("alice", 4096, &again);
-	scram_mock_secret("bob", 4096, &b);
+	scram_mock_secret(NULL, "alice", 4096, &a);
+	scram_mock_secret(NULL, "alice", 4096, &again);
+	scram_mock_secret(NULL, "bob", 4096, &b);
 	ck_assert(a.salt_len == 16 && again.salt_len == 16 && a.iterations == 4096);
 	ck_assert(!memcmp(a.salt, again.salt, 16) && !memcmp(a.stored_key, again.stored_key, SCRAM_KEY_SIZE));
 	ck_assert(memcmp(a.salt, b.salt, 16) != 0 && memcmp(a.stored_key, b.stored_key, SCRAM_KEY_SIZE) != 0);
+	scram_mock_secret(b.stored_key, "alice", 4096, &again);
+	ck_assert(memcmp(a.salt, again.salt, 16) != 0 &&
+		memcmp(a.stored_key, again.stored_key, SCRAM_KEY_SIZE) != 0);
 	ck_assert(memcmp(a.salt, a.stored_key, 16) != 0 && memcmp(a.stored_key, a.server_key, SCRAM_KEY_SIZE) != 0);
 }
 END_TEST
