@@ -1,5 +1,6 @@
 #include "front/front.h"
 
+#include "base/slab.h"
 #include "base/table.h"
 #include "front/login.h"
 #include "front/slowdown.h"
@@ -77,6 +78,7 @@ struct front {
 	struct list working; /* of logins those that have one of login_concurrency's places; in the order in which they lose it */
 	bool is_full; /* doors are closed until one of them is free */
 	struct slowdown *slowdown;
+	struct slab visitors;
 	struct visitor *asking; /* hash by number */
 
 	/* any thread */
@@ -169,7 +171,9 @@ static void end_asking(struct visitor *v)
 
 static void visitor_free(struct doomed *d)
 {
-	free(CONTAINER_OF(d, struct visitor, doomed));
+	struct visitor *v = CONTAINER_OF(d, struct visitor, doomed);
+
+	slab_free(&v->front->visitors, v);
 }
 
 static void drop(struct visitor *v)
@@ -496,7 +500,7 @@ static int64_t peer_uid(int fd)
 
 static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix)
 {
-	struct visitor *v = xcalloc(1, sizeof(*v));
+	struct visitor *v = slab_alloc(&f->visitors);
 	int64_t uid = is_unix ? peer_uid(fd) : -1;
 	int buffer = f->snapshot->config->tcp_socket_buffer;
 	usec_t limit = login_limit(f);
@@ -802,6 +806,7 @@ struct front *front_start(const struct front_options *o)
 	list_init(&f->delayed);
 	list_init(&f->lingering);
 	f->slowdown = slowdown_new();
+	slab_init(&f->visitors, sizeof(struct visitor));
 	list_init(&f->working);
 	loop_init(&f->loop, f, tick);
 	f->loop.round_end = round_end;
@@ -837,6 +842,7 @@ void front_stop(struct front **fp)
 	for (size_t i = 0; i < f->n_doors; i++)
 		close_door(&f->doors[i]);
 	loop_destroy(&f->loop);
+	slab_destroy(&f->visitors);
 	snapshot_unref(&f->snapshot);
 	free(f->doors);
 	free(f);

@@ -11,6 +11,11 @@
 
 #define CHATTER_MAX 65536 /* bytes of answers to key updates in a connection's life: some thousands of them */
 
+struct binding {
+	uint8_t bytes[TLS_BINDING_MAX];
+	unsigned int len;
+};
+
 struct tls {
 	SSL *ssl;
 	const uint8_t *in, *in_end; /* inside tls_open(): what OpenSSL hasn't taken yet */
@@ -62,10 +67,19 @@ static int wire_create(BIO *b)
 }
 
 static BIO_METHOD *wire;
-static pthread_once_t wire_once = PTHREAD_ONCE_INIT;
+static int own_binding; /* where contexts of servers keep a struct binding */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void make_wire(void)
+static void free_binding(void *context, void *binding, CRYPTO_EX_DATA *data, int index, long number, void *pointer)
 {
+	(void)context, (void)data, (void)index, (void)number, (void)pointer;
+	free(binding);
+}
+
+static void set_up(void)
+{
+	own_binding = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_binding);
+	ASSERT(own_binding >= 0);
 	wire = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
 	ASSERT(wire && BIO_meth_set_read(wire, wire_read) && BIO_meth_set_write(wire, wire_write) &&
 		BIO_meth_set_ctrl(wire, wire_ctrl) && BIO_meth_set_create(wire, wire_create));
@@ -78,7 +92,7 @@ static struct tls *make(SSL_CTX *context)
 	struct tls *t = xcalloc(1, sizeof(*t));
 	BIO *b;
 
-	pthread_once(&wire_once, make_wire);
+	pthread_once(&once, set_up);
 	t->ssl = SSL_new(context);
 	b = BIO_new(wire);
 	ASSERT(t->ssl && b);
@@ -277,19 +291,45 @@ void tls_describe(const struct tls *t, char *out, size_t size)
  * RFC 5929: the hash that the certificate is signed with, but SHA-256 for MD5 and SHA-1. A signature without a hash of its
  * own (Ed25519) has no binding.
  */
-static void bind_to(X509 *certificate, struct tls_facts *out)
+static void bind_to(X509 *certificate, struct binding *out)
 {
-	unsigned int len = 0;
 	const EVP_MD *md;
 	int nid = NID_undef;
 
+	out->len = 0;
 	if (!certificate || !X509_get_signature_info(certificate, &nid, NULL, NULL, NULL) || nid == NID_undef)
 		return;
 	if (nid == NID_md5 || nid == NID_sha1)
 		nid = NID_sha256;
 	md = EVP_get_digestbynid(nid);
-	if (md && EVP_MD_get_size(md) <= TLS_BINDING_MAX && X509_digest(certificate, md, out->binding, &len))
-		out->binding_len = len;
+	if (!md || EVP_MD_get_size(md) > TLS_BINDING_MAX || !X509_digest(certificate, md, out->bytes, &out->len))
+		out->len = 0;
+}
+
+void tls_prepare(SSL_CTX *context)
+{
+	struct binding *b = xcalloc(1, sizeof(*b));
+
+	pthread_once(&once, set_up);
+	bind_to(SSL_CTX_get0_certificate(context), b);
+	ERR_clear_error();
+	free(SSL_CTX_get_ex_data(context, own_binding));
+	ASSERT(SSL_CTX_set_ex_data(context, own_binding, b));
+}
+
+static void get_binding(const SSL *ssl, X509 *peer, struct tls_facts *out)
+{
+	const struct binding *own = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), own_binding);
+	struct binding b;
+
+	if (!SSL_is_server(ssl)) {
+		bind_to(peer, &b);
+		own = &b;
+	}
+	if (!own)
+		return;
+	memcpy(out->binding, own->bytes, own->len);
+	out->binding_len = own->len;
 }
 
 /* A NUL inside would make "alice\0.evil.example" out to be alice. */
@@ -350,7 +390,7 @@ void tls_get_facts(const struct tls *t, struct tls_facts *out)
 	out->has_alpn = len > 0;
 	tls_describe(t, out->name, sizeof(out->name));
 	look_at_peer(t->ssl, peer, out);
-	bind_to(SSL_is_server(t->ssl) ? SSL_get_certificate(t->ssl) : peer, out);
+	get_binding(t->ssl, peer, out);
 	ERR_clear_error();
 }
 

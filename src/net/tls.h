@@ -43,6 +43,8 @@ struct tls_facts {
 	char name[64];			  /* as tls_describe() has it */
 };
 
+/* Before the first tls_accept() with it, once it has its certificate: what doesn't change from one connection to the next. */
+void tls_prepare(SSL_CTX *context);
 struct tls *tls_accept(SSL_CTX *context);				       /* we're the server */
 struct tls *tls_connect(SSL_CTX *context, const char *host, bool checks_host); /* host: for SNI, and to be in the certificate */
 struct tls *tls_connect_like(const struct tls *t); /* another connection to the same server */
@@ -59,7 +61,7 @@ bool tls_is_up(const struct tls *t); /* the handshake is done */
 const char *tls_why(const struct tls *t);
 void tls_get_facts(const struct tls *t, struct tls_facts *out);
 void tls_clear_facts(struct tls_facts *f);
-void tls_describe(const struct tls *t, char *out, size_t size); /* TLSv1.3/TLS_AES_256_GCM_SHA384; NULL: "" */
+void tls_describe(const struct tls *t, char *out, size_t size); /* TLSv1.3/TLS_AES_128_GCM_SHA256; NULL: "" */
 
 struct writer *tls_unsent(struct tls *t); /* sealed bytes that travel with it from one stream to the next */
 

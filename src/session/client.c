@@ -432,6 +432,8 @@ static void tell_first(struct client *c)
 	settings_unref(&reported);
 }
 
+#define GREETING_SIZE 512 /* is enough for most: it needn't grow step by step */
+
 void client_greet(struct client *c)
 {
 	struct writer *w = &c->greeting;
@@ -439,6 +441,7 @@ void client_greet(struct client *c)
 	if (!c->told) {
 		tell_first(c);
 	}
+	writer_reserve(w, GREETING_SIZE);
 	settings_write_status(w, NULL, c->told);
 	write_cancel_key(w, &c->key);
 	write_ready_for_query(w, TX_IDLE);

@@ -160,10 +160,15 @@ void write_ready_for_query(struct writer *w, uint8_t tx_status)
 
 void write_parameter_status(struct writer *w, const char *name, const char *value)
 {
-	msg_begin(w, MSG_PARAMETER_STATUS);
-	write_cstring(w, name);
-	write_cstring(w, value);
-	msg_end(w);
+	size_t name_size = strlen(name) + 1, size = name_size + strlen(value) + 1;
+	uint8_t *p = writer_reserve(w, FRAME_HEADER_SIZE + size);
+
+	/* in one go: a login writes fourteen of them */
+	p[0] = MSG_PARAMETER_STATUS;
+	store_be32(p + 1, (uint32_t)(FRAME_HEADER_SIZE - 1 + size));
+	memcpy(p + FRAME_HEADER_SIZE, name, name_size);
+	memcpy(p + FRAME_HEADER_SIZE + name_size, value, size - name_size);
+	w->len += FRAME_HEADER_SIZE + size;
 }
 
 void write_command_complete(struct writer *w, const char *tag)

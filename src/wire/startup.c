@@ -142,7 +142,8 @@ enum result startup_parse(
 	*used = length;
 	if (len < length)
 		return RES_MORE;
-	memset(out, 0, sizeof(*out));
+	memset(out, 0, offsetof(struct startup, params)); /* those are 4 kB, and n_params says how many are set */
+	out->n_params = 0;
 	r = reader_over(data + 4, length - 4);
 	out->version = read_u32(&r);
 	switch (out->version) {

@@ -126,9 +126,9 @@ def test_show_and_log_say_which_tls(new_pooler, pair):
     c = TlsClient(p.host, p.port).start_tls().login(USER, "test", PASSWORD)
     plain = p.connect(USER, password=PASSWORD)
     tls = sorted(r["tls"] for r in p.ask("SHOW CLIENTS", user="admin") if r["user"] == USER)
-    assert tls == ["", "TLSv1.3/TLS_AES_256_GCM_SHA384"]
-    assert "tls=TLSv1.3/TLS_AES_256_GCM_SHA384" in p.log() and "tls=no" in p.log()
-    assert {r["tls"] for r in p.ask("SHOW SOCKETS") if r["user"] == USER} == {"", "TLSv1.3/TLS_AES_256_GCM_SHA384"}
+    assert tls == ["", "TLSv1.3/TLS_AES_128_GCM_SHA256"]
+    assert "tls=TLSv1.3/TLS_AES_128_GCM_SHA256" in p.log() and "tls=no" in p.log()
+    assert {r["tls"] for r in p.ask("SHOW SOCKETS") if r["user"] == USER} == {"", "TLSv1.3/TLS_AES_128_GCM_SHA256"}
     c.close()
     plain.close()
 
