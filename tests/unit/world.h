@@ -442,7 +442,8 @@ static inline void world_check_pool_(const struct pool *p)
 		ASSERT(s->pool == p && s->state != SERVER_IDLE && s->state != SERVER_CLOSING);
 		ASSERT((s->client != NULL) ==
 			(s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING || s->state == SERVER_PROBING));
-		ASSERT(s->link != &client_link || ((struct client *)s->client)->server == s);
+		if (s->client && s->link == &client_link)
+			ASSERT(((struct client *)s->client)->server == s);
 	}
 	LIST_FOREACH(&p->idle, n, next) {
 		struct server *s = CONTAINER_OF(n, struct server, node);
