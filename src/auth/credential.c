@@ -22,7 +22,7 @@ struct cached_keys {
 struct derived {
 	/* Taken before lock and held through a PBKDF2, on login threads: who waits wants the same result. */
 	pthread_mutex_t verifier_turn, keys_turn;
-	struct scram_secret verifier; /* iterations 0: none yet */
+	struct scram_secret verifier; /* SECRET_PLAIN: made of it; SECRET_SCRAM: read from it. iterations 0: not yet */
 	struct cached_keys cache[KEYS_CACHED];
 	uint64_t clock;
 	unsigned derivations;
@@ -184,12 +184,25 @@ static void derive_verifier(struct credential *c, uint32_t iterations, struct sc
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* Of a SECRET_SCRAM: parsed once, when its user first logs in. */
+static void get_secret(struct credential *c, struct scram_secret *out)
+{
+	struct derived *d = lock_derived(c);
+	bool ok = d->verifier.iterations || scram_secret_parse(c->secret, &d->verifier);
+
+	ASSERT(ok); /* kind says so */
+	*out = d->verifier;
+	pthread_mutex_unlock(&c->lock);
+}
+
 bool credential_verifier(struct credential *c, uint32_t iterations, struct scram_secret *out)
 {
 	struct derived *d;
 
-	if (c->kind == SECRET_SCRAM)
-		return scram_secret_parse(c->secret, out);
+	if (c->kind == SECRET_SCRAM) {
+		get_secret(c, out);
+		return true;
+	}
 	if (c->kind != SECRET_PLAIN)
 		return false;
 	ASSERT(iterations > 0); /* 0 says that there is no verifier yet */
@@ -203,14 +216,24 @@ bool credential_verifier(struct credential *c, uint32_t iterations, struct scram
 	return true;
 }
 
+static bool knows_client_key(struct credential *c, const uint8_t client_key[SCRAM_KEY_SIZE])
+{
+	const struct derived *d = lock_derived(c);
+	bool knows = d->has_client_key && !CRYPTO_memcmp(d->client_key, client_key, SCRAM_KEY_SIZE);
+
+	pthread_mutex_unlock(&c->lock);
+	return knows;
+}
+
 void credential_learn_client_key(struct credential *c, const uint8_t client_key[SCRAM_KEY_SIZE])
 {
 	struct scram_secret secret;
 	uint8_t stored[SCRAM_KEY_SIZE];
 	struct derived *d;
 
-	if (c->kind != SECRET_SCRAM || !scram_secret_parse(c->secret, &secret))
+	if (c->kind != SECRET_SCRAM || knows_client_key(c, client_key))
 		return;
+	get_secret(c, &secret);
 	scram_stored_key(client_key, stored);
 	if (!CRYPTO_memcmp(stored, secret.stored_key, sizeof(stored))) {
 		d = lock_derived(c);
@@ -244,9 +267,11 @@ static bool find_learnt_keys(struct credential *c, const uint8_t *salt, size_t s
 {
 	struct scram_secret secret;
 	struct derived *d;
-	bool found = scram_secret_parse(c->secret, &secret) && secret.iterations == iterations &&
-		secret.salt_len == salt_len && !memcmp(secret.salt, salt, salt_len);
+	bool found;
 
+	get_secret(c, &secret);
+	found = secret.iterations == iterations && secret.salt_len == salt_len &&
+		!memcmp(secret.salt, salt, salt_len);
 	if (found) {
 		d = lock_derived(c);
 		found = d->has_client_key;
@@ -339,8 +364,7 @@ static bool check_scram(struct credential *c, const char *password)
 	uint8_t stored[SCRAM_KEY_SIZE];
 	bool is_right;
 
-	if (!scram_secret_parse(c->secret, &secret))
-		return false;
+	get_secret(c, &secret);
 	scram_derive(password, secret.salt, secret.salt_len, secret.iterations, &keys);
 	scram_stored_key(keys.client_key, stored);
 	is_right = !CRYPTO_memcmp(stored, secret.stored_key, sizeof(stored));

@@ -74,6 +74,11 @@ static inline struct list_node *list_last(const struct list *l)
 	return l->count ? l->head.prev : NULL;
 }
 
+static inline struct list_node *list_prev(const struct list *l, const struct list_node *n)
+{
+	return n->prev == &l->head ? NULL : n->prev;
+}
+
 static inline struct list_node *list_next(const struct list *l, const struct list_node *n)
 {
 	return n->next == &l->head ? NULL : n->next;

@@ -4,6 +4,7 @@
 #include "auth/external.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "core/ebb.h"
 #include "core/file_watch.h"
 #include "core/process.h"
 #include "core/worker_thread.h"
@@ -11,6 +12,7 @@
 #include "pool/auth_query.h"
 #include "session/client.h"
 
+#include <malloc.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +32,7 @@ struct daemon {
 	struct passwords *passwords;
 	struct listener *listener;
 	struct file_watch auth_file;
+	struct ebb ebb;
 	struct console *console;
 	struct worker **workers;
 	pthread_t *threads;
@@ -173,6 +176,7 @@ static void publish_snapshot(struct daemon *d, struct snapshot **s)
 	snapshot_unref(&d->snapshot);
 	d->snapshot = *s;
 	*s = NULL;
+	listener_tune(d->listener, d->snapshot->config);
 	resolver_set_ttl(d->resolver, d->snapshot->config->dns_max_ttl, d->snapshot->config->dns_nxdomain_ttl);
 	for (int i = 0; i < d->n_workers; i++)
 		worker_order_snapshot(d->workers[i], d->snapshot);
@@ -410,10 +414,22 @@ static void make_console(struct daemon *d)
 
 /* ---- starting ---- */
 
+static void give_memory_back(struct daemon *d)
+{
+	usec_t began;
+
+	if (!ebb_look(&d->ebb, atomic_load(&d->registry->clients), atomic_load(&d->registry->clients_ever)))
+		return;
+	began = clock_now();
+	malloc_trim(0);
+	log_debug(NULL, "gave back what departed clients had: it took %llu us", (unsigned long long)(clock_now() - began));
+}
+
 static usec_t main_tick(void *owner)
 {
 	struct daemon *d = owner;
 
+	give_memory_back(d);
 	console_tick(d->console);
 	watch_users(d);
 	return USEC_PER_SEC;

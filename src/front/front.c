@@ -36,6 +36,7 @@ struct visitor {
 	struct stream stream;
 	struct login login;
 	UT_hash_handle hh; /* in front->asking, under its number, while is_asking */
+	bool is_watched;   /* its stream is */
 	bool is_asking;	   /* an answer is on its way: it isn't read meanwhile */
 	struct front *front;
 	struct list *list; /* logins, finished, delayed or lingering; NULL: closed */
@@ -120,6 +121,14 @@ static void move_to(struct visitor *v, struct list *list)
 		list_push_back(list, &v->node);
 }
 
+/* It stays for longer than the round in which it was accepted. */
+static void watch(struct visitor *v)
+{
+	if (!v->is_watched)
+		stream_watch(&v->stream);
+	v->is_watched = true;
+}
+
 static size_t places_taken(const struct front *f)
 {
 	return f->logins.count + f->delayed.count + f->lingering.count + f->finished.count;
@@ -128,6 +137,15 @@ static size_t places_taken(const struct front *f)
 static size_t places(const struct front *f)
 {
 	return (size_t)f->snapshot->config->max_client_conn + SPARE_LOGINS;
+}
+
+static usec_t login_limit(const struct front *f)
+{
+	usec_t timeout = f->snapshot->config->client_login_timeout;
+
+	if (places_taken(f) < places(f))
+		return timeout;
+	return timeout ? MIN(timeout, HURRY) : HURRY;
 }
 
 /* Waiting for an answer from elsewhere. */
@@ -187,6 +205,7 @@ static void linger(struct visitor *v)
 	if (list_is_empty(&f->lingering))
 		loop_tick_soon(&f->loop);
 	v->linger_until = f->loop.now + LINGER;
+	watch(v);
 	move_to(v, &f->lingering);
 }
 
@@ -212,6 +231,7 @@ static void fail(struct visitor *v)
 	}
 	end_asking(v);
 	v->delayed_until = f->loop.now + delay;
+	watch(v);
 	move_to(v, &f->delayed);
 	loop_tick_soon(&f->loop);
 }
@@ -466,45 +486,33 @@ static void close_door(struct door *d)
 }
 
 /* Whose process is at the other end of a Unix socket? -1: not known. */
-static int64_t peer_uid(int fd, bool is_unix)
+static int64_t peer_uid(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? (int64_t)peer.uid : -1;
-}
-
-static void tune(const struct front *f, int fd, bool is_unix)
-{
-	const struct config *c = f->snapshot->config;
-	const struct tcp_options o = {
-		.keepalive = c->tcp_keepalive,
-		.keepcnt = c->tcp_keepcnt,
-		.keepidle = c->tcp_keepidle,
-		.keepintvl = c->tcp_keepintvl,
-		.user_timeout = c->tcp_user_timeout,
-		.socket_buffer = c->tcp_socket_buffer,
-	};
-
-	socket_tune(fd, !is_unix, &o);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? (int64_t)peer.uid : -1;
 }
 
 static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix)
 {
 	struct visitor *v = xcalloc(1, sizeof(*v));
-	int64_t uid = peer_uid(fd, is_unix);
+	int64_t uid = is_unix ? peer_uid(fd) : -1;
+	int buffer = f->snapshot->config->tcp_socket_buffer;
+	usec_t limit = login_limit(f);
 
-	tune(f, fd, is_unix);
+	if (buffer) /* all other options come from the listening socket */
+		socket_set_buffer(fd, buffer);
 	v->front = f;
 	v->since = f->loop.now;
 	v->doomed.free = visitor_free;
-	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, uid == (int64_t)geteuid());
+	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, uid >= 0 && uid == (int64_t)geteuid());
 	v->login.peer_uid = uid;
 	f->next_id += f->id_step;
 	stream_init(&v->stream, &visitor_ops, fd, false);
-	stream_attach(&v->stream, &f->loop);
-	if (list_is_empty(&f->logins))
-		loop_tick_soon(&f->loop); /* it has been sleeping longer than this login may take */
+	stream_attach_unwatched(&v->stream, &f->loop);
+	if (list_is_empty(&f->logins) && limit && limit < TICK_IDLE)
+		loop_tick_soon(&f->loop); /* it may sleep longer than this login may take */
 	move_to(v, &f->logins);
 	take_slot(v);
 	log_noise(&v->login.who, "connected");
@@ -555,6 +563,18 @@ static void on_door(evutil_socket_t fd, short what, void *arg)
 
 /* The loop's news. */
 
+/* Those who were accepted in this round and whose first bytes, if any have come, didn't finish the login. */
+static void watch_new(struct front *f)
+{
+	for (struct list_node *n = list_last(&f->logins); n; n = list_prev(&f->logins, n)) {
+		struct visitor *v = CONTAINER_OF(n, struct visitor, node);
+
+		if (v->is_watched)
+			break;
+		watch(v);
+	}
+}
+
 static void round_end(void *owner)
 {
 	struct front *f = owner;
@@ -562,18 +582,10 @@ static void round_end(void *owner)
 
 	while ((node = list_first(&f->finished)))
 		hand_over(CONTAINER_OF(node, struct visitor, node));
+	watch_new(f);
 	expire_slots(f);
 	update_doors(f);
 	__atomic_store_n(&f->login_count, f->logins.count, __ATOMIC_RELAXED);
-}
-
-static usec_t login_limit(const struct front *f)
-{
-	usec_t timeout = f->snapshot->config->client_login_timeout;
-
-	if (places_taken(f) < places(f))
-		return timeout;
-	return timeout ? MIN(timeout, HURRY) : HURRY;
 }
 
 /* How long until the first login's time is up; those whose time is up get their answer. */

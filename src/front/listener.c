@@ -47,9 +47,19 @@ static void add(struct opening *o, int fd, const struct address *a)
 		log_info(NULL, "listening on %s", text);
 }
 
+static struct tcp_options options_of(const struct config *c)
+{
+	return (struct tcp_options){ .keepalive = c->tcp_keepalive,
+		.keepcnt = c->tcp_keepcnt,
+		.keepidle = c->tcp_keepidle,
+		.keepintvl = c->tcp_keepintvl,
+		.user_timeout = c->tcp_user_timeout };
+}
+
 static int listen_on(struct opening *o, const struct address *a)
 {
-	int fd = socket_listen(a, o->config->listen_backlog, o->config->so_reuseport);
+	const struct tcp_options options = options_of(o->config);
+	int fd = socket_listen(a, o->config->listen_backlog, o->config->so_reuseport, &options);
 
 	if (fd >= 0 && !address_is_unix(a) && o->config->tcp_defer_accept) {
 		int seconds = DEFER_ACCEPT_SECONDS; /* a silent peer doesn't even wake us */
@@ -222,6 +232,15 @@ struct listener *listener_open(const struct config *config, char *error, size_t 
 		(l->n == 0 && !refuse(&o, "nowhere to listen: listen_addr and unix_socket_dir are empty")))
 		listener_close(&l);
 	return l;
+}
+
+void listener_tune(const struct listener *l, const struct config *config)
+{
+	const struct tcp_options options = options_of(config);
+
+	for (size_t i = 0; i < l->n; i++)
+		if (!l->sockets[i].is_unix)
+			socket_tune_listener(l->sockets[i].fd, &options);
 }
 
 static void close_sockets(struct listener *l, bool unix_too)

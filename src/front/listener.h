@@ -31,6 +31,8 @@ struct listener {
 };
 
 struct listener *listener_open(const struct config *config, char *error, size_t error_size);
+/* After a reload: the options of TCP connections that come from now on, which inherit them. Any time; it races with nothing. */
+void listener_tune(const struct listener *l, const struct config *config);
 /* For a shutdown that waits for clients: only the console can still come, by the Unix socket. */
 void listener_close_tcp(struct listener *l);
 void listener_close(struct listener **l);

@@ -1,6 +1,7 @@
 #include "front/login.h"
 
 #include "auth/base64.h"
+#include "auth/digest.h"
 #include "front/params.h"
 #include "wire/msg.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 #define TO(s) (1u << (s))
 
@@ -232,13 +232,6 @@ static enum result succeed(struct login *l)
 
 /* Asking for the password. */
 
-static void random_bytes(void *out, size_t len)
-{
-	ssize_t n = getrandom(out, len, 0); /* up to 256 bytes are never cut short */
-
-	ASSERT(n == (ssize_t)len);
-}
-
 static bool is_mostly_scram(const struct login *l)
 {
 	return l->is_looked_up || userlist_model(l->snapshot->userlist)->is_mostly_scram;
@@ -261,7 +254,7 @@ static void use_mock(struct login *l, const char *cause)
 	char texts[3][BASE64_LEN(SCRAM_KEY_SIZE) + 1], *secret;
 
 	random_bytes(salt, sizeof(salt));
-	random_bytes(keys, sizeof(keys));
+	random_bytes(keys[0], sizeof(keys));
 	base64_encode(salt, sizeof(salt), texts[0]);
 	base64_encode(keys[0], sizeof(keys[0]), texts[1]);
 	base64_encode(keys[1], sizeof(keys[1]), texts[2]);

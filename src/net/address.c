@@ -73,10 +73,38 @@ void address_host(const struct address *a, char out[ADDRESS_TEXT_MAX])
 		snprintf(out, ADDRESS_TEXT_MAX, "unix");
 }
 
+static char *put_number(char *out, unsigned n)
+{
+	char digits[10];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	memcpy(out, digits + at, sizeof(digits) - at);
+	return out + sizeof(digits) - at;
+}
+
+/* Every login has one, and printf needs fifteen times as long for it. */
+static void put_ipv4(const struct sockaddr_in *in, char *out)
+{
+	const uint8_t *bytes = (const uint8_t *)&in->sin_addr;
+
+	for (int i = 0; i < 4; i++) {
+		out = put_number(out, bytes[i]);
+		*out++ = i < 3 ? '.' : ':';
+	}
+	*put_number(out, ntohs(in->sin_port)) = '\0';
+}
+
 void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
 {
 	char host[ADDRESS_TEXT_MAX];
 
+	if (a->sa.sa_family == AF_INET && a->len) {
+		put_ipv4((const struct sockaddr_in *)&a->storage, out);
+		return;
+	}
 	address_host(a, host);
 	if (!a->len)
 		snprintf(out, ADDRESS_TEXT_MAX, "-");
@@ -124,12 +152,16 @@ static void set_int(int fd, int level, int option, int value)
 	setsockopt(fd, level, option, &value, sizeof(value)); /* a refusal costs nothing but the tuning */
 }
 
-void socket_tune(int fd, bool is_tcp, const struct tcp_options *o)
+void socket_set_buffer(int fd, int bytes)
 {
-	if (o->socket_buffer) {
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, o->socket_buffer);
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, o->socket_buffer);
-	}
+	set_int(fd, SOL_SOCKET, SO_SNDBUF, bytes);
+	set_int(fd, SOL_SOCKET, SO_RCVBUF, bytes);
+}
+
+static void tune(int fd, bool is_tcp, const struct tcp_options *o)
+{
+	if (o->socket_buffer)
+		socket_set_buffer(fd, o->socket_buffer);
 	if (!is_tcp)
 		return;
 	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -144,6 +176,29 @@ void socket_tune(int fd, bool is_tcp, const struct tcp_options *o)
 		set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, o->keepidle);
 	if (o->keepintvl)
 		set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, o->keepintvl);
+}
+
+/* These can't be unset: 0 stands for what a new socket has. */
+static void set_keepalive_detail(int fd, int fresh, int option, int value)
+{
+	socklen_t len = sizeof(value);
+
+	if (value || getsockopt(fresh, IPPROTO_TCP, option, &value, &len) == 0)
+		set_int(fd, IPPROTO_TCP, option, value);
+}
+
+void socket_tune_listener(int fd, const struct tcp_options *o)
+{
+	int fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, o->keepalive);
+	set_keepalive_detail(fd, fresh, TCP_KEEPCNT, o->keepcnt);
+	set_keepalive_detail(fd, fresh, TCP_KEEPIDLE, o->keepidle);
+	set_keepalive_detail(fd, fresh, TCP_KEEPINTVL, o->keepintvl);
+	if (fresh >= 0)
+		close(fresh);
 }
 
 static int close_keeping_errno(int fd)
@@ -162,7 +217,7 @@ int socket_connect(const struct address *a, const struct tcp_options *o, bool *i
 	*in_progress = false;
 	if (fd < 0)
 		return -1;
-	socket_tune(fd, !address_is_unix(a), o);
+	tune(fd, !address_is_unix(a), o);
 	if (connect(fd, &a->sa, a->len) == 0)
 		return fd;
 	if (errno != EINPROGRESS)
@@ -171,7 +226,7 @@ int socket_connect(const struct address *a, const struct tcp_options *o, bool *i
 	return fd;
 }
 
-int socket_listen(const struct address *a, int backlog, bool reuseport)
+int socket_listen(const struct address *a, int backlog, bool reuseport, const struct tcp_options *o)
 {
 	int fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -183,6 +238,7 @@ int socket_listen(const struct address *a, int backlog, bool reuseport)
 			set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 		if (a->sa.sa_family == AF_INET6)
 			set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		socket_tune_listener(fd, o);
 	}
 	if (bind(fd, &a->sa, a->len) < 0 || listen(fd, backlog) < 0)
 		return close_keeping_errno(fd);

@@ -48,8 +48,11 @@ void address_local(int fd, struct address *out);
 void address_peer(int fd, struct address *out);
 
 int socket_connect(const struct address *a, const struct tcp_options *o, bool *in_progress); /* fd, or -1 and errno */
-int socket_listen(const struct address *a, int backlog, bool reuseport); /* fd, or -1 and errno */
-void socket_tune(int fd, bool is_tcp, const struct tcp_options *o);
+/* fd, or -1 and errno. What it accepts inherits the options, but for socket_buffer. */
+int socket_listen(const struct address *a, int backlog, bool reuseport, const struct tcp_options *o);
+void socket_tune_listener(int fd,
+	const struct tcp_options *o); /* a TCP socket of socket_listen(), for connections from now on */
+void socket_set_buffer(int fd, int bytes);
 int socket_error(int fd); /* SO_ERROR, for a connect that has finished */
 
 #endif

@@ -66,12 +66,27 @@ void stream_init(struct stream *s, const struct stream_ops *ops, int fd, bool is
 	s->is_first = is_first;
 }
 
+void stream_attach_unwatched(struct stream *s, struct loop *l)
+{
+	ASSERT(!s->loop && s->fd >= 0);
+	s->loop = l;
+	event_assign(&s->event, l->base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
+	s->is_readable = true;
+	stream_kick(s);
+}
+
+void stream_watch(struct stream *s)
+{
+	if (s->loop)
+		event_add(&s->event, NULL); /* epoll reports what is ready already as the first edge */
+}
+
 void stream_attach(struct stream *s, struct loop *l)
 {
 	ASSERT(!s->loop && s->fd >= 0);
 	s->loop = l;
 	event_assign(&s->event, l->base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event, s);
-	event_add(&s->event, NULL); /* epoll reports what is ready already as the first edge */
+	stream_watch(s);
 	if (s->held_len || s->is_retry)
 		stream_kick(s);
 }

@@ -60,6 +60,12 @@ struct stream {
 
 void stream_init(struct stream *s, const struct stream_ops *ops, int fd, bool is_first);
 void stream_attach(struct stream *s, struct loop *l);
+/*
+ * In two steps, for a socket that most likely has bytes already and may soon move on: it is read in this round, and has cost epoll
+ * nothing if it is detached before stream_watch(), which must come by the round's end, or nobody hears of it again.
+ */
+void stream_attach_unwatched(struct stream *s, struct loop *l);
+void stream_watch(struct stream *s); /* no-op if it is watched */
 void stream_detach(struct stream *s);
 void stream_close(struct stream *s);  /* idempotent; closes the descriptor */
 int stream_release(struct stream *s); /* as stream_close(), but the descriptor is the caller's from now on */

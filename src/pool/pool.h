@@ -2,8 +2,8 @@
  * pool.h - one worker's part of a pool: servers of one (database, user), and the queue in which clients wait for them.
  *
  * Lending:   pool_request() gives an idle server at once or queues the waiter; a server that becomes free goes to the longest
- *            waiting client, without passing through the idle list: the local head, unless another worker's oldest has
- *            waited longer by more than handoff_tolerance. Then, or when nobody waits here, the server itself moves.
+ *            waiting client, without passing through the idle list: the local head, unless another worker's oldest is in need and has
+ *            waited for much longer. Then, or when nobody waits here, the server itself moves (doc/ARCHITECTURE.md, "Lending").
  * Order:     first come, first served. A waiter leaves exactly once: granted, refused or withdrawn.
  * Limits:    the pool's size and those of its database and user, exact over all workers (shared.h).
  * Opening:   as many servers at once as clients wait, within server_connect_concurrency; after a failure with backoff.

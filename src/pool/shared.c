@@ -190,6 +190,7 @@ bool registry_count_client(struct registry *r, const char *database, const char 
 		*why = "client connections exceeded (max_user_client_connections)";
 	} else {
 		is_ok = true;
+		atomic_fetch_add(&r->clients_ever, 1);
 	}
 	if (!is_ok) {
 		atomic_fetch_sub(&r->clients, 1);

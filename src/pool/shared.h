@@ -3,7 +3,7 @@
  *
  * Slots:    a server connection of any state takes one slot in its pool, its database and its user, from before connect() until it is
  *           closed. slot_take() checks all three limits; they are exact across workers.
- * Waiting:  each worker publishes how many clients wait at it and since when the oldest does, and how many idle servers it has. A server that is put into an idle list and a
+ * Waiting:  each worker publishes how many clients wait at it and since when the oldest does, and how many servers it has, in all and idle. A server that is put into an idle list and a
  *           client that starts to wait each publish first and look at the other side second (sequentially
  *           consistent), so at least one of them sees the other: no wake-up is lost.
  * Failures: when logging in to the server fails, all workers hold off until next_try; the error is kept for those who ask meanwhile.
@@ -72,6 +72,7 @@ struct registry {
 	struct limit_shared *databases, *users;
 	struct limit_shared own;		 /* of all own pools together, in the place of both */
 	atomic_int clients;			 /* all but those of the console */
+	_Atomic uint64_t clients_ever;		 /* those and all before them */
 	_Atomic uint64_t next_id;		 /* of clients and servers, for the log and the console */
 	atomic_int worker_clients[WORKERS_MAX];	 /* who has the fewest gets the next */
 	atomic_uint worker_waiting[WORKERS_MAX]; /* over all pools: who must hear of a free slot */

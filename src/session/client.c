@@ -210,7 +210,7 @@ static void set_pins(struct client *c, unsigned pins)
 		atomic_fetch_sub_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
 	}
 	c->pins = pins;
-	for (unsigned i = 0; i < PINS_N; i++) {
+	for (unsigned i = 0; fresh && i < PINS_N; i++) {
 		if (!(fresh & 1u << i))
 			continue;
 		c->worker->pins_made[i]++;

@@ -473,7 +473,8 @@ static struct statement *intern(struct client *c, struct reader body)
 	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
 	struct hash128 context = statement_version(c->context, schema);
 	struct statement *st;
-	struct scan_options o = { .standard_conforming_strings = c->strings_conform, .suspects = c->worker->suspects };
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform,
+		.suspects = c->worker->suspects };
 	struct scan_result r;
 
 	if (statement_is(c->unnamed, body.pos, reader_left(&body), context) &&
@@ -933,7 +934,8 @@ static size_t stream_copy(struct client *c, struct gather *g, const uint8_t *byt
 	uint32_t max = c->worker->config->max_packet_size;
 	size_t n = 0;
 
-	if (c->state != CLIENT_ACTIVE || c->discard != DISCARD_NONE || !pending_swallows_sync(&c->server->pending))
+	if (c->state != CLIENT_ACTIVE || !c->server || c->discard != DISCARD_NONE ||
+		!pending_swallows_sync(&c->server->pending))
 		return 0;
 	while (len - n >= FRAME_HEADER_SIZE && bytes[n] == MSG_COPY_DATA) {
 		uint32_t size = load_be32(bytes + n + 1);

@@ -85,34 +85,34 @@ enum word {
 	W_WITH,
 };
 
-/* The words we look at: by starts as the first of a statement, by called as the name of a function. */
+/* The words we look at, in the order of their bytes: by starts as the first of a statement, by called as the name of a function. */
 static const struct known_word {
 	const char *text;
-	size_t len;
 	enum word word;
 	unsigned starts, called;
 	bool ends; /* it uses or ends what others of its flag make */
 } known_words[] = {
 #define KEYWORD(text, word, starts)                                                                          \
 	{                                                                                                    \
-		text, sizeof(text) - 1, word, starts, 0, false                                               \
+		text, word, starts, 0, false                                                                 \
 	}
 #define ENDING_KEYWORD(text, word, starts)                                                                   \
 	{                                                                                                    \
-		text, sizeof(text) - 1, word, starts, 0, true                                                \
+		text, word, starts, 0, true                                                                  \
 	}
 #define FUNCTION(text, flags)                                                                                \
 	{                                                                                                    \
-		text, sizeof(text) - 1, W_OTHER, 0, flags, false                                             \
+		text, W_OTHER, 0, flags, false                                                               \
 	}
 #define ENDING_FUNCTION(text, flags)                                                                         \
 	{                                                                                                    \
-		text, sizeof(text) - 1, W_OTHER, 0, flags, true                                              \
+		text, W_OTHER, 0, flags, true                                                                \
 	}
 	KEYWORD("as", W_AS, 0),
 	KEYWORD("begin", W_BEGIN, SCAN_TRANSACTION),
 	KEYWORD("call", W_CALL, SCAN_OPAQUE),
 	KEYWORD("create", W_CREATE, 0),
+	FUNCTION("currval", SCAN_SEQUENCE),
 	ENDING_KEYWORD("deallocate", W_DEALLOCATE, SCAN_PREPARE),
 	KEYWORD("declare", W_DECLARE, 0),
 	KEYWORD("discard", W_DISCARD, SCAN_DISCARD),
@@ -123,22 +123,12 @@ static const struct known_word {
 	KEYWORD("hold", W_HOLD, 0),
 	KEYWORD("insert", W_INSERT, 0),
 	KEYWORD("into", W_INTO, 0),
+	FUNCTION("lastval", SCAN_SEQUENCE),
 	KEYWORD("listen", W_LISTEN, SCAN_LISTEN),
 	KEYWORD("load", W_LOAD, SCAN_LOAD),
 	KEYWORD("local", W_LOCAL, 0),
 	KEYWORD("merge", W_MERGE, 0),
 	KEYWORD("or", W_REPLACE, 0), /* OR REPLACE */
-	KEYWORD("prepare", W_PREPARE, SCAN_PREPARE),
-	KEYWORD("replace", W_REPLACE, 0),
-	KEYWORD("reset", W_RESET, SCAN_SET),
-	KEYWORD("set", W_SET, SCAN_SET),
-	KEYWORD("start", W_START, SCAN_TRANSACTION),
-	KEYWORD("temp", W_TEMP, 0),
-	KEYWORD("temporary", W_TEMP, 0),
-	ENDING_KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN),
-	KEYWORD("with", W_WITH, 0),
-	FUNCTION("currval", SCAN_SEQUENCE),
-	FUNCTION("lastval", SCAN_SEQUENCE),
 	FUNCTION("pg_advisory_lock", SCAN_ADVISORY),
 	FUNCTION("pg_advisory_lock_shared", SCAN_ADVISORY),
 	ENDING_FUNCTION("pg_advisory_unlock", SCAN_ADVISORY),
@@ -146,7 +136,16 @@ static const struct known_word {
 	ENDING_FUNCTION("pg_advisory_unlock_shared", SCAN_ADVISORY),
 	FUNCTION("pg_try_advisory_lock", SCAN_ADVISORY),
 	FUNCTION("pg_try_advisory_lock_shared", SCAN_ADVISORY),
+	KEYWORD("prepare", W_PREPARE, SCAN_PREPARE),
+	KEYWORD("replace", W_REPLACE, 0),
+	KEYWORD("reset", W_RESET, SCAN_SET),
+	KEYWORD("set", W_SET, SCAN_SET),
 	FUNCTION("set_config", SCAN_SET),
+	KEYWORD("start", W_START, SCAN_TRANSACTION),
+	KEYWORD("temp", W_TEMP, 0),
+	KEYWORD("temporary", W_TEMP, 0),
+	ENDING_KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN),
+	KEYWORD("with", W_WITH, 0),
 };
 
 /* Per first letter the lengths that known_words has: most words of a query are dismissed by this alone. */
@@ -201,15 +200,35 @@ static bool equal_fold(const uint8_t *s, size_t len, const char *lower)
 	return lower[len] == '\0';
 }
 
+static int compare_fold(const uint8_t *s, size_t len, const char *lower)
+{
+	for (size_t i = 0; i < len; i++) {
+		int order = fold(s[i]) - (int)(uint8_t)lower[i];
+
+		if (order)
+			return order;
+	}
+	return lower[len] == '\0' ? 0 : -1;
+}
+
 static const struct known_word *find_word(const uint8_t *s, size_t len)
 {
 	unsigned letter = fold(s[0]) - (unsigned)'a';
+	size_t lo = 0, hi = N_ELEMENTS(known_words);
 
 	if (letter >= 26 || len > 31 || !(known_lengths[letter] & L(len)))
 		return NULL;
-	for (size_t i = 0; i < N_ELEMENTS(known_words); i++)
-		if (known_words[i].len == len && equal_fold(s, len, known_words[i].text))
-			return &known_words[i];
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int order = compare_fold(s, len, known_words[mid].text);
+
+		if (order == 0)
+			return &known_words[mid];
+		if (order < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
 	return NULL;
 }
 

@@ -141,12 +141,21 @@ class Contestant:
             return int(re.search(r"^Pss: *(\d+) kB", f.read(), re.M)[1]) * 1024
 
     def resident(self, peak=False):
-        """Bytes in memory, now or the most there ever were."""
+        """Bytes in memory, now or the most there ever were, without the pages of programs: they are the page cache's, and only grow."""
         with open("/proc/%d/status" % self.pid) as f:
-            return int(re.search(r"^%s:\s*(\d+) kB" % ("VmHWM" if peak else "VmRSS"), f.read(), re.M)[1]) * 1024
+            status = f.read()
+
+        def kib(name):
+            return int(re.search(r"^%s:\s*(\d+) kB" % name, status, re.M)[1])
+
+        return 1024 * (kib("VmHWM" if peak else "VmRSS") - kib("RssFile"))
 
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def crossed(self):
+        """Since the start: messages that its workers got from other threads, and transactions. None: it has no such workers."""
+        return None
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -210,16 +219,20 @@ class Pooler(Contestant):
         return [self.binary, "-q", self.dir + "/ini"] if self.name == "pgbouncer" else [self.binary, self.dir + "/ini"]
 
     def ask(self, command):
-        """One console command; the first row."""
+        """One console command's rows, by their columns' names."""
         import psycopg2
-        c = psycopg2.connect(host=self.host, port=self.port, user="admin", dbname="pgbouncer", sslmode="disable")
         try:
-            c.autocommit = True
-            cur = c.cursor()
-            cur.execute(command)
-            return cur.fetchall() if cur.description else []
-        finally:
-            c.close()
+            c = psycopg2.connect(host=self.host, port=self.port, user="admin", dbname="pgbouncer", sslmode="disable")
+            try:
+                c.autocommit = True
+                cur = c.cursor()
+                cur.execute(command)
+                names = [column[0] for column in cur.description or []]
+                return [dict(zip(names, row)) for row in cur.fetchall()] if names else []
+            finally:
+                c.close()
+        except psycopg2.Error as e:
+            raise RuntimeError("%s at %s's console: %s" % (command, self.name, e)) from e
 
 
 class PgBouncer(Pooler):
@@ -268,6 +281,13 @@ class Pgweir(Pooler):
     @staticmethod
     def can_prepare():
         return True
+
+    def crossed(self):
+        """What the console's own questions cost is in it: a message for each worker and question."""
+        if self.workers == 1:
+            return None
+        return [sum(int(row[name]) for row in self.ask(command)) for command, name in (("SHOW WORKERS", "messages"),
+                                                                                       ("SHOW STATS_TOTALS", "xact_count"))]
 
     def own_settings(self):
         return {"max_prepared_statements": 200, "worker_threads": self.workers}

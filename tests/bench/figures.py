@@ -64,6 +64,22 @@ def parse_callgrind(text):
     return cost
 
 
+def parse_callgrind_calls(text, function):
+    """Instructions in calls of this function from others, with those of what it calls, out of a file that callgrind wrote."""
+    cost, names, callee, is_call = 0, {}, None, False
+    for line in text.splitlines():
+        m = CALLGRIND_FUNCTION.match(line)
+        if m and m[2]:
+            names[m[1]] = m[2].split("'")[0]
+        if line.startswith("cfn="):
+            callee = names[m[1]]
+        m = CALLGRIND_COST.match(line)
+        if m and is_call and callee == function:
+            cost += int(m[1])
+        is_call = line.startswith("calls=")
+    return cost
+
+
 def number(value):
     """Three significant digits, never an exponent."""
     if value is None:

@@ -43,6 +43,9 @@ MARKS = [
     *(Mark("CPU per transaction at 2,000 clients over 20, " + mode, over_row(mode + "2000", mode + "20"), 1.2, 1.7) for mode in MODES),
     *(Mark("CPU per transaction over one worker's, %s, %d clients" % (mode, n), over_one_worker("%s%d" % (mode, n)), 1.08)
       for n in (20, 64, 2000) for mode in MODES),
+    *(Mark("messages across threads per transaction, %s, %d clients" % (mode, n), itself("%s%d.messages" % (mode, n)), 0.02)
+      for n in (20, 64) for mode in MODES),
+    *(Mark("the lexer's part of the CPU per transaction, %, " + mode, itself("lexer." + mode), 3) for mode in MODES),
     Mark("CPU per transaction with 10,000 idle clients over none", over_row("idle10000", "simple20"), 1.05),
     Mark("CPU per GB of a large SELECT over the relay's, wide rows", over_contestant("select_wide", "relay"), 1.3, 3.3),
     Mark("CPU per GB of a large SELECT over the relay's, narrow rows", over_contestant("select_narrow", "relay"), 1.5, 2.0),

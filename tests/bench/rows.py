@@ -145,15 +145,20 @@ class Pgbench:
                 break
         raise RuntimeError("pgbench through %s: %s; %s" % (self.c.name, line, self.c.log()))
 
-    def turn(self, seconds):
-        """CPU µs per transaction, over about so many seconds."""
+    def turn(self, seconds, counts_messages=False):
+        """CPU µs per transaction, over about so many seconds. Under `messages` those between its threads, where there are some."""
+        before = self.c.crossed() if counts_messages else None
         self.process.send_signal(signal.SIGCONT)
         began = self.next_line()  # at once: it's overdue
         taken = [began]
         while taken[-1][0][0] - began[0][0] < seconds / 2:  # lines come at whole seconds of its own
             taken.append(self.next_line())
         self.process.send_signal(signal.SIGSTOP)
-        return 1e6 * (taken[-1][1] - began[1]) / transactions_between([line for line, _ in taken])
+        figures = {"": 1e6 * (taken[-1][1] - began[1]) / transactions_between([line for line, _ in taken])}
+        if before:
+            messages, transactions = (b - a for a, b in zip(before, self.c.crossed()))
+            figures["messages"] = messages / transactions
+        return figures
 
     def stop(self):
         self.process.kill()
@@ -161,24 +166,28 @@ class Pgbench:
         self.process.stderr.close()
 
 
-def pgbench_session(mode, clients):
+def pgbench_session(mode, clients, counts_messages=False):
     @contextlib.contextmanager
     def session(start, load):
         p = Pgbench(start(), mode, clients)
         try:
-            yield lambda: p.turn(load.seconds)
+            yield lambda: p.turn(load.seconds, counts_messages)
         finally:
             p.stop()
     return session
+
+
+COUNTED = (20, 64)  # numbers of clients with which messages between threads are counted, too
 
 
 def pgbench_row(mode, clients):
     def can(kind, _):
         return mode != "prepared" or kind is Relay or kind.can_prepare()
 
-    return Row("%s%d" % (mode, clients), "pgbench -S -M %s, %d clients on %d servers" % (mode, clients, contestants.SERVERS), "µs/tx",
-               pgbench_session(mode, clients), can, "pgbench " + mode)
-
+    counts_messages = clients in COUNTED
+    units = {"": "µs/tx", **({"messages": "1/tx"} if counts_messages else {})}
+    return Row("%s%d" % (mode, clients), "pgbench -S -M %s, %d clients on %d servers" % (mode, clients, contestants.SERVERS), units,
+               pgbench_session(mode, clients, counts_messages), can, "pgbench " + mode)
 
 
 @contextlib.contextmanager

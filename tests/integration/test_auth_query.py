@@ -411,7 +411,7 @@ def test_PAUSE_and_RESUME(asking, cluster, role):
     """Nothing of ours is left at a database that is paused; who isn't known waits for RESUME."""
     user, unknown = role("far"), role("unknown")
     p = asking({"auth_query_cache_ttl": 3600})
-    assert try_login(p, user, "secret") is None
+    assert try_login(p, user, "t0p-s3cr3t") is None
     admin(p, "PAUSE test")
     wait_until(lambda: not cluster.sessions(), what="all connections ended")
     waiting = Client(p.host, p.port)
@@ -419,8 +419,8 @@ def test_PAUSE_and_RESUME(asking, cluster, role):
     assert try_login(p, user, "wrong", "test2") == "28P01"
     assert not cluster.sessions()
     admin(p, "RESUME test")
-    waiting.login(unknown, "test", password="secret", send_startup=False)
-    assert try_login(p, user, "secret") is None
+    waiting.login(unknown, "test", password="t0p-s3cr3t", send_startup=False)
+    assert try_login(p, user, "t0p-s3cr3t") is None
 
 
 def test_its_connection_is_ended(asking, cluster, role):

@@ -60,6 +60,31 @@ fn=(3) work'2
     assert figures.parse_callgrind(text) == {"main": 7, "work": 607}
 
 
+def test_costs_of_calls_are_those_of_what_is_called_too():
+    text = """events: Ir
+fn=(1) main
+10 5
+cfn=(2) work
+calls=3 20
+11 600
+cfn=(3) rest
+calls=1 30
+12 70
+fn=(2)
+20 200
+cfn=(4) below
+calls=9 40
+21 400
+fn=(3)
+30 10
+cfn=(2)
+calls=1 20
+31 60
+"""
+    assert figures.parse_callgrind_calls(text, "work") == 660
+    assert figures.parse_callgrind_calls(text, "below") == 400 and figures.parse_callgrind_calls(text, "main") == 0
+
+
 @pytest.mark.parametrize("value,text", [(0, "0"), (None, "-"), (0.0614, "0.061"), (4.125, "4.12"), (12.34, "12.3"), (1512.2, "1512")])
 def test_numbers_have_three_digits(value, text):
     assert figures.number(value) == text
@@ -79,7 +104,8 @@ def test_marks_are_judged_where_their_rows_were_measured():
 
 def test_every_mark_names_rows_that_exist():
     """All marks can be judged out of a full run: with figures of 1 everywhere none is left out."""
-    names = [n for row in rows.ROWS for n in row.figures()] + ["syscalls.%s%d" % (m, n) for m in marks.MODES for n in (20, 64)] + ["scale.8/1"]
+    names = [n for row in rows.ROWS for n in row.figures()] + ["syscalls.%s%d" % (m, n) for m in marks.MODES for n in (20, 64)]
+    names += ["lexer." + mode for mode in marks.MODES] + ["scale.8/1"]
     everything = {n: {"relay": [1.0], "pgbouncer": [1.0], "pgweir/1": [1.0], "pgweir/2": [1.0]} for n in names}
     everything["scale.8/1"] = {"pgweir/2": 1.0}
     assert {j["mark"] for j in marks.judge(everything, ["pgweir/1", "pgweir/2"])} == {m.text for m in marks.MARKS}

@@ -2,6 +2,8 @@
 
 #include "unit.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +31,64 @@ static const struct {
 	{ "::1%lo", 1, NULL, NULL },
 	{ "/tmp", 1, NULL, NULL },
 };
+
+static int option_of(int fd, int level, int option)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	ck_assert_int_eq(getsockopt(fd, level, option, &value, &len), 0);
+	return value;
+}
+
+/* Linux hands them on; we rely on it. */
+static void check_accepted(int listener, const struct tcp_options *want, const struct tcp_options *kernels)
+{
+	const struct tcp_options none = { 0 };
+	struct address a;
+	bool in_progress;
+	int client, fd;
+
+	address_local(listener, &a);
+	client = socket_connect(&a, &none, &in_progress);
+	ck_assert_int_ge(client, 0);
+	do
+		fd = accept(listener, NULL, NULL);
+	while (fd < 0); /* the handshake is the kernel's, and takes a moment */
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+	ck_assert_int_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), want->keepalive);
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), want->user_timeout);
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPCNT), want->keepcnt ? want->keepcnt : kernels->keepcnt);
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE),
+		want->keepidle ? want->keepidle : kernels->keepidle);
+	ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL),
+		want->keepintvl ? want->keepintvl : kernels->keepintvl);
+	close(fd);
+	close(client);
+}
+
+START_TEST(what_a_listener_accepts_has_its_options)
+{
+	const struct tcp_options all = { true, 7, 111, 13, 4321, 0 }, none = { 0 },
+				 other = { true, 0, 222, 0, 0, 0 };
+	int fresh = socket(AF_INET, SOCK_STREAM, 0), fd;
+	struct tcp_options kernels = { .keepcnt = option_of(fresh, IPPROTO_TCP, TCP_KEEPCNT),
+		.keepidle = option_of(fresh, IPPROTO_TCP, TCP_KEEPIDLE),
+		.keepintvl = option_of(fresh, IPPROTO_TCP, TCP_KEEPINTVL) };
+	struct address a;
+
+	close(fresh);
+	ck_assert(address_numeric(&a, "127.0.0.1", 0));
+	fd = socket_listen(&a, 5, false, &all);
+	ck_assert_int_ge(fd, 0);
+	check_accepted(fd, &all, &kernels);
+	socket_tune_listener(fd, &other); /* as a reload does; what is 0 now becomes the kernel's again */
+	check_accepted(fd, &other, &kernels);
+	socket_tune_listener(fd, &none);
+	check_accepted(fd, &none, &kernels);
+	close(fd);
+}
+END_TEST
 
 START_TEST(numbers_are_addresses_and_names_are_not)
 {
@@ -130,6 +190,7 @@ START_TEST(both_ends_of_a_pair_are_unix_without_error)
 END_TEST
 
 UNIT_MAIN("address", {
+	tcase_add_test(tc, what_a_listener_accepts_has_its_options);
 	tcase_add_loop_test(tc, numbers_are_addresses_and_names_are_not, 0, N_ELEMENTS(numerics));
 	tcase_add_loop_test(tc, unix_sockets_are_named_as_postgresql_does, 0, N_ELEMENTS(unixes));
 	tcase_add_test(tc, no_address_is_a_dash);

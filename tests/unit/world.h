@@ -1,5 +1,5 @@
 /*
- * world.h - a worker with clients and servers, in one thread and without a network: what the daemon is made of, driven by hand.
+ * world.h - a worker or two with clients and servers, in one thread and without a network: what the daemon is made of, driven by hand.
  *
  * Clients are socket pairs. Servers connect to a Unix socket without a name in the file system; world_serve() answers them as PostgreSQL
  * would, as far as it goes: text that begins with "begin", "commit", "rollback", "copy" or "fail" does what it says.
@@ -19,6 +19,7 @@
 
 #define WORLD_SERVERS 16
 #define WORLD_CLIENTS 4
+#define WORLD_WORKERS 2
 
 struct world_server {
 	int fd; /* -1: gone */
@@ -28,8 +29,9 @@ struct world_server {
 };
 
 struct world {
-	struct worker worker;
-	struct worker *peers[1];
+	struct worker worker, other; /* clients are the first one's; the other is there if it was asked for */
+	struct worker *peers[WORLD_WORKERS];
+	int n_workers;
 	struct registry *registry;
 	struct snapshot *snapshot;
 	int listener;
@@ -46,11 +48,11 @@ static inline void world_listen_(struct world *w, char host[32])
 
 	snprintf(host, 32, "@pgweir-world-%d-%u", (int)getpid(), n++);
 	ASSERT(address_unix(&a, host, 5432));
-	w->listener = socket_listen(&a, WORLD_SERVERS, false);
+	w->listener = socket_listen(&a, WORLD_SERVERS, false, &(struct tcp_options){ 0 });
 	ASSERT(w->listener >= 0);
 }
 
-static inline void world_start(struct world *w, const char *settings)
+static inline void world_start_workers(struct world *w, const char *settings, int n_workers)
 {
 	static const struct log_options quiet = { .file = "/dev/null" };
 	char host[32], lines[512], error[256];
@@ -65,10 +67,19 @@ static inline void world_start(struct world *w, const char *settings)
 		if (strcmp(db->name, "world") == 0) /* a file may not say @, and files' names would outlive a failed test */
 			db->host = xstrdup(host);
 	}
-	w->registry = registry_new(1);
+	w->registry = registry_new(n_workers);
+	w->n_workers = n_workers;
 	w->peers[0] = &w->worker;
-	worker_init(&w->worker, 0, w->peers, 1, w->registry, NULL, NULL, w->snapshot);
-	w->worker.on_clients_tick = worker_clients_tick;
+	w->peers[1] = &w->other;
+	for (int i = 0; i < n_workers; i++) {
+		worker_init(w->peers[i], i, w->peers, n_workers, w->registry, NULL, NULL, w->snapshot);
+		w->peers[i]->on_clients_tick = worker_clients_tick;
+	}
+}
+
+static inline void world_start(struct world *w, const char *settings)
+{
+	world_start_workers(w, settings, 1);
 }
 
 static inline void world_stop_round_(struct message *m, void *owner)
@@ -98,14 +109,21 @@ static inline void world_accept_(struct world *w)
 }
 
 /* No round waits. */
+static inline void world_round_(struct loop *l)
+{
+	struct message stop = { .deliver = world_stop_round_, .discard = world_no_discard_ };
+
+	mailbox_post(&l->mailbox, &stop);
+	l->is_stopped = false;
+	loop_run(l);
+}
+
+/* The workers in turn. */
 static inline void world_rounds(struct world *w, int n)
 {
 	for (int i = 0; i < n; i++) {
-		struct message stop = { .deliver = world_stop_round_, .discard = world_no_discard_ };
-
-		mailbox_post(&w->worker.loop.mailbox, &stop);
-		w->worker.loop.is_stopped = false;
-		loop_run(&w->worker.loop);
+		for (int worker = 0; worker < w->n_workers; worker++)
+			world_round_(&w->peers[worker]->loop);
 		world_accept_(w);
 	}
 }
@@ -380,7 +398,40 @@ static inline const char *world_heard(struct world *w, int client)
 
 /* ---- what must always hold ---- */
 
-static inline void world_check_pool_(struct world *w, struct pool *p)
+/* What all workers have, and what is on its way to them. */
+static inline void world_check_shared_(const struct world *w, struct pool_shared *shared)
+{
+	size_t servers = 0, logins = 0, waiting = 0;
+
+	for (int i = 0; i < w->n_workers; i++) {
+		struct pool *p;
+
+		servers += atomic_load(&shared->views[i].incoming);
+		HASH_FIND_PTR(w->peers[i]->pools, &shared, p);
+		if (!p)
+			continue;
+		servers += p->idle.count + p->servers.count;
+		logins += p->n_login;
+		waiting += p->waiting.count;
+		ASSERT(!p->limits.pool || atomic_load(&shared->servers) <= p->limits.pool);
+	}
+	ASSERT((size_t)atomic_load(&shared->servers) == servers);
+	ASSERT((size_t)atomic_load(&shared->by_database->logins) == logins);
+	ASSERT((size_t)atomic_load(&shared->waiting) == waiting);
+}
+
+/* What this worker lets the others know. */
+static inline void world_check_view_(const struct pool *p)
+{
+	struct worker_view *v = &p->shared->views[p->worker->index];
+	struct list_node *first = list_first(&p->waiting);
+
+	ASSERT(atomic_load(&v->servers) == p->idle.count + p->servers.count - p->n_login);
+	ASSERT(atomic_load(&v->idle) == p->idle.count && atomic_load(&v->waiting) == p->waiting.count);
+	ASSERT(atomic_load(&v->oldest) == (first ? CONTAINER_OF(first, struct waiter, node)->since : 0));
+}
+
+static inline void world_check_pool_(const struct pool *p)
 {
 	size_t n_login = 0, n_clients = 0;
 
@@ -391,27 +442,22 @@ static inline void world_check_pool_(struct world *w, struct pool *p)
 		ASSERT(s->pool == p && s->state != SERVER_IDLE && s->state != SERVER_CLOSING);
 		ASSERT((s->client != NULL) ==
 			(s->state == SERVER_ACTIVE || s->state == SERVER_SYNCING || s->state == SERVER_PROBING));
-		ASSERT(!s->client || ((struct client *)s->client)->server == s);
+		ASSERT(s->link != &client_link || ((struct client *)s->client)->server == s);
 	}
 	LIST_FOREACH(&p->idle, n, next) {
 		struct server *s = CONTAINER_OF(n, struct server, node);
 
 		ASSERT(s->pool == p && s->state == SERVER_IDLE && !s->client && pending_is_idle(&s->pending));
 	}
-	LIST_FOREACH(&w->worker.clients, n, next)
+	LIST_FOREACH(&p->worker->clients, n, next)
 		n_clients += CONTAINER_OF(n, struct client, node)->state != CLIENT_CLOSING;
 	ASSERT(p->n_login == n_login && p->n_clients == n_clients);
-	ASSERT((size_t)atomic_load(&p->shared->servers) == p->idle.count + p->servers.count);
-	ASSERT((size_t)atomic_load(&p->shared->by_database->logins) == n_login);
-	ASSERT((size_t)atomic_load(&p->shared->waiting) == p->waiting.count);
-	ASSERT(w->worker.n_waiting == p->waiting.count + p->greeting.count);
-	ASSERT(!p->limits.pool || atomic_load(&p->shared->servers) <= p->limits.pool);
+	ASSERT(p->worker->n_waiting == p->waiting.count + p->greeting.count);
+	world_check_view_(p);
 }
 
 static inline void world_check(struct world *w)
 {
-	struct pool *p, *next;
-
 	LIST_FOREACH(&w->worker.clients, n, after) {
 		struct client *c = CONTAINER_OF(n, struct client, node);
 		bool is_waiting = c->state == CLIENT_WAITING || c->state == CLIENT_NEW;
@@ -421,20 +467,30 @@ static inline void world_check(struct world *w)
 		ASSERT(list_is_linked(&c->waiter.node) == is_waiting);
 		ASSERT(!c->gather && !c->out);
 	}
-	HASH_ITER(hh, w->worker.pools, p, next)
-		world_check_pool_(w, p);
+	for (int i = 0; i < w->n_workers; i++) {
+		struct pool *p, *next;
+
+		HASH_ITER(hh, w->peers[i]->pools, p, next) {
+			world_check_pool_(p);
+			world_check_shared_(w, p->shared);
+		}
+	}
 }
 
 /* The end of the daemon: nothing may be left. */
 static inline void world_end(struct world *w)
 {
-	worker_order_stop(&w->worker, STOP_NOW, NULL, NULL);
+	for (int i = 0; i < w->n_workers; i++)
+		worker_order_stop(w->peers[i], STOP_NOW, NULL, NULL);
 	world_rounds(w, 1);
-	w->worker.stop_at = 1; /* it may wait for cancels that nobody answers here: its time is over */
-	loop_tick_soon(&w->worker.loop);
+	for (int i = 0; i < w->n_workers; i++) {
+		w->peers[i]->stop_at = 1; /* it may wait for cancels that nobody answers here: its time is over */
+		loop_tick_soon(&w->peers[i]->loop);
+	}
 	world_rounds(w, 2);
 	world_check(w);
-	worker_destroy(&w->worker);
+	for (int i = 0; i < w->n_workers; i++)
+		worker_destroy(w->peers[i]);
 	ASSERT(atomic_load(&w->registry->worker_clients[0]) == 0);
 	ASSERT(!w->registry->pools && !w->registry->databases && !w->registry->users);
 	registry_free(w->registry);
