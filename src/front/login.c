@@ -1,5 +1,6 @@
 #include "front/login.h"
 
+#include "auth/base64.h"
 #include "auth/digest.h"
 #include "front/params.h"
 #include "wire/msg.h"
@@ -231,22 +232,40 @@ static enum result succeed(struct login *l)
 
 /* Asking for the password. */
 
-/* From here on the client is checked against a secret that nobody knows. */
+static bool is_mostly_scram(const struct login *l)
+{
+	return l->is_looked_up || userlist_model(l->snapshot->userlist)->is_mostly_scram;
+}
+
+static uint32_t mock_iterations(const struct login *l)
+{
+	const struct userlist_model *m = userlist_model(l->snapshot->userlist);
+
+	return m->is_mostly_scram ? m->iterations : (uint32_t)l->snapshot->config->scram_iterations;
+}
+
+/*
+ * From here on the client is checked against a secret that nobody knows. It is of the kind that most in auth_file have, or
+ * that PostgreSQL 14 and later make where auth_query looked: so md5 asks alike, and checking a password takes as long.
+ */
 static void use_mock(struct login *l, const char *cause)
 {
-	static const char hex[] = "0123456789abcdef";
-	uint8_t bytes[16];
-	char secret[2 * sizeof(bytes) + 1] = "";
+	uint8_t salt[16], keys[2][SCRAM_KEY_SIZE];
+	char texts[3][BASE64_LEN(SCRAM_KEY_SIZE) + 1], *secret;
 
-	random_bytes(bytes, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(bytes); i++) {
-		secret[2 * i] = hex[bytes[i] >> 4];
-		secret[2 * i + 1] = hex[bytes[i] & 15];
-	}
+	random_bytes(salt, sizeof(salt));
+	random_bytes(keys[0], sizeof(keys));
+	base64_encode(salt, sizeof(salt), texts[0]);
+	base64_encode(keys[0], sizeof(keys[0]), texts[1]);
+	base64_encode(keys[1], sizeof(keys[1]), texts[2]);
+	secret = is_mostly_scram(l)
+		? xasprintf("SCRAM-SHA-256$%u:%s$%s:%s", mock_iterations(l), texts[0], texts[1], texts[2])
+		: xstrdup(texts[1]);
 	credential_unref(&l->credential);
 	l->credential = credential_new(l->who.user, secret);
 	l->is_mock = true;
 	snprintf(l->cause, sizeof(l->cause), "%s", cause);
+	secure_free(&secret);
 }
 
 static enum result ask_cleartext(struct login *l)
@@ -351,18 +370,6 @@ static struct credential *share(struct credential *c)
 	return c ? credential_ref(c) : NULL;
 }
 
-/*
- * md5 asks by the kind of the user's secret, so nobody's must have a kind too: that of most others in auth_file. Those whom
- * auth_query would know have what PostgreSQL makes of passwords since version 14.
- */
-static bool is_scram_asked(const struct login *l)
-{
-	if (l->rule->method != HBA_MD5)
-		return true;
-	return l->is_mock ? l->is_looked_up || userlist_model(l->snapshot->userlist)->is_mostly_scram
-			  : credential_kind(l->credential) == SECRET_SCRAM;
-}
-
 /* A password, whatever it will be compared with: unknown users are asked for one like all others. */
 static enum result ask_password(struct login *l, const char *why_none)
 {
@@ -372,7 +379,9 @@ static enum result ask_password(struct login *l, const char *why_none)
 		use_mock(l, "the user has no password");
 	if (l->rule->method == HBA_PASSWORD)
 		return ask_cleartext(l);
-	return is_scram_asked(l) ? ask_sasl(l) : ask_md5(l);
+	if (l->rule->method == HBA_MD5 && credential_kind(l->credential) != SECRET_SCRAM)
+		return ask_md5(l);
+	return ask_sasl(l);
 }
 
 /* Where auth_query would find a user that auth_file doesn't know. NULL: nowhere. */
@@ -800,13 +809,11 @@ static enum result password_step(struct login *l, struct reader *in)
 }
 
 /* Where users have SCRAM secrets, strangers have a salt and iterations like theirs: also after a restart, and in each process. */
-static void mock_verifier(const struct login *l, uint32_t iterations, struct scram_secret *out)
+static void mock_verifier(const struct login *l, struct scram_secret *out)
 {
 	const struct userlist_model *m = userlist_model(l->snapshot->userlist);
 
-	if (m->is_mostly_scram)
-		iterations = m->iterations;
-	scram_mock_secret(m->iterations ? m->key : NULL, l->who.user, iterations, out);
+	scram_mock_secret(m->iterations ? m->key : NULL, l->who.user, mock_iterations(l), out);
 }
 
 static enum result take_client_first(struct login *l, struct reader first)
@@ -817,7 +824,7 @@ static enum result take_client_first(struct login *l, struct reader first)
 	size_t had;
 
 	if (l->is_mock || !credential_verifier(l->credential, iterations, &secret))
-		mock_verifier(l, iterations, &secret);
+		mock_verifier(l, &secret);
 	had = l->out.len;
 	begin_authentication(&l->out, AUTH_SASL_CONTINUE);
 	r = scram_server_first(&l->scram, first, &secret, l->is_mock, &l->out);

@@ -1092,6 +1092,30 @@ START_TEST(md5_asks_strangers_as_most_others)
 }
 END_TEST
 
+/* A password in plain text is checked by PBKDF2 for those who have a SCRAM secret: a stranger's must take as long. */
+START_TEST(a_strangers_password_costs_as_much)
+{
+	struct rig r = { .places = 10, .snapshot = rig_snapshot("auth_type = plain", strangers[_i].users) };
+	bool is_scram = strcmp(strangers[_i].asked, "Rx") == 0;
+	struct scram_secret secret;
+
+	r.env = (struct login_env){ &r, count_client, uncount_client, ask, false };
+	rig_login(&r);
+	STARTUP(&r, "user", strangers[_i].user, "database", "app");
+	rig_feed(&r);
+	ck_assert_int_eq(r.login.state, LOGIN_CLEARTEXT);
+	ck_assert_msg((credential_kind(r.login.credential) == SECRET_SCRAM) == is_scram, "%s", strangers[_i].name);
+	if (is_scram) {
+		ck_assert(credential_verifier(r.login.credential, 1, &secret));
+		ck_assert_uint_eq(secret.iterations, 4096);
+	}
+	say_text(&r, MSG_PASSWORD, "wrong");
+	rig_feed(&r);
+	ck_assert_str_eq(last_error(&r).sqlstate, "28P01");
+	rig_end(&r);
+}
+END_TEST
+
 static void start_lookup(struct rig *r, const char *auth_type)
 {
 	char settings[64];
@@ -1359,6 +1383,7 @@ UNIT_MAIN("login", {
 	tcase_add_loop_test(tc, a_login_ends_from_outside_in_any_state, 0, N_ELEMENTS(exchanges));
 	tcase_add_loop_test(tc, only_unknown_users_are_asked_for, 0, N_ELEMENTS(askers));
 	tcase_add_loop_test(tc, md5_asks_strangers_as_most_others, 0, N_ELEMENTS(strangers));
+	tcase_add_loop_test(tc, a_strangers_password_costs_as_much, 0, N_ELEMENTS(strangers));
 	tcase_add_loop_test(tc, a_login_goes_on_with_the_answer, 0, N_ELEMENTS(answers));
 	tcase_add_loop_test(tc, a_wrong_password_is_checked_against_a_newer_secret, 0, N_ELEMENTS(changes));
 	tcase_add_test(tc, bytes_wait_for_the_answer);
