@@ -3,6 +3,7 @@ import base64
 import os
 import signal
 import struct
+import subprocess
 import time
 
 import psycopg2
@@ -10,7 +11,7 @@ import pytest
 import secrets_seen
 import wire
 from pooler import Pooler
-from postgres import PASSWORDS
+from postgres import PASSWORDS, unprivileged
 from tls import Authority
 from wire import SLOW, Client, LoginFailed, wait_until
 
@@ -132,6 +133,22 @@ def test_SE_11_nothing_is_seen(new_pooler, postgres):
     shown = p.all_shown()
     assert "plain_user" in shown and p.logged("login failed")  # there was something to see
     p.show_no_secret()
+
+
+def test_SE_11_no_core(new_pooler):
+    """SE-11: Neither a core nor another process of the same user shows its memory: then /proc's files of it belong to root."""
+    p = new_pooler()
+    files = "/proc/%d/" % p.process.pid
+    with open(files + "status") as f:
+        uids = next(line for line in f if line.startswith("Uid:")).split()[1:]
+    assert "0" not in uids
+    assert os.stat(files + "mem").st_uid == 0
+    other = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, **unprivileged())
+    try:
+        wait_until(lambda: os.stat("/proc/%d/mem" % other.pid).st_uid == int(uids[0]), what="which others' don't")
+    finally:
+        other.kill()
+        other.wait()
 
 
 @pytest.mark.parametrize("text", ["scram secret", PASSWORDS["md5_user"], "SHOW CONFIG has a 'plain secret' in it"])
