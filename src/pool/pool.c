@@ -11,7 +11,7 @@
 #define PREFER_DEPTH 8 /* how far to look for an idle server that has the right settings already */
 #define UNUSED_POOL_TTL                                                                                      \
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
-#define HANDOVER_EVERY (5 * USEC_PER_MSEC)
+#define HANDOVER_EVERY USEC_PER_MSEC
 #define EVICT_EVERY (20 * USEC_PER_MSEC)
 /* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
 #define OWN_POOL_SIZE 4
@@ -514,7 +514,7 @@ static const char *reason_to_close(const struct pool *p, const struct server *s)
 }
 
 /*
- * Has the other worker's client waited for so much longer than our own first one that the server moves? A quarter more than ours
+ * Has the other worker's client waited for so much longer than our own first one that the server moves? A sixteenth more than ours
  * has waited, since two queues never are of exactly the same age; and one server in a while, so that the difference has the time to show: the other worker
  * may just not have had the CPU for a moment.
  */
@@ -522,7 +522,7 @@ static bool is_handed_over(struct pool *p, const struct waiter *first, usec_t ot
 {
 	usec_t now = p->worker->loop.now, own = now - first->since;
 
-	if (other <= own + p->worker->config->handoff_tolerance + own / 4 || now - p->handed_over_at < HANDOVER_EVERY)
+	if (other <= own + p->worker->config->handoff_tolerance + own / 16 || now - p->handed_over_at < HANDOVER_EVERY)
 		return false;
 	p->handed_over_at = now;
 	return true;

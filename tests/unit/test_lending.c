@@ -361,12 +361,12 @@ static const struct {
 	{ "ours has waited longer", "", 10 * MS, 1 * MS, false },
 	{ "longer by the tolerance", "", 0, 2 * MS, false },
 	{ "longer by more than the tolerance", "", 0, 2 * MS + 1, true },
-	{ "by the tolerance and a quarter", "", 80 * MS, 102 * MS, false },
-	{ "by more than the tolerance and a quarter", "", 80 * MS, 102 * MS + 1, true },
-	{ "by a quarter without a tolerance", "handoff_tolerance = 0", 80 * MS, 100 * MS, false },
-	{ "by more than a quarter without a tolerance", "handoff_tolerance = 0", 80 * MS, 100 * MS + 1, true },
-	{ "by a higher tolerance", "handoff_tolerance = 0.5", 80 * MS, 600 * MS, false },
-	{ "by more than a higher tolerance", "handoff_tolerance = 0.5", 80 * MS, 600 * MS + 1, true },
+	{ "by the tolerance and a sixteenth", "", 80 * MS, 87 * MS, false },
+	{ "by more than the tolerance and a sixteenth", "", 80 * MS, 87 * MS + 1, true },
+	{ "by a sixteenth without a tolerance", "handoff_tolerance = 0", 80 * MS, 85 * MS, false },
+	{ "by more than a sixteenth without a tolerance", "handoff_tolerance = 0", 80 * MS, 85 * MS + 1, true },
+	{ "by a higher tolerance", "handoff_tolerance = 0.5", 80 * MS, 585 * MS, false },
+	{ "by more than a higher tolerance", "handoff_tolerance = 0.5", 80 * MS, 585 * MS + 1, true },
 };
 
 /* One after the other starts to wait, so that at the end both have waited as long as they should. */
@@ -416,13 +416,13 @@ START_TEST(between_two_queues_time_is_what_the_other_worker_has_come_to)
 }
 END_TEST
 
-START_TEST(between_two_queues_one_moves_in_5_ms)
+START_TEST(between_two_queues_one_moves_in_a_millisecond)
 {
 	static struct rig r;
 	static const struct {
 		usec_t after;
 		bool moves;
-	} steps[] = { { 0, true }, { 1, false }, { 5 * MS - 2, false }, { 1, true }, { 5 * MS, true } };
+	} steps[] = { { 0, true }, { 1, false }, { MS - 2, false }, { 1, true }, { MS, true } };
 	unsigned moved = 0;
 
 	start(&r, 0, 5, "");
@@ -735,7 +735,7 @@ UNIT_MAIN("lending", {
 	tcase_add_loop_test(
 		tc, between_two_queues_it_moves_to_who_has_waited_for_much_longer, 0, 2 * N_ELEMENTS(ages));
 	tcase_add_test(tc, between_two_queues_time_is_what_the_other_worker_has_come_to);
-	tcase_add_test(tc, between_two_queues_one_moves_in_5_ms);
+	tcase_add_test(tc, between_two_queues_one_moves_in_a_millisecond);
 	tcase_add_test(tc, an_idle_server_and_who_begins_to_wait_meet);
 	tcase_add_test(tc, who_asks_for_one_that_is_gone_meanwhile_isnt_forgotten);
 	tcase_add_test(tc, with_nobody_waiting_elsewhere_nothing_crosses_threads);
