@@ -151,7 +151,7 @@ START_TEST(names_belong_to_their_client)
 {
 	struct statement_table t = { NULL };
 	struct statement *st = intern(&t, "select 1", no_context);
-	struct client_statements one = { NULL }, two = { NULL };
+	struct client_statements one = { .by_name = NULL }, two = { .by_name = NULL };
 	struct client_statement *a = add(&one, "a", st), *b = add(&one, "", st);
 
 	ck_assert_int_eq(st->refs, 3);
@@ -172,7 +172,7 @@ START_TEST(a_name_that_is_removed_can_be_used_again)
 {
 	struct statement_table t = { NULL };
 	struct statement *st = intern(&t, "select 1", no_context);
-	struct client_statements names_of = { NULL };
+	struct client_statements names_of = { .by_name = NULL };
 	struct client_statement *a = add(&names_of, "a", st), *again;
 
 	client_statements_remove(&names_of, a);
@@ -194,7 +194,7 @@ START_TEST(clearing_confirmed_names_spares_the_others)
 {
 	struct statement_table t = { NULL };
 	struct statement *st = intern(&t, "select 1", no_context);
-	struct client_statements names_of = { NULL };
+	struct client_statements names_of = { .by_name = NULL };
 
 	add(&names_of, "old", st)->is_confirmed = true;
 	add(&names_of, "new", st);
