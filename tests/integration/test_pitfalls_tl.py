@@ -69,7 +69,7 @@ def test_TL_01_bytes_between_request_and_handshake(pooler):
     c.send(wire.startup({"user": "app", "database": "test"}))
     with pytest.raises((ssl.SSLError, OSError)):
         c.start_tls(ask=False)
-    assert "TLS handshake failed" in p.log()
+    wait_until(lambda: "TLS handshake failed" in p.log(), what="the reason in the log")
 
 
 def test_TL_01_one_byte_of_a_request_and_more(pooler):
