@@ -275,7 +275,7 @@ START_TEST(the_manual_page_has_every_command_and_view)
 				has_entry(page, "\n.Ic ", command_specs[i].word),
 			"%s", command_specs[i].word);
 	for (size_t i = 0; i < n_views; i++)
-		ck_assert_msg(has_entry(page, "\n.It Ic ", views[i].name), "%s", views[i].name);
+		ck_assert_msg(has_entry(page, "\n.It Ic ", views[i]->name), "%s", views[i]->name);
 	free(page);
 }
 END_TEST
