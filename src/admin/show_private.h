@@ -33,6 +33,7 @@
 	X(pins)                                                                                              \
 	X(pin_counts)                                                                                        \
 	X(workers)                                                                                           \
+	X(events)                                                                                            \
 	X(totals)
 
 #define DECLARE_VIEW(name) extern const struct view view_##name;

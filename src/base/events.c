@@ -8,7 +8,7 @@
 #include <time.h>
 
 struct ring {
-	struct event *events; /* EVENTS_KEPT of them, once the kind has had its first */
+	struct noted_event *events; /* EVENTS_KEPT of them, once the kind has had its first */
 	size_t n, newest;
 	uint64_t total;
 };
@@ -54,7 +54,7 @@ static void tidy(char text[EVENT_TEXT_MAX], bool was_cut)
 	}
 }
 
-static struct event *next_place(struct ring *r)
+static struct noted_event *next_place(struct ring *r)
 {
 	if (!r->events)
 		r->events = xcalloc(EVENTS_KEPT, sizeof(*r->events));
@@ -63,9 +63,9 @@ static struct event *next_place(struct ring *r)
 	return &r->events[r->newest];
 }
 
-static void keep(struct ring *r, struct event *e)
+static void keep(struct ring *r, struct noted_event *e)
 {
-	struct event *newest = r->n ? &r->events[r->newest] : NULL;
+	struct noted_event *newest = r->n ? &r->events[r->newest] : NULL;
 
 	r->total++;
 	if (newest && strcmp(newest->text, e->text) == 0) {
@@ -79,7 +79,7 @@ static void keep(struct ring *r, struct event *e)
 
 void events_add(enum event_kind kind, const char *format, ...)
 {
-	struct event e = { .kind = kind, .first = wall_clock(), .times = 1 };
+	struct noted_event e = { .kind = kind, .first = wall_clock(), .times = 1 };
 	va_list ap;
 	int len;
 
@@ -105,14 +105,14 @@ uint64_t events_total(enum event_kind kind)
 
 static int by_number(const void *a, const void *b)
 {
-	const struct event *x = a, *y = b;
+	const struct noted_event *x = a, *y = b;
 
 	return (x->number > y->number) - (x->number < y->number);
 }
 
-struct event *events_copy(size_t *n)
+struct noted_event *events_copy(size_t *n)
 {
-	struct event *all = NULL;
+	struct noted_event *all = NULL;
 
 	*n = 0;
 	pthread_mutex_lock(&the_events.lock);

@@ -35,7 +35,7 @@ enum event_kind { EVENT_KINDS(EVENT_CONSTANT) EVENT_KINDS_N };
 #define EVENTS_KEPT 64
 #define EVENT_TEXT_MAX 240
 
-struct event {
+struct noted_event {
 	uint64_t number; /* in order of the first time, over all kinds */
 	enum event_kind kind;
 	uint64_t first, last; /* microseconds of the wall clock since 1970 */
@@ -48,6 +48,6 @@ const char *event_kind_name(enum event_kind kind);
 uint64_t events_total(enum event_kind kind); /* since the start */
 
 /* All that are kept, oldest first. The caller frees the array; NULL, if there are none. */
-struct event *events_copy(size_t *n);
+struct noted_event *events_copy(size_t *n);
 
 #endif

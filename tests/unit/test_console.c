@@ -202,6 +202,7 @@ static const struct {
 	{ "PIN_COUNTS", "reason t pinned q total q" },
 	{ "WORKERS",
 		"worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
+	{ "EVENTS", "number q kind t first_time t last_time t times q event t" },
 	{ "HELP", "" },
 };
 

@@ -10,7 +10,7 @@
 START_TEST(events_are_kept_in_order_over_all_kinds)
 {
 	static const enum event_kind kinds[] = { EVENT_RELOAD, EVENT_HOLD, EVENT_RELOAD, EVENT_STORM };
-	struct event *e;
+	struct noted_event *e;
 	size_t n;
 
 	ck_assert_ptr_null(events_copy(&n));
@@ -35,7 +35,7 @@ END_TEST
 
 START_TEST(a_repeated_event_is_counted_where_it_is)
 {
-	struct event *e;
+	struct noted_event *e;
 	size_t n;
 
 	for (int i = 0; i < 3; i++)
@@ -59,7 +59,7 @@ END_TEST
 
 START_TEST(a_flood_of_one_kind_drives_out_its_own_oldest_only)
 {
-	struct event *e;
+	struct noted_event *e;
 	size_t n;
 
 	events_add(EVENT_RELOAD, "the one reload");
@@ -81,7 +81,7 @@ END_TEST
 START_TEST(texts_are_tidied_and_cut_between_characters)
 {
 	char name[EVENT_TEXT_MAX * 2] = "";
-	struct event *e;
+	struct noted_event *e;
 	size_t n;
 
 	events_add(EVENT_COMMAND, "by %s", "a\nb\x01\x7f");
@@ -109,7 +109,7 @@ static void *shout(void *unused)
 START_TEST(threads_may_add_while_others_read)
 {
 	pthread_t threads[4];
-	struct event *e;
+	struct noted_event *e;
 	size_t n;
 
 	for (size_t i = 0; i < N_ELEMENTS(threads); i++)
