@@ -27,6 +27,10 @@ void report_free(struct report **rp)
 	*rp = NULL;
 	if (!r)
 		return;
+	for (size_t i = 0; i < r->n_pools; i++) {
+		for (int m = 0; m < MEASURES_N; m++)
+			free(r->pools[i].latency[m]);
+	}
 	free(r->pools);
 	free(r->links);
 	free(r->pins);
@@ -81,7 +85,28 @@ static uint32_t add_text(struct report *r, const char *text)
 	return (uint32_t)at;
 }
 
-static void report_pool(struct report *r, const struct pool *p)
+static void report_latency(struct report *r, struct pool_row *row, struct latency *l)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!l->measured[m])
+			continue;
+		row->latency[m] = xcalloc(WINDOWS_N, sizeof(*row->latency[m]));
+		for (int w = 0; w < WINDOWS_N; w++)
+			latency_read(l, (enum measure)m, (enum window)w, r->now, &row->latency[m][w]);
+	}
+}
+
+static void report_past_latency(struct pool_row *row, const struct past_counters *past)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!past->latency[m])
+			continue;
+		row->latency[m] = xcalloc(WINDOWS_N, sizeof(*row->latency[m]));
+		row->latency[m][WINDOW_START] = *past->latency[m];
+	}
+}
+
+static void report_pool(struct report *r, struct pool *p, bool with_latency)
 {
 	struct pool_row *row = add_pool(r);
 
@@ -100,16 +125,18 @@ static void report_pool(struct report *r, const struct pool *p)
 	row->oldest_wait = pool_oldest_wait(p, r->now);
 	row->mode = p->mode;
 	row->counters = p->counters;
+	if (with_latency)
+		report_latency(r, row, &p->latency);
 }
 
-static void report_pools(struct report *r, const struct worker *w)
+static void report_pools(struct report *r, const struct worker *w, bool with_latency)
 {
 	struct past_counters *past, *next_past;
 	struct pool *p, *next;
 
 	HASH_ITER(hh, w->pools, p, next) {
 		if (!p->shared->is_own)
-			report_pool(r, p);
+			report_pool(r, p, with_latency);
 	}
 	HASH_ITER(hh, w->past, past, next_past) {
 		struct pool_row *row = add_pool(r);
@@ -118,6 +145,8 @@ static void report_pools(struct report *r, const struct worker *w)
 		row->database = add_text(r, past->database);
 		row->user = add_text(r, NULL);
 		row->counters = past->counters;
+		if (with_latency)
+			report_past_latency(row, past);
 	}
 }
 
@@ -263,7 +292,7 @@ static void deliver_question(struct message *m, void *owner)
 		.now = w->loop.now };
 	r->n_done = control_apply(w, &a->q);
 	if (a->q.wants & WANT_POOLS)
-		report_pools(r, w);
+		report_pools(r, w, a->q.wants & WANT_LATENCY);
 	if (a->q.wants & WANT_CLIENTS)
 		report_clients(r, w);
 	if (a->q.wants & WANT_SERVERS)

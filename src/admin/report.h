@@ -13,7 +13,14 @@
 
 #include "pool/server.h"
 
-enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4, WANT_PINS = 8, WANT_WORKER = 16 };
+enum report_wants {
+	WANT_POOLS = 1,
+	WANT_CLIENTS = 2,
+	WANT_SERVERS = 4,
+	WANT_PINS = 8,
+	WANT_WORKER = 16,
+	WANT_LATENCY = 32, /* with WANT_POOLS */
+};
 
 enum control {
 	CONTROL_NONE,
@@ -47,6 +54,7 @@ struct pool_row {
 	usec_t oldest_wait;
 	enum pool_mode mode;
 	struct counters counters;
+	struct histogram *latency[MEASURES_N]; /* WINDOWS_N each, of a past pool only WINDOW_START; NULL: never measured */
 };
 
 struct link_row { /* a client or a server */

@@ -31,6 +31,17 @@ static int by_pool(const void *a, const void *b)
 	return order ? order : strcmp(x->user, y->user);
 }
 
+static void add_latency(struct pool_row *to, const struct pool_row *r)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!to->latency[m])
+			to->latency[m] = r->latency[m];
+		else if (r->latency[m])
+			for (int w = 0; w < WINDOWS_N; w++)
+				histogram_merge(&to->latency[m][w], &r->latency[m][w]);
+	}
+}
+
 static void add_pool_row(struct pool_row *to, const struct pool_row *r)
 {
 	to->clients += r->clients;
@@ -39,6 +50,7 @@ static void add_pool_row(struct pool_row *to, const struct pool_row *r)
 	for (int i = 0; i < SERVER_STATES; i++)
 		to->servers[i] += r->servers[i];
 	to->oldest_wait = MAX(to->oldest_wait, r->oldest_wait);
+	add_latency(to, r);
 }
 
 struct pool_sum *sum_pools(const struct show *s, size_t *n)

@@ -33,6 +33,7 @@
 	X(pins)                                                                                              \
 	X(pin_counts)                                                                                        \
 	X(workers)                                                                                           \
+	X(latency)                                                                                           \
 	X(events)                                                                                            \
 	X(totals)
 
@@ -69,7 +70,8 @@ struct pool_sum { /* of one pool over all workers */
 	struct pool_row row;
 };
 
-struct pool_sum *sum_pools(const struct show *s, size_t *n); /* sorted; the caller frees it */
+/* Sorted; the caller frees it. Histograms are the reports', and are added up there: once for each answer. */
+struct pool_sum *sum_pools(const struct show *s, size_t *n);
 
 /* show_databases.c: names that are configured or in use, and how much */
 struct usage {

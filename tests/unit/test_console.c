@@ -203,6 +203,7 @@ static const struct {
 	{ "WORKERS",
 		"worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
 	{ "EVENTS", "number q kind t first_time t last_time t times q event t" },
+	{ "LATENCY", "database t user t measure t window t count q avg_us q p50_us q p90_us q p99_us q p999_us q max_us q" },
 	{ "HELP", "" },
 };
 
