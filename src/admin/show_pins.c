@@ -17,7 +17,7 @@ static const struct column pins_columns[] = {
 };
 static const struct column pin_counts_columns[] = { TEXT("reason"), INT8("pinned"), INT8("total") };
 
-static void rows_reasons(struct rows *r, unsigned pins)
+void rows_reasons(struct rows *r, unsigned pins)
 {
 	char text[128] = "";
 	size_t n = 0;

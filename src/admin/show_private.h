@@ -26,6 +26,7 @@
 	X(sockets)                                                                                           \
 	X(active_sockets)                                                                                    \
 	X(lists)                                                                                             \
+	X(mem)                                                                                               \
 	X(dns_zones)                                                                                         \
 	X(stats)                                                                                             \
 	X(stats_totals)                                                                                      \
@@ -33,6 +34,9 @@
 	X(pins)                                                                                              \
 	X(pin_counts)                                                                                        \
 	X(workers)                                                                                           \
+	X(queue)                                                                                             \
+	X(holders)                                                                                           \
+	X(prepared)                                                                                          \
 	X(latency)                                                                                           \
 	X(events)                                                                                            \
 	X(totals)
@@ -63,6 +67,9 @@ VIEWS(DECLARE_VIEW)
 void rows_time(struct rows *r, usec_t then, usec_t now); /* then as text: our clock counts from the machine's start */
 void rows_address(struct rows *r, const struct address *a); /* two columns: host and port */
 const char *mode_name(enum pool_mode mode);
+
+/* show_pins.c */
+void rows_reasons(struct rows *r, unsigned pins);
 
 /* show_pools.c */
 struct pool_sum { /* of one pool over all workers */

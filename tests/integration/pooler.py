@@ -215,7 +215,7 @@ class Pooler:
         return self.process.wait()
 
     SHOWS = ("CONFIG", "DATABASES", "CLIENTS", "SERVERS", "POOLS", "STATS", "LISTS", "USERS", "SOCKETS", "FDS", "MEM", "STATE", "DNS_HOSTS",
-             "EVENTS", "PINS", "LATENCY")
+             "EVENTS", "PINS", "LATENCY", "QUEUE", "HOLDERS", "PREPARED")
 
     def all_shown(self):
         """What the console shows, as text; "" where it can't be asked."""

@@ -193,6 +193,7 @@ static const struct {
 	{ "LISTS", "list t items i" },
 	{ "CONFIG", "key t value t default t changeable t" },
 	{ "STATE", "key t value t" },
+	{ "MEM", "name t size i used i free i memtotal i" },
 	{ "PEERS", "peer_id i host t port i pool_size i" },
 	{ "PEER_POOLS", "peer_id i cl_active_cancel_req i cl_waiting_cancel_req i sv_active_cancel i sv_login i" },
 	{ "DNS_ZONES", "zonename t serial q count i" },
@@ -202,6 +203,9 @@ static const struct {
 	{ "PIN_COUNTS", "reason t pinned q total q" },
 	{ "WORKERS", "worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
 	{ "EVENTS", "number q kind t first_time t last_time t times q event t" },
+	{ "QUEUE", "database t user t client q addr t port i application_name t since t wait_us q left_us q reason t detail t statement t fingerprint t" },
+	{ "HOLDERS", "database t user t state t client q addr t port i application_name t server q server_pid i transaction_us q statement_time t statement_us q idle_us q pins t" },
+	{ "PREPARED", "name t statement t fingerprint t parameter_types i clients i servers i binds q" },
 	{ "LATENCY", "database t user t measure t window t count q avg_us q p50_us q p90_us q p99_us q p999_us q max_us q" },
 	{ "HELP", "" },
 };
