@@ -2,6 +2,7 @@
 
 #include "admin/console.h"
 #include "auth/external.h"
+#include "base/events.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/ebb.h"
@@ -191,7 +192,7 @@ static void on_kept(void *ctx, const char *key)
 }
 
 /* All of it or nothing: the old configuration stays whole until the new one has been read, with its user list and log. */
-static bool reload(struct daemon *d, char *error, size_t size)
+static bool try_reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
 	struct file_watch had = d->auth_file;
@@ -225,7 +226,17 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	snapshot_take_rules(s, &rules);
 	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
+	return true;
+}
+
+static bool reload(struct daemon *d, char *error, size_t size)
+{
+	if (!try_reload(d, error, size)) {
+		events_add(EVENT_RELOAD, "refused, the old configuration stays: %s", error);
+		return false;
+	}
 	log_info(NULL, "configuration reloaded");
+	events_add(EVENT_RELOAD, "configuration reloaded");
 	return true;
 }
 
@@ -243,9 +254,11 @@ static void watch_users(struct daemon *d)
 	users = load_users(d, d->snapshot->config, d->snapshot->userlist, error, sizeof(error));
 	if (!users) {
 		log_error(NULL, "auth_file has changed and can't be read, the old users stay: %s", error);
+		events_add(EVENT_SECRET, "auth_file has changed and can't be read, the old users stay: %s", error);
 		return;
 	}
 	log_info(NULL, "auth_file has changed: %zu users", userlist_count(users));
+	events_add(EVENT_SECRET, "auth_file has changed: %zu users", userlist_count(users));
 	c = config_ref(d->snapshot->config);
 	s = snapshot_new(&c, &users, d->snapshot);
 	publish_snapshot(d, &s);
@@ -284,6 +297,8 @@ static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 	}
 	d->is_shutting_down = true;
 	log_info(NULL, "shutting down: waiting for %s",
+		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
+	events_add(EVENT_LIFE, "shutting down: waiting for %s",
 		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
 	for (int i = 0; i < d->n_fronts; i++)
 		front_set_door(d->fronts[i], FRONT_CONSOLE_ONLY);
@@ -422,7 +437,8 @@ static void give_memory_back(struct daemon *d)
 		return;
 	began = clock_now();
 	malloc_trim(0);
-	log_debug(NULL, "gave back what departed clients had: it took %llu us", (unsigned long long)(clock_now() - began));
+	log_debug(NULL, "gave back what departed clients had: it took %llu us",
+		(unsigned long long)(clock_now() - began));
 }
 
 static usec_t main_tick(void *owner)
@@ -571,6 +587,7 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 		start_threads(&d);
 		watch_signals(&d);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		events_add(EVENT_LIFE, "started: pgweir %s", PGWEIR_VERSION);
 		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name,
 			PGWEIR_VERSION, d.n_workers);
 		loop_run(&d.loop);

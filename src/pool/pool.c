@@ -169,7 +169,8 @@ void pool_free(struct pool *p)
 		!p->idle.count && !p->servers.count);
 	HASH_DEL(p->worker->pools, p);
 	if (!p->shared->is_own)
-		worker_keep_counters(p->worker, p->shared->database, &p->counters);
+		worker_keep_counters(p->worker, p->shared->database, &p->counters, &p->latency);
+	latency_free(&p->latency);
 	settings_unref(&p->welcome_reported);
 	settings_unref(&p->welcome_startup);
 	settings_unref(&p->welcome_told);
@@ -189,6 +190,7 @@ static void leave_queue(struct pool *p, struct waiter *w)
 	worker_count_waiting(p->worker, -1);
 	if (w->is_greeting)
 		return;
+	latency_observe(&p->latency, MEASURE_WAIT, p->worker->loop.now - w->since, p->worker->loop.now);
 	atomic_fetch_sub(&p->shared->waiting, 1);
 	publish_waiting(p);
 }
@@ -726,8 +728,10 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	w->since = p->worker->loop.now;
 	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
-	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants, w->prefers)))
+	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants, w->prefers))) {
+		latency_observe(&p->latency, MEASURE_WAIT, 0, w->since);
 		return s;
+	}
 	if (!p->is_paused && refuse_by_last_error(p, w))
 		return NULL;
 	if (!take_one(&p->shared->waiting, p->shared->is_own ? 0 : c->max_waiting_clients)) {
@@ -801,6 +805,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w)
 void pool_login_done(struct pool *p, struct server *s)
 {
 	shared_login_ok(p->shared, s->reported);
+	latency_observe(&p->latency, MEASURE_CONNECT, p->worker->loop.now - s->connected_at, p->worker->loop.now);
 	worker_look_again(p->worker);
 	server_set_state(s, SERVER_IDLE);
 	list_remove(&p->servers, &s->node);

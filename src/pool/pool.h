@@ -15,6 +15,7 @@
 
 #include "pool/worker.h"
 #include "stats/counters.h"
+#include "stats/latency.h"
 
 struct server;
 struct waiter;
@@ -59,13 +60,15 @@ struct pool {
 	unsigned n_login, n_testing; /* servers that will be free soon */
 	usec_t evict_asked, handed_over_at;
 	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
-	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
-	char *fingerprint; /* of what decides where and as whom servers log in */
+	struct settings *welcome_reported, *welcome_startup,
+		*welcome_told; /* the last client's: the next one's are likely the same */
+	char *fingerprint;     /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since;	    /* 0: in use */
 	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
 	struct counters counters;
+	struct latency latency;
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
@@ -81,7 +84,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
 void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
-void pool_publish_servers(struct pool *p); /* how many it has at this worker has changed */
+void pool_publish_servers(struct pool *p);		   /* how many it has at this worker has changed */
 void pool_kick(struct pool *p);		 /* something changed: grant, open servers, ask other workers */
 void pool_tick(struct pool *p);		 /* deadlines, lifetimes, minimum size */
 void pool_look(struct pool *p);		 /* greets whom it can, then pool_kick() */
