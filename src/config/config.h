@@ -131,7 +131,8 @@ struct config {
 
 	/* timeouts of clients */
 	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,
-		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout;
+		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout,
+		reclaim_after, idle_in_transaction_grace;
 	enum timeout_action query_wait_timeout_action;
 
 	/* session state */

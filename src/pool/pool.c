@@ -1,5 +1,6 @@
 #include "pool/pool.h"
 
+#include "pool/reclaim.h"
 #include "pool/server.h"
 #include "wire/msg.h"
 
@@ -930,6 +931,7 @@ void pool_tick(struct pool *p)
 		pool_look(p);
 	if (p->waiting.count)
 		p->worker->tick_every = MIN(p->worker->tick_every, wait_tick(p));
+	reclaim_tick(p);
 	if (p->greeting.count || p->servers.count)
 		p->worker->tick_every = MIN(p->worker->tick_every, TICK_FAST);
 	if (!is_unused(p)) {
