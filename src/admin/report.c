@@ -87,7 +87,7 @@ static void report_pool(struct report *r, const struct pool *p)
 
 	row->database = add_text(r, p->shared->database);
 	row->user = add_text(r, p->shared->user);
-	row->waiting = (unsigned)(p->waiting.count + p->greeting.count);
+	row->waiting = (unsigned)(p->queue.count + p->greeting.count);
 	row->clients = p->n_clients > row->waiting ? p->n_clients - row->waiting : 0;
 	row->servers[SERVER_IDLE] = (unsigned)p->idle.count;
 	LIST_FOREACH(&p->servers, n, next) {

@@ -133,6 +133,7 @@ struct config {
 	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,
 		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout;
 	enum timeout_action query_wait_timeout_action;
+	bool query_wait_prediction;
 
 	/* session state */
 	enum session_features session_features;
