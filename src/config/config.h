@@ -134,6 +134,7 @@ struct config {
 		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout,
 		reclaim_after, idle_in_transaction_grace;
 	enum timeout_action query_wait_timeout_action;
+	bool query_wait_prediction;
 
 	/* session state */
 	enum session_features session_features;

@@ -174,6 +174,7 @@ static const struct setting global_rows[] = {
 	CHOICE("pool_mode", pool_mode, pool_mode, LIVE, "session", "transaction", pool_modes, NULL),
 	TIME("query_timeout", query_timeout, LIVE, "0", NO_WEIR),
 	TIME("query_wait_notify", query_wait_notify, LIVE, "5", NO_WEIR),
+	BOOL("query_wait_prediction", query_wait_prediction, LIVE, "0", "1"),
 	TIME("query_wait_timeout", query_wait_timeout, LIVE, "120", "30"),
 	CHOICE("query_wait_timeout_action", timeout_action, query_wait_timeout_action, LIVE, "disconnect",
 		"error", timeout_actions, NULL),

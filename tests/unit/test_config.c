@@ -185,6 +185,7 @@ static const char *const own_keys[] = {
 	"password_ttl",
 	"pin_idle_timeout",
 	"pin_notice",
+	"query_wait_prediction",
 	"query_wait_timeout_action",
 	"reclaim_after",
 	"server_tls_negotiation",
