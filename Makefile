@@ -212,15 +212,16 @@ install: all ## into prefix (/usr/local), below DESTDIR where that is set
 	$(call install_files,$(wildcard man/*.5),$(mandir)/man5)
 	$(call install_files,README.md CHANGELOG.md LICENSE $(wildcard doc/*.md),$(docdir))
 	$(call install_files,$(EXAMPLES),$(docdir)/examples)
-	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' etc/pgweir.service >$(DESTDIR)$(docdir)/examples/pgweir.service
+	$(call install_files,$(filter-out %.service,$(wildcard etc/systemd/*)),$(docdir)/examples)
+	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' etc/systemd/pgweir.service >$(DESTDIR)$(docdir)/examples/pgweir.service
 # Configuration and unit are examples: what runs on a machine is its administrator's to decide, and an upgrade can't overwrite it
-EXAMPLES = $(filter-out etc/pgweir.service,$(wildcard etc/*))
+EXAMPLES = $(filter-out etc/systemd,$(wildcard etc/*))
 uninstall: ## removes what install put there
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,pgweir pgweir-storm)
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard man/*.1)))
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard man/*.5)))
 	rm -f $(addprefix $(DESTDIR)$(docdir)/,README.md CHANGELOG.md LICENSE $(notdir $(wildcard doc/*.md)))
-	rm -f $(addprefix $(DESTDIR)$(docdir)/examples/,$(notdir $(wildcard etc/*)))
+	rm -f $(addprefix $(DESTDIR)$(docdir)/examples/,$(notdir $(wildcard etc/* etc/systemd/*)))
 	-rmdir $(DESTDIR)$(docdir)/examples $(DESTDIR)$(docdir)
 
 ##@ Packages and cleaning

@@ -176,6 +176,7 @@ static const char *const own_keys[] = {
 	"auth_threads",
 	"client_tls_tickets",
 	"client_write_timeout",
+	"drain_timeout",
 	"handoff_tolerance",
 	"login_concurrency",
 	"login_threads",
