@@ -106,7 +106,7 @@ struct config {
 	char *logfile, *pidfile, *user, *syslog_ident, *syslog_facility, *job_name;
 	bool syslog, log_connections, log_disconnections, log_pooler_errors, log_stats;
 	int verbose;
-	usec_t stats_period;
+	usec_t stats_period, drain_timeout;
 	int worker_threads, login_threads; /* 0: auto, by the CPUs that this process may use */
 
 	/* listening */

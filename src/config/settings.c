@@ -139,6 +139,7 @@ static const struct setting global_rows[] = {
 	TIME("dns_max_ttl", dns_max_ttl, LIVE, "15", NO_WEIR),
 	TIME("dns_nxdomain_ttl", dns_nxdomain_ttl, LIVE, "15", NO_WEIR),
 	FIXED("dns_zone_check_period", LIVE, "0", NULL),
+	TIME("drain_timeout", drain_timeout, LIVE, "0", "25"),
 	TIME("handoff_tolerance", handoff_tolerance, LIVE, "0.002", NO_WEIR),
 	TIME("idle_in_transaction_grace", idle_in_transaction_grace, LIVE, "1", NO_WEIR),
 	TIME("idle_transaction_timeout", idle_transaction_timeout, LIVE, "0", "60"),

@@ -176,6 +176,7 @@ static const char *const own_keys[] = {
 	"auth_threads",
 	"client_tls_tickets",
 	"client_write_timeout",
+	"drain_timeout",
 	"handoff_tolerance",
 	"idle_in_transaction_grace",
 	"login_concurrency",
