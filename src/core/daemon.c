@@ -595,6 +595,7 @@ static void end_threads(struct daemon *d)
 	}
 	console_free(&d->console);
 	registry_free(d->registry);
+	block_signals(NULL); /* one more of them doesn't end us before our time, and with a bad status */
 	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
 		event_del(&d->signal_events[i]);
 	free(d->workers);
