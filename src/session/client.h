@@ -2,7 +2,9 @@
  * client.h - a client between login and goodbye, and its state machine.
  *
  * client.c    its life: adoption from a login thread, welcome, lending, release, timeouts, goodbye
- * request.c   what it sends: one table of messages; prepared statements get their servers' names here
+ * request.c   what it sends: one table of messages
+ * extended.c  .. of which those of the extended protocol: prepared statements get their servers' names here
+ * stateful.c  .. and what a statement may leave in its session
  * relay.c     what its server sends
  * lost.c      its answers when the server broke, and the virtual failed transaction afterwards
  *
