@@ -131,6 +131,10 @@ static void undo_unnamed(struct client *c, const struct pending_entry *e)
 	c->unnamed = before;
 	if (--c->unnamed_number == 0)
 		c->unnamed_number = UINT16_MAX;
+	if (!c->unnamed_due) { /* what an earlier change led to is known for good */
+		statement_unref(&c->unnamed_kept);
+		c->unnamed_kept = statement_ref(c->unnamed);
+	}
 }
 
 static void confirm(struct client *c, const struct pending_entry *e)

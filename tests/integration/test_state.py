@@ -56,6 +56,8 @@ def test_the_unnamed_statement_of_batches_that_failed(via):
         c1: P("select 'y'") S      → 1 Z(I)
         c1: E(none) C(S,"") S B("") E S → E[34000] Z(I) 2 D(y) C Z(I)
         c1: E(none) B("") S B("") E S → E[34000] Z(I) 2 D(y) C Z(I)
+        c1: P("select 'z'") B(none) C(S,"") S → 1 E[26000] Z(I)
+        c1: E(none) P("select 'x'") S B("") E S → E[34000] Z(I) 2 D(z) C Z(I)
     ''')
 
 
