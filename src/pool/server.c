@@ -89,6 +89,9 @@ void server_note_free(struct prepared_note **np)
 	if (n->removes_name)
 		client_statement_free(&n->name);
 	statement_unref(&n->unnamed_before);
+	statement_unref(&n->statement);
+	free(n->target);
+	free(n->parameters);
 	free(n->text);
 	free(n->detail);
 	free(n);
@@ -120,6 +123,8 @@ static void on_drop(void *ctx, const struct pending_entry *e)
 		undo_parse(s, note);
 	if (note && note->removes)
 		server_statements_restore(&s->statements, note->id);
+	if (note && note->shapes)
+		server_forget_shape(s, note);
 	if (s->link)
 		s->link->dropped(s, e);
 	server_note_free(&note);
@@ -140,6 +145,7 @@ static void free_server(struct doomed *d)
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
 	free(s->cancel_secret);
+	free(s->parameters);
 	free(s->fingerprint);
 	free(s);
 }
@@ -268,6 +274,8 @@ static bool needs_body(const struct server *s, uint8_t type)
 	switch (type) {
 	case MSG_DATA_ROW: return s->state == SERVER_PROBING;
 	case MSG_READY_FOR_QUERY:
+	case MSG_PARAMETER_DESCRIPTION:
+	case MSG_ROW_DESCRIPTION:
 	case MSG_COMMAND_COMPLETE:
 	case MSG_ERROR_RESPONSE:
 	case MSG_PARAMETER_STATUS: return true;
@@ -388,6 +396,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		confirm_parse(s, m->popped.ref);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		undo_parse(s, m->popped.ref);
+	if (m->frame.type == MSG_PARAMETER_DESCRIPTION || m->popped.type == PEND_DESCRIBE)
+		server_take_shape(s, m);
 	s->body_pass = walk->message(s, m, ctx);
 	return s->state != SERVER_CLOSING;
 }

@@ -370,6 +370,7 @@ static void become_active(struct client *c)
 	c->server->xact_at = c->worker->loop.now;
 	c->is_stateful = c->is_opaque = c->asks_sequences = c->wants_sequences = false;
 	c->seen = 0;
+	c->check_number = 0;
 	c->waiter.prefers = 0;
 	use_server(c, c->server);
 	tell_parameters(c, c->server);

@@ -87,6 +87,8 @@ struct client {
 	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
 	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
+	bool is_unnamed_looked_at; /* since it was parsed, it was bound or described */
+	uint32_t check_number;	   /* of the server_statement that was parsed anew to see whether it still has its shape */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
 	bool is_opaque;	     /* .. or something in which names of settings may hide */

@@ -34,18 +34,10 @@ static enum step fail_and_discard(
 
 /* ---- Parse ---- */
 
-/* Its Parse goes to the server now; whether that isn't skipped only its answer tells. */
-static void note_unnamed(struct client *c, const struct statement *st)
-{
-	c->server->unnamed = st->id;
-	c->server->has_unnamed = true;
-	c->server->unnamed_batch = c->batch;
-	c->server->is_unnamed_confirmed = false;
-}
-
 static enum step parse_unnamed(struct client *c, struct message_in *m, struct statement *st)
 {
-	note_unnamed(c, st);
+	prepare_note_unnamed(c, st);
+	c->is_unnamed_looked_at = false;
 	c->pool->counters.server_parses++;
 	unnamed_sent(c, PEND_PARSE, st);
 	if (!st->deallocates)
@@ -67,7 +59,7 @@ static enum step parse_named(struct client *c, struct message_in *m, const char 
 	if (prepare_has(c, m->g, st, cs->parsed_at) && !pending_may_copy(&c->server->pending))
 		request_sent(c, PEND_LOCAL, false, LOCAL_PARSE_COMPLETE, note);
 	else
-		prepare_parse(c, m->g, st, note);
+		prepare_parse(c, m->g, st, note, name);
 	return request_discard(c, m);
 }
 
@@ -121,6 +113,7 @@ static struct statement *intern(struct client *c, struct reader body)
 		c->unnamed->scanned_for == c->worker->n_snapshots) /* the same query again: the usual case */
 		return statement_ref(c->unnamed);
 	st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), context);
+	st->schema = schema;
 	if (st->scanned_for != c->worker->n_snapshots) {
 		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
 		st->scan_flags = r.flags;
@@ -139,7 +132,7 @@ static enum step parse_linked(struct client *c, struct message_in *m, const char
 		stateful_note_sequences(c);
 	if (client_statements_find(&c->statements, name)) {
 		if (!prepare_has(c, m->g, st, c->worker->loop.now)) /* what is wrong with its text comes first */
-			prepare_parse(c, m->g, st, NULL);
+			prepare_parse(c, m->g, st, NULL, NULL);
 		return fail_and_discard(c, m, FAIL_DUPLICATE,
 			prepare_note(xasprintf("prepared statement \"%s\" already exists", name)));
 	}
@@ -180,31 +173,20 @@ enum step extended_parse(struct client *c, struct message_in *m)
 
 /* ---- Bind, Describe, Execute, Close ---- */
 
-/* The statement behind a name goes to the server if it isn't there; its name there, NULL if we know none. */
-static const char *resolve_name(struct client *c, struct gather *g, const char *name)
+/* It goes to the server if it isn't there. *renamed: its name there, NULL if we know none. */
+static enum prepare_result ensure_prepared(struct client *c, struct gather *g, const char *name, const char **renamed)
 {
-	struct client_statement *cs = client_statements_find(&c->statements, name);
+	struct client_statement *cs = *name ? client_statements_find(&c->statements, name) : NULL;
+	struct statement *st = cs ? cs->statement : *name ? NULL : c->unnamed;
 
-	if (!cs)
-		return NULL;
-	stateful_note(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
-	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
-		prepare_parse(c, g, cs->statement, NULL);
-	return cs->statement->server_name;
-}
-
-static void ensure_unnamed(struct client *c, struct gather *g)
-{
-	struct statement *st = c->unnamed;
-
+	*renamed = NULL;
+	if (!c->is_tracked || !st)
+		return PREPARE_DONE;
 	stateful_note(c, st->scan_flags, st->body, st->len);
-	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id) &&
-		(c->server->is_unnamed_confirmed || c->server->unnamed_batch == c->batch))
-		return;
-	prepare_gather_parse(g, "", st);
-	note_unnamed(c, st);
-	c->pool->counters.server_parses++;
-	request_sent(c, PEND_PARSE, true, 0, NULL);
+	if (!cs)
+		return prepare_unnamed(c, g);
+	*renamed = st->server_name;
+	return prepare_named(c, g, cs);
 }
 
 /* "" is fine if this client has an unnamed statement: another's must not run in its place. */
@@ -262,16 +244,18 @@ enum step extended_bind(struct client *c, struct message_in *m)
 	if (name_may_come_back(c, name) || unnamed_is_unclear(c, name))
 		return request_barrier(c);
 	st = c->is_tracked ? prepare_statement_of(c, name) : NULL; /* it may have changed while we waited */
-	c->pool->counters.binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
 	refused = st ? stateful_refuse(c, st->makes, &reason) : NULL;
 	if (refused)
 		return fail_and_discard(c, m, reason, refused);
-	if (c->is_tracked && *name)
-		renamed = resolve_name(c, m->g, name);
-	else if (c->is_tracked)
-		ensure_unnamed(c, m->g);
+	switch (ensure_prepared(c, m->g, name, &renamed)) {
+	case PREPARE_WAIT: return request_flush_barrier(c, m);
+	case PREPARE_CHANGED: return fail_and_discard(c, m, FAIL_RESULT_TYPE, prepare_changed(c, false));
+	case PREPARE_DONE: break;
+	}
+	c->is_unnamed_looked_at |= !*name;
+	c->pool->counters.binds++;
 	note_portal(c, portal, st);
 	if (st) /* set_config($1, ..): the name is a parameter */
 		stateful_note(c, st->scan_flags & SCAN_MAY_SET, request_body(m).pos,
@@ -310,6 +294,7 @@ enum step extended_describe(struct client *c, struct message_in *m)
 {
 	char kind;
 	const char *name, *renamed = NULL;
+	struct prepared_note *note = NULL;
 
 	if (!read_target(m, &kind, &name))
 		return STEP_MORE;
@@ -326,12 +311,18 @@ enum step extended_describe(struct client *c, struct message_in *m)
 	if (c->is_tracked && kind == 'S') {
 		if (!has_statement(c, name))
 			return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
-		if (*name)
-			renamed = resolve_name(c, m->g, name);
-		else
-			ensure_unnamed(c, m->g);
+		switch (ensure_prepared(c, m->g, name, &renamed)) {
+		case PREPARE_WAIT: return request_flush_barrier(c, m);
+		case PREPARE_CHANGED:
+			return fail_and_discard(c, m, FAIL_RESULT_TYPE, prepare_changed(c, true));
+		case PREPARE_DONE: break;
+		}
+		if (!*name && c->unnamed->shape == SHAPE_UNKNOWN && c->unnamed_batch == c->batch) {
+			c->is_unnamed_looked_at = true;
+			note = prepare_shape_note(c, c->unnamed);
+		}
 	}
-	request_sent(c, PEND_DESCRIBE, false, renamed ? name_mark(name) : 0, NULL);
+	request_sent(c, PEND_DESCRIBE, false, renamed ? name_mark(name) : 0, note);
 	if (!renamed)
 		return request_pass(c, m);
 	gather_header(m->g, MSG_DESCRIBE, 1 + strlen(renamed) + 1);

@@ -137,10 +137,21 @@ static void undo_unnamed(struct client *c, const struct pending_entry *e)
 	}
 }
 
+/* By its name, not by a pointer: it may have been replaced or deallocated since. */
+static void take_shape(struct client *c, const struct prepared_note *note)
+{
+	struct client_statement *cs = client_statements_find(&c->statements, note->target);
+
+	if (cs && cs->shape == SHAPE_UNKNOWN && hash128_equal(cs->statement->id, note->id))
+		cs->shape = c->server->shape;
+}
+
 static void confirm(struct client *c, const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
 
+	if (note && note->target)
+		take_shape(c, note);
 	if (note && note->adds_name) {
 		note->name->is_confirmed = true;
 		note->name->statement->is_good = true;
@@ -160,6 +171,18 @@ void relay_local(struct client *c, const struct pending_entry *e)
 	confirm(c, e);
 }
 
+/* PostgreSQL finds out after it has told them. */
+static void put_parameters(struct client *c, const struct prepared_note *note)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, MSG_PARAMETER_DESCRIPTION);
+	write_bytes(&w, note->parameters, note->parameters_len);
+	msg_end(&w);
+	put(c, &w);
+	writer_free(&w);
+}
+
 static void answer_fail(struct client *c, const struct pending_entry *e)
 {
 	static const char *const states[] = {
@@ -168,6 +191,7 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 		[FAIL_TOO_MANY] = "54000",
 		[FAIL_FEATURE] = "0A000",
 		[FAIL_PINNED] = "53400",
+		[FAIL_RESULT_TYPE] = "0A000",
 	};
 	struct prepared_note *note = e->ref;
 	struct error_info info = { .severity = "ERROR",
@@ -176,6 +200,8 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 		.detail = note->detail,
 		.hint = note->hint };
 
+	if (note->parameters && c->server->pending.tx_status != TX_FAILED)
+		put_parameters(c, note);
 	/* A Bind of an unknown statement is told so even then, a Parse isn't. */
 	put_error(c, c->server->pending.tx_status == TX_FAILED && e->detail != FAIL_NO_STATEMENT ? &aborted : &info);
 }

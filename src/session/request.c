@@ -170,6 +170,8 @@ static enum step on_sync(struct client *c, struct message_in *m)
 	request_to_server(c, m);
 	if (pending_swallows_sync(&c->server->pending))
 		return request_discard(c, m);
+	if (c->unnamed && c->is_tracked)
+		prepare_look_at_unnamed(c, m->g);
 	c->batch++;
 	request_sent(c, PEND_SYNC, false, 0, NULL);
 	return request_pass(c, m);

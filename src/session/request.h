@@ -20,7 +20,14 @@ enum step {
 };
 
 enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE };
-enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY, FAIL_FEATURE, FAIL_PINNED };
+enum fail_reason {
+	FAIL_DUPLICATE,
+	FAIL_NO_STATEMENT,
+	FAIL_TOO_MANY,
+	FAIL_FEATURE,
+	FAIL_PINNED,
+	FAIL_RESULT_TYPE
+};
 
 /* Recorded in the server's queue, behind the bytes. Takes note. */
 void request_sent(

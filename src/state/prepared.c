@@ -265,6 +265,16 @@ void server_statements_confirm(struct server_statements *t, struct hash128 id, u
 		ss->is_confirmed = true;
 }
 
+void server_statements_shape(struct server_statements *t, struct hash128 id, uint32_t number, uint64_t shape)
+{
+	struct server_statement *ss = find(t, id);
+
+	if (!ss || ss->number != number)
+		return;
+	ss->is_shape_due = false;
+	ss->shape = shape;
+}
+
 void server_statements_expire(struct server_statements *t)
 {
 	LIST_FOREACH(&t->lru, n, next)
