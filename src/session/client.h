@@ -1,7 +1,9 @@
 /*
  * client.h - a client between login and goodbye, and its state machine.
  *
- * client.c    its life: adoption from a login thread, welcome, lending, release, timeouts, goodbye
+ * client.c    its life: adoption from a login thread, welcome, lending, release, goodbye
+ * timeouts.c  what ends it when nothing happens
+ * pins.c      what only its server has
  * request.c   what it sends: one table of messages
  * extended.c  .. of which those of the extended protocol: prepared statements get their servers' names here
  * stateful.c  .. and what a statement may leave in its session
@@ -132,6 +134,7 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
 void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
+const char *client_reason_to_leave(const struct client *c);	  /* between transactions; NULL: none */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
 void client_forget_only_setting(struct client *c);		  /* something else may have changed, too */
 void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
@@ -140,12 +143,15 @@ void client_ready(struct client *c);
 void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */
 void client_set_told(struct client *c, struct settings *s);
 
+/* pins.c */
+void client_ask_server(struct client *c); /* what its session has become; client_probed() will tell */
+void client_set_pins(struct client *c, unsigned pins);
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);
 /* relay.c */
 extern const struct server_link client_link;
 void relay_local(struct client *c, const struct pending_entry *e);
-/* of client_link, in client.c and lost.c */
+/* of client_link, in client.c, pins.c and lost.c */
 void client_synced(struct server *s, const struct error_info *e);
 void client_probed(struct server *s, bool is_ok);
 void client_on_lost(struct server *s, const struct error_info *e);
