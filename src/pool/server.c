@@ -327,8 +327,6 @@ static void take_tag(struct server *s, struct reader r)
 		s->has_foreign_sequences = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
 		server_statements_clear(&s->statements, true);
-	} else if (strcmp(tag, "DEALLOCATE") == 0) {
-		server_statements_remove(&s->statements, STATEMENT_DECOY);
 	}
 }
 

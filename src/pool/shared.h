@@ -51,6 +51,7 @@ struct pool_shared {
 	struct limit_shared *by_database, *by_user;
 	struct limit_shared own; /* is_own: in the place of the database */
 	atomic_int servers, waiting, pinned;
+	atomic_int pins_asked; /* of those that are pinned: whose servers are being asked whether they still are */
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
 	pthread_mutex_t lock;	   /* guards what follows; a leaf */
 	int failures;

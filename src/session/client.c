@@ -552,8 +552,8 @@ void client_maybe_release(struct client *c)
 	struct server *s = c->server;
 	const char *reason;
 
-	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) ||
-		(!server_may_release(s) && !is_spent(s)))
+	if (c->state != CLIENT_ACTIVE || (c->pauses & PAUSE_PINS) ||
+		(c->body_left && c->body_to == BODY_FORWARD) || (!server_may_release(s) && !is_spent(s)))
 		return;
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = false;

@@ -40,6 +40,7 @@ enum client_pause {	   /* why we don't read from it */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
 	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
+	PAUSE_PINS = 32,   /* max_pinned is reached, and somebody's server is being asked whether it still is pinned */
 };
 
 enum client_discard {
@@ -98,6 +99,8 @@ struct client {
 	unsigned seen;	     /* scan flags of what it has sent since we asked last, for SHOW PINS */
 	unsigned pins;	     /* enum pin: what only this server has */
 	unsigned pinned_by;  /* scan flags of what made it pinned */
+	bool is_pin_asked;   /* .. which is being asked for, or will be at once */
+	usec_t pin_wait_since; /* PAUSE_PINS; 0: it didn't wait */
 	usec_t pinned_since;
 	bool has_loaded;      /* a library, on the server that it has now */
 	bool asks_sequences;  /* it has sent currval or lastval */
@@ -145,6 +148,7 @@ void client_set_told(struct client *c, struct settings *s);
 
 /* pins.c */
 void client_ask_server(struct client *c); /* what its session has become; client_probed() will tell */
+void client_will_ask(struct client *c); /* its ReadyForQuery is on its way: whoever acts on that finds a question under way */
 void client_set_pins(struct client *c, unsigned pins);
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);

@@ -246,6 +246,8 @@ enum step extended_bind(struct client *c, struct message_in *m)
 	st = c->is_tracked ? prepare_statement_of(c, name) : NULL; /* it may have changed while we waited */
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
+	if (st && stateful_must_wait(c, st->makes))
+		return STEP_WAIT;
 	refused = st ? stateful_refuse(c, st->makes, &reason) : NULL;
 	if (refused)
 		return fail_and_discard(c, m, reason, refused);

@@ -100,6 +100,7 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
 	client_unpause(c, PAUSE_PROBE);
+	client_unpause(c, PAUSE_PINS);
 	c->is_forgetting = false;
 	c->probe_tries = 0;
 }

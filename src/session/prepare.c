@@ -297,28 +297,24 @@ struct statement *prepare_statement_of(const struct client *c, const char *name)
 	return cs ? cs->statement : *name ? NULL : c->unnamed;
 }
 
-static void prepare_decoy(struct client *c, struct gather *g)
-{
-	struct prepared_note *parse = xcalloc(1, sizeof(*parse));
-	char decoy[STATEMENT_NAME_SIZE];
-
-	parse->adds = true;
-	parse->id = STATEMENT_DECOY;
-	statement_server_name(STATEMENT_DECOY, decoy);
-	gather_header(g, MSG_PARSE, strlen(decoy) + 4);
-	gather_string(g, decoy);
-	gather_copy(g, "\0\0\0", 3);
-	server_statements_add(&c->server->statements, STATEMENT_DECOY);
-	parse->number = server_statements_find(&c->server->statements, STATEMENT_DECOY)->number;
-	request_sent(c, PEND_PARSE, true, 0, parse);
-}
-
 static void close_quietly(struct client *c, struct gather *g, char kind, const char *name)
 {
 	gather_header(g, MSG_CLOSE, 1 + strlen(name) + 1);
 	gather_copy(g, &kind, 1);
 	gather_string(g, name);
 	request_sent(c, PEND_CLOSE, true, 0, NULL);
+}
+
+static void prepare_decoy(struct client *c, struct gather *g)
+{
+	char decoy[STATEMENT_NAME_SIZE];
+
+	statement_server_name(STATEMENT_DECOY, decoy);
+	close_quietly(c, g, 'S', decoy); /* an Execute that failed has left it */
+	gather_header(g, MSG_PARSE, strlen(decoy) + 4);
+	gather_string(g, decoy);
+	gather_copy(g, "\0\0\0", 3);
+	request_sent(c, PEND_PARSE, true, 0, xcalloc(1, sizeof(struct prepared_note)));
 }
 
 static void bind_plain(struct client *c, struct gather *g, const char *text, const char *portal)
@@ -363,8 +359,7 @@ struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, con
 		bind_deallocate(c, g, name, portal);
 		return NULL;
 	}
-	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY))
-		prepare_decoy(c, g);
+	prepare_decoy(c, g);
 	note = xcalloc(1, sizeof(*note));
 	prepare_take_name(c, target, note);
 	return note;

@@ -244,6 +244,8 @@ static void on_ready(struct client *c, struct server *s, const struct server_mes
 	if (m->body && m->body_len == 1 && m->body[0] == TX_IDLE)
 		count_transaction(c, s);
 
+	if (c->pins && c->is_stateful && pending_is_idle(&s->pending))
+		client_will_ask(c);
 	c->pool->counters.queries++;
 	if (c->request_at)
 		c->pool->counters.query_time += now - c->request_at;

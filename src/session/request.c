@@ -125,6 +125,8 @@ static enum step on_query(struct client *c, struct message_in *m)
 	own = find_own_deallocated(c, &r);
 	if (name_is_uncertain(c, own) || (r.is_deallocate && !own && name_may_come_back(c, r.name)))
 		return request_barrier(c);
+	if (stateful_must_wait(c, r.makes))
+		return STEP_WAIT;
 	refused = stateful_refuse(c, r.makes, &reason);
 	if (refused)
 		return refuse_query(c, m, reason, refused);

@@ -5,12 +5,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PIN_WAIT_MAX (1 * USEC_PER_SEC) /* for the answer to a question that takes a millisecond */
 #define HIDES_NAMES (SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
 
 static bool is_pool_full_of_pins(const struct client *c)
 {
 	return !c->pins &&
 		atomic_load_explicit(&c->pool->shared->pinned, memory_order_relaxed) >= c->pool->max_pinned;
+}
+
+/* What it would make counts against max_pinned. */
+static bool is_bounded(const struct client *c, unsigned makes)
+{
+	return makes && pins_of_scan(makes) && c->mode != POOL_SESSION && c->pool->features == FEATURES_PIN;
+}
+
+bool stateful_must_wait(struct client *c, unsigned makes)
+{
+	usec_t now = c->worker->loop.now;
+
+	/* In this order: see client_set_pins(). */
+	if (!is_bounded(c, makes) || !atomic_load(&c->pool->shared->pins_asked) || !is_pool_full_of_pins(c) ||
+		(c->pin_wait_since && now - c->pin_wait_since >= PIN_WAIT_MAX)) {
+		c->pin_wait_since = 0;
+		return false;
+	}
+	c->pin_wait_since = c->pin_wait_since ? c->pin_wait_since : now;
+	client_pause(c, PAUSE_PINS);
+	worker_tick_fast(c->worker);
+	return true;
 }
 
 struct prepared_note *stateful_refuse(const struct client *c, unsigned makes, enum fail_reason *reason)

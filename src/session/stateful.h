@@ -11,6 +11,8 @@
 
 #define SCAN_MAY_SET (SCAN_SET | SCAN_OPAQUE | SCAN_SUSPECT | SCAN_TRUNCATED)
 
+/* Whether such a statement may run will be known in a moment: the client is paused until then. */
+bool stateful_must_wait(struct client *c, unsigned makes);
 /* A statement that makes these (enum scan_flag) may not run: why not. NULL: it may. */
 struct prepared_note *stateful_refuse(const struct client *c, unsigned makes, enum fail_reason *reason);
 /* flags: of enum scan_flag; names of custom settings are looked for in the text. */

@@ -46,6 +46,7 @@ static void tick_active(struct client *c, usec_t now)
 	struct pending *p = &c->server->pending;
 	bool is_owed = pending_awaits_ready(p);
 
+	client_unpause(c, PAUSE_PINS); /* it looks again: who is in its way may be at another worker */
 	if (!is_owed)
 		stream_recheck(&c->stream);
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))

@@ -124,8 +124,8 @@ void server_statements_add(struct server_statements *t, struct hash128 id);
 void server_statements_remove(struct server_statements *t, struct hash128 id);
 /* Its Close was skipped: it's there, as far as we know, and must be closed before it is used, since it may have been stale. */
 void server_statements_restore(struct server_statements *t, struct hash128 id);
-bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* never the decoy */
-size_t server_statements_count(const struct server_statements *t); /* the decoy doesn't count */
+bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* false: it has none */
+size_t server_statements_count(const struct server_statements *t);
 /* Of one that is there again since, only the newest Parse counts: number is that of its server_statement. */
 void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number);
 /* Its Describe was answered, or never will be (SHAPE_UNKNOWN). */
@@ -134,7 +134,7 @@ void server_statements_expire(struct server_statements *t); /* all are stale: pr
 void server_statements_clear(struct server_statements *t, bool only_confirmed);
 
 /*
- * DEALLOCATE of a client's own name, by the extended protocol: the server is sent a DEALLOCATE of this statement instead, which is prepared ahead of each Bind, so that
+ * DEALLOCATE of a client's own name, by the extended protocol: the server is sent a DEALLOCATE of this statement instead, which is prepared ahead of each Execute, so that
  * the answers, the command tag and errors come from PostgreSQL.
  */
 #define STATEMENT_DECOY ((struct hash128){ 0, 0 })
