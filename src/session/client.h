@@ -152,6 +152,11 @@ void client_will_ask(struct client *c); /* its ReadyForQuery is on its way: whoe
 void client_set_pins(struct client *c, unsigned pins);
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);
+/*
+ * Parse, Describe, Flush, and then nothing (asyncpg's prepare(), say) would keep the server until its first use: once all is answered, a Sync of
+ * our own ends the batch where somebody waits for a server, or after a while.
+ */
+void client_end_quiet_batch(struct client *c);
 /* relay.c */
 extern const struct server_link client_link;
 void relay_local(struct client *c, const struct pending_entry *e);

@@ -346,6 +346,30 @@ static void undo_name(struct client *c, struct prepared_note *note)
 	note->adds_name = note->removes_name = false;
 }
 
+/* EXECUTE by SQL of a name that the protocol's Parse made: here that is the client's alone. */
+static bool put_no_sql_name(struct client *c, const struct server_message *m)
+{
+	struct error_info e;
+	const char *end;
+	char *name;
+	bool is_known;
+
+	error_parse(reader_over(m->body, m->body_len), &e);
+	name = strchr(e.message, '"');
+	end = name ? strchr(name + 1, '"') : NULL;
+	if (!end)
+		return false;
+	name = strndup(name + 1, (size_t)(end - name - 1));
+	is_known = client_statements_find(&c->statements, name) != NULL;
+	free(name);
+	if (!is_known)
+		return false;
+	e.detail = "It was prepared by the protocol's Parse, and has another name on the server: connections are shared transaction by transaction.";
+	e.hint = "Use Bind and Execute, as drivers do, or SQL's PREPARE in the place of Parse.";
+	put_error(c, &e);
+	return true;
+}
+
 static bool on_error(struct client *c, struct server *s, struct server_message *m)
 {
 	struct prepared_note *note = m->popped.ref;
@@ -358,7 +382,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 		answer_fail(c, &m->popped);
 		pass = false;
 	} else {
-		pass = !put_renamed(c, m);
+		pass = !put_renamed(c, m) && !(has_sqlstate(m, "26000") && put_no_sql_name(c, m));
 	}
 	if (changes_unnamed(&m->popped))
 		confirm_unnamed(c, &m->popped, true);
@@ -426,6 +450,7 @@ static void after_chunk(struct client *c, struct server *s)
 	client_unpause(c, PAUSE_BARRIER); /* what it waits for may be answered: it looks again */
 	if (!pending_is_full(&s->pending))
 		client_unpause(c, PAUSE_FULL);
+	client_end_quiet_batch(c);
 	client_maybe_release(c);
 	if (c->peer_shut_at && c->state != CLIENT_CLOSING &&
 		!(c->server && pending_awaits_ready(&c->server->pending)))

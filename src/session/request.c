@@ -163,6 +163,23 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 
 /* ---- Sync, Flush, CopyData, Terminate ---- */
 
+#define QUIET_MAX (1 * USEC_PER_SEC)
+
+void client_end_quiet_batch(struct client *c)
+{
+	struct server *s = c->server;
+
+	if (c->state != CLIENT_ACTIVE || s->state != SERVER_ACTIVE || c->mode == POOL_SESSION || c->pins ||
+		c->body_left || s->body_left || !pending_is_between(&s->pending))
+		return;
+	if (!atomic_load_explicit(&c->pool->shared->waiting, memory_order_relaxed) &&
+		c->worker->loop.now - c->idle_since < QUIET_MAX)
+		return;
+	stream_send_bytes(&s->stream, "S\0\0\0\4", FRAME_HEADER_SIZE);
+	c->batch++;
+	pending_sent(&s->pending, PEND_SYNC, true, 0, NULL);
+}
+
 static enum step on_sync(struct client *c, struct message_in *m)
 {
 	if (c->state != CLIENT_ACTIVE) { /* nothing was begun: nothing to end */

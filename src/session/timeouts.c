@@ -47,8 +47,10 @@ static void tick_active(struct client *c, usec_t now)
 	bool is_owed = pending_awaits_ready(p);
 
 	client_unpause(c, PAUSE_PINS); /* it looks again: who is in its way may be at another worker */
-	if (!is_owed)
+	if (!is_owed) {
 		stream_recheck(&c->stream);
+		client_end_quiet_batch(c);
+	}
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
 		end_query(c, "57014", "query timeout");
 	else if (!is_owed && !pending_is_idle(p) &&

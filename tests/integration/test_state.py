@@ -42,6 +42,21 @@ def test_names_of_batches_that_failed(via):
     ''')
 
 
+def test_execute_by_sql_of_what_parse_has_prepared(new_pooler):
+    """Its name is the client's own: the error says so, in EXPLAIN and in the extended protocol, too."""
+    c = own_section(new_pooler(start=False)).connect()
+    c.send(parse("s", 'select 1') + SYNC)
+    c.recv_until("Z")
+    for ask in (query("execute s"), query("explain execute s"), parse("", "execute s") + bind("") + execute() + SYNC):
+        c.send(ask)
+        errors = [m for m in c.recv_until("Z") if m.kind == "E"]
+        assert [m.sqlstate for m in errors] == ["26000"] and "PREPARE" in errors[0].fields["H"] and "Parse" in errors[0].fields["D"]
+    c.send(query("execute unknown"))
+    assert ["H" in m.fields for m in c.recv_until("Z") if m.kind == "E"] == [False]
+    c.send(bind("s") + execute() + SYNC)
+    assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["1"]]
+
+
 def test_deallocate_of_itself_twice_in_a_batch(via):
     via.run('''
         c1: P(a,"deallocate a") B(a) E P(a,"deallocate a") B(a) E S → 1 2 C(DEALLOCATE) 1 2 C(DEALLOCATE) Z(I)

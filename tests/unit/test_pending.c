@@ -41,6 +41,10 @@ static bool is_busy(struct pending *p)
 {
 	return !pending_is_idle(p);
 }
+static bool is_not_between(struct pending *p)
+{
+	return !pending_is_between(p);
+}
 static bool awaits(struct pending *p)
 {
 	return pending_awaits_ready(p);
@@ -65,6 +69,8 @@ static const struct {
 	{ "ending", is_ending },
 	{ "ambiguous", is_ambiguous },
 	{ "certain", is_certain },
+	{ "between", pending_is_between },
+	{ "not-between", is_not_between },
 	{ "awaits", awaits },
 	{ "clients-turn", awaits_not },
 	{ "nothing", is_nobodys_turn },
@@ -207,6 +213,11 @@ static const struct {
 	/* extended query */
 	{ "a batch", ">P >B >D >E ?busy ?clients-turn >S ?awaits <1=cP <2=cB <T=cD <D=c- <C=cE ?busy <ZI=cS ?idle" },
 	{ "a batch without its Sync", ">P <1=cP ?busy ?nothing >S <ZI=cS ?idle" },
+	{ "prepared and described, all is answered",
+		">P >D ?not-between <1=cP <n=cD ?between >C <3=cC ?between >>S ?not-between <ZI=oS ?idle" },
+	{ "what has a portal isn't quiet", ">P >B <1=cP <2=cB ?not-between >S <ZI=cS ?not-between >P <1=cP ?between" },
+	{ "nor what has failed, or is in a block",
+		">P <E=cP ?not-between >S <ZI=cS >X <E=cX ?not-between >S <ZI=cS >Q <ZT=cQ >P <1=cP ?not-between" },
 	{ "a Sync alone", ">S ?busy <ZI=cS ?idle" },
 	{ "describing a statement", ">P >D >S <1=cP <t=c- <T=cD <ZI=cS ?idle" },
 	{ "describing what has no rows", ">P >D >S <1=cP <t=c- <n=cD <ZI=cS ?idle" },
