@@ -215,6 +215,34 @@ static void note_portal(struct client *c, const char *portal, const struct state
 	c->deallocates = c->deallocate_portal ? xstrdup(st->deallocates) : NULL;
 }
 
+struct renaming {
+	const char *name, *to;	/* NULL: it stays */
+	size_t portal_size, at; /* what is in front of the name, and where it ends */
+};
+
+static enum step send_bind(struct client *c, struct message_in *m, const struct renaming *n, bool is_ours)
+{
+	request_sent(c, PEND_BIND, is_ours, n->to ? name_mark(n->name) : 0, NULL);
+	if (!n->to)
+		return request_pass(c, m);
+	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(n->name) + strlen(n->to));
+	gather_slice(m->g, m->bytes + FRAME_HEADER_SIZE, n->portal_size);
+	gather_string(m->g, n->to);
+	request_gather_rest(m, n->at);
+	c->body_to = BODY_FORWARD;
+	return STEP_TAKEN;
+}
+
+/* What else is wrong with it PostgreSQL finds first. It runs nothing, and its portal goes with the error that follows. */
+static enum step bind_changed(struct client *c, struct message_in *m, const struct renaming *n)
+{
+	if (!request_is_whole(m))
+		return fail_and_discard(c, m, FAIL_RESULT_TYPE, prepare_changed(c, false));
+	send_bind(c, m, n, true);
+	prepare_fail(c, m->g, FAIL_RESULT_TYPE, prepare_changed(c, false));
+	return STEP_TAKEN;
+}
+
 enum step extended_bind(struct client *c, struct message_in *m)
 {
 	struct reader r = request_body(m);
@@ -253,7 +281,7 @@ enum step extended_bind(struct client *c, struct message_in *m)
 		return fail_and_discard(c, m, reason, refused);
 	switch (ensure_prepared(c, m->g, name, &renamed)) {
 	case PREPARE_WAIT: return request_flush_barrier(c, m);
-	case PREPARE_CHANGED: return fail_and_discard(c, m, FAIL_RESULT_TYPE, prepare_changed(c, false));
+	case PREPARE_CHANGED: return bind_changed(c, m, &(struct renaming){ name, renamed, portal_size, at });
 	case PREPARE_DONE: break;
 	}
 	c->is_unnamed_looked_at |= !*name;
@@ -266,15 +294,7 @@ enum step extended_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
-	request_sent(c, PEND_BIND, false, renamed ? name_mark(name) : 0, NULL);
-	if (!renamed)
-		return request_pass(c, m);
-	gather_header(m->g, MSG_BIND, m->frame.length - FRAME_HEADER_SIZE - strlen(name) + strlen(renamed));
-	gather_slice(m->g, m->bytes + FRAME_HEADER_SIZE, portal_size);
-	gather_string(m->g, renamed);
-	request_gather_rest(m, at);
-	c->body_to = BODY_FORWARD;
-	return STEP_TAKEN;
+	return send_bind(c, m, &(struct renaming){ name, renamed, portal_size, at }, false);
 }
 
 /* 'S' or 'P' and a name: Describe and Close. */

@@ -30,6 +30,7 @@ def test_it_keeps_the_result_that_it_was_prepared_with(via):
         c1: Q("alter table stale1 add column j int default 2") → C(ALTER TABLE) Z(I)
         c1: D(S,a) S               → t E[0A000] Z(I)
         c1: B(a) E S               → E[0A000] Z(I)
+        c1: B(a,"1") E S           → E[08P01] Z(I)
         c1: B(a) D(S,a) E S B(a) S → E[0A000] Z(I) E[0A000] Z(I)
         c2: P(a,"select * from stale1") B(a) E S → 1 2 D(1,2) C(SELECT 1) Z(I)
         c1: B(a) E S               → E[0A000] Z(I)
