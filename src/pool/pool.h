@@ -47,6 +47,7 @@ struct pool {
 	struct slot_limits limits; /* without the reserve */
 	int reserve, min_size, max_pinned;
 	enum session_features features;
+	struct settings *startup; /* replication: what its client came with, which goes into the server's startup packet */
 	bool uses_sequences;	       /* somebody has asked for currval or lastval */
 	struct settings *custom_names; /* names of custom settings that were found to exist */
 	enum pool_mode mode;
@@ -59,8 +60,9 @@ struct pool {
 	unsigned n_login, n_testing; /* servers that will be free soon */
 	usec_t evict_asked, handed_over_at;
 	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
-	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
-	char *fingerprint; /* of what decides where and as whom servers log in */
+	struct settings *welcome_reported, *welcome_startup,
+		*welcome_told; /* the last client's: the next one's are likely the same */
+	char *fingerprint;     /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since;	    /* 0: in use */
 	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
@@ -70,6 +72,9 @@ struct pool {
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
+/* For one replication client; id is its. Its server has these settings from the start. */
+struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,
+	enum replication replication, uint64_t id, struct settings *startup);
 void pool_free(struct pool *p);				       /* nothing may be left in it */
 void pool_configure(struct pool *p);			       /* after a new snapshot */
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */
@@ -81,7 +86,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
 void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
-void pool_publish_servers(struct pool *p); /* how many it has at this worker has changed */
+void pool_publish_servers(struct pool *p);		   /* how many it has at this worker has changed */
 void pool_kick(struct pool *p);		 /* something changed: grant, open servers, ask other workers */
 void pool_tick(struct pool *p);		 /* deadlines, lifetimes, minimum size */
 void pool_look(struct pool *p);		 /* greets whom it can, then pool_kick() */

@@ -409,7 +409,8 @@ static bool is_row(uint8_t type)
  * A result is rows for the most part, and nothing is to be decided about one in the midst of the client's own: so many bytes from
  * here on are whole rows.
  */
-static size_t walk_rows(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
+static size_t walk_rows(
+	struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx)
 {
 	size_t n = 0;
 
@@ -564,7 +565,9 @@ static void clean(struct server *s)
 
 	while (pending_pop_local(p, &local))
 		quiet_local(s, &local, NULL);
-	if (s->is_cut || s->close_reason || p->is_ambiguous) {
+	if (s->pool->shared->replication) {
+		server_close(s, "its replication client has gone");
+	} else if (s->is_cut || s->close_reason || p->is_ambiguous) {
 		server_close(s, s->close_reason ? s->close_reason : "its client left in the middle of a message");
 	} else if (p->copy == COPY_IN) {
 		send_copy_fail(s);
@@ -808,7 +811,8 @@ void server_unlink(struct server *s, bool is_cut)
 	s->link = NULL;
 	if (s->state == SERVER_CLOSING)
 		return;
-	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s)) {
+	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s) &&
+		!s->pool->shared->replication) {
 		hold_or_free(s);
 		return;
 	}

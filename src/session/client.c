@@ -429,6 +429,18 @@ static void end_check(struct client *c, const struct error_info *e)
 	client_greet(c);
 }
 
+/* It has its own server from the start; that was told its settings at login. None: PAUSE took it away again. */
+static void begin_replication(struct client *c)
+{
+	struct server *s = pool_take_idle(c->pool, c->settings);
+
+	if (s)
+		client_set_told(c, s->reported);
+	client_greet(c);
+	if (s)
+		take_server(c, s);
+}
+
 /*
  * Wrong values in its startup packet are refused at login, as on a direct connection, if a server is at hand to ask. If none is they are
  * refused at the first use: nobody waits for that.
@@ -437,6 +449,10 @@ static void check_startup(struct client *c)
 {
 	struct server *s = NULL;
 
+	if (c->pool->shared->replication) {
+		begin_replication(c);
+		return;
+	}
 	if (c->settings && !pool_knows_settings(c->pool, c->settings))
 		s = pool_take_idle(c->pool, c->settings);
 	if (!s) {
@@ -673,7 +689,9 @@ void session_adopt(struct message *m, void *owner)
 	c->worker = w;
 	c->doomed.free = free_client;
 	c->state = CLIENT_NEW;
-	c->pool = pool_get(w, n->database, n->server_user);
+	c->pool = n->replication
+		? pool_get_replication(w, n->database, n->server_user, n->replication, n->id, n->settings)
+		: pool_get(w, n->database, n->server_user);
 	c->pool->n_clients++;
 	if (n->credential)
 		shared_set_credential(c->pool->shared, n->credential);

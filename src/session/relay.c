@@ -349,20 +349,22 @@ static void undo_name(struct client *c, struct prepared_note *note)
 /* EXECUTE by SQL of a name that the protocol's Parse made: here that is the client's alone. */
 static bool put_no_sql_name(struct client *c, const struct server_message *m)
 {
+	const struct client_statement *cs;
 	struct error_info e;
 	const char *end;
 	char *name;
-	bool is_known;
 
+	if (!has_sqlstate(m, "26000") || m->popped.type == PEND_BIND || m->popped.type == PEND_DESCRIBE)
+		return false;
 	error_parse(reader_over(m->body, m->body_len), &e);
 	name = strchr(e.message, '"');
 	end = name ? strchr(name + 1, '"') : NULL;
 	if (!end)
 		return false;
 	name = strndup(name + 1, (size_t)(end - name - 1));
-	is_known = client_statements_find(&c->statements, name) != NULL;
+	cs = client_statements_find(&c->statements, name);
 	free(name);
-	if (!is_known)
+	if (!cs || !cs->is_confirmed) /* not yet: its Parse may be behind that */
 		return false;
 	e.detail = "It was prepared by the protocol's Parse, and has another name on the server: connections are shared transaction by transaction.";
 	e.hint = "Use Bind and Execute, as drivers do, or SQL's PREPARE in the place of Parse.";
@@ -382,7 +384,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 		answer_fail(c, &m->popped);
 		pass = false;
 	} else {
-		pass = !put_renamed(c, m) && !(has_sqlstate(m, "26000") && put_no_sql_name(c, m));
+		pass = !put_renamed(c, m) && !put_no_sql_name(c, m);
 	}
 	if (changes_unnamed(&m->popped))
 		confirm_unnamed(c, &m->popped, true);

@@ -39,6 +39,18 @@ static void tick_resting(struct client *c, const struct config_user *user, usec_
 		client_maybe_release(c);
 }
 
+/* It streams without end, and waits when there is nothing to stream: no timeout is for it. Standbys come again by themselves. */
+static void tick_replication(struct client *c)
+{
+	const char *reason = client_reason_to_leave(c);
+
+	stream_recheck(&c->stream);
+	if (reason && c->server->body_left)
+		client_close(c, reason); /* it would read the bytes of an error as data */
+	else if (reason)
+		client_fatal(c, "57P01", reason);
+}
+
 static void tick_active(struct client *c, usec_t now)
 {
 	const struct config *conf = c->worker->config;
@@ -92,7 +104,9 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		c->must_recheck = false;
 		stream_recheck(&c->stream);
 	}
-	if (c->state == CLIENT_ACTIVE)
+	if (c->state == CLIENT_ACTIVE && c->pool->shared->replication)
+		tick_replication(c);
+	else if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
 	else if (c->state == CLIENT_TX_LOST &&
 		is_over(c->idle_since, config_idle_transaction_timeout(conf, config_user(conf, c->user)), now))

@@ -284,6 +284,7 @@ enum pending_verdict pending_answer(
 	case MSG_PARAMETER_DESCRIPTION: return match(p, BIT(PEND_DESCRIBE), 0, popped);
 	case MSG_FUNCTION_CALL_RESPONSE: return match(p, BIT(PEND_FUNCTION), 0, popped);
 	case MSG_ERROR_RESPONSE: return on_error(p, popped);
+	case MSG_COPY_BOTH_RESPONSE: /* what it sends passes for rows; both sides may end it */
 	case MSG_COPY_IN_RESPONSE:
 		v = match(p, RUNNING, 0, popped);
 		if (v != PENDING_DESYNC)

@@ -271,6 +271,12 @@ static const struct {
 	{ "CopyData behind a query that is no copy", ">Q >d >e >Q <C=c- <ZI=cQ <C=c- <ZI=cQ ?idle" },
 	{ "our own copy", ">>Q <G=o- ?copying >>e ?ending <E=o- <ZI=oQ ?idle" },
 
+	/* Replication copies both ways; either side may end it first */
+	{ "copy both, the client ends it",
+		">Q <W=c- ?copying <d=c- >d <d=c- >e ?ending <d=c- <c=c- <C=c- ?busy <C=c- <ZI=cQ ?idle" },
+	{ "copy both, the server ends it", ">Q <W=c- <d=c- <c=c- ?copying >e <T=c- <D=c- <C=c- <C=c- <ZI=cQ ?idle" },
+	{ "copy both, the server fails", ">Q <W=c- >d <d=c- <E=c- <ZI=cQ ?idle >d >e ?nothing" },
+
 	/* COPY by Execute: it swallows Sync */
 	{ "copy by Execute", ">B >E <2=cB <G=c- ?copying >d >e >S ?ending <C=cE <ZI=cS ?idle" },
 	{ "a Sync before the copy began", ">B >E >S <2=cB <G=c- ?copying ?busy >d >e >S <C=cE ?certain <ZI=cS ?idle" },
@@ -311,7 +317,6 @@ static const struct {
 	{ "CopyData to nothing", "<d=d-" },
 	{ "a copy suspended", ">E <G=c- <s=d-" },
 	{ "a copy that ends well in spite of a request in its middle", ">E >d >P >e >S <G=c- <C=cE <ZI=d-" },
-	{ "CopyBoth", ">Q <W=d-" },
 	{ "a request for a password", ">Q <R=d-" },
 	{ "a cancel key", ">Q <K=d-" },
 	{ "an unknown message", ">Q <?=d-" },
