@@ -9,6 +9,8 @@
 
 #define LINGER (1 * USEC_PER_SEC)
 #define SLOT_BITS 24
+#define ZEROS 16384
+#define PAD_MAX (1024 * 1024) /* a longer rest of a CopyData costs more than a new server */
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
@@ -160,6 +162,7 @@ static void free_client(struct doomed *d)
 
 	writer_free(&c->greeting);
 	free(c->only_setting);
+	free(c->reclaimed_why);
 	free(c->deallocate_portal);
 	free(c->deallocates);
 	if (c->is_own_user)
@@ -181,15 +184,34 @@ static void forget_name(void *ctx, struct pending_entry *e)
 	note->name = NULL;
 }
 
+bool client_leaves_half(struct client *c)
+{
+	static const uint8_t zeros[ZEROS];
+	struct server *s = c->server;
+
+	if (!c->body_left || c->body_to != BODY_FORWARD)
+		return false;
+	if (s->pending.copy != COPY_IN || s->pending.count != 1 || c->body_left > PAD_MAX)
+		return true;
+	/* It can only be a CopyData: any other message would be on record behind its COPY. */
+	for (size_t left = c->body_left, n; left; left -= n) {
+		n = MIN(left, sizeof(zeros));
+		stream_send_bytes(&s->stream, zeros, n);
+	}
+	return false;
+}
+
 static void leave_server(struct client *c)
 {
 	struct server *s = c->server;
+	bool is_half;
 
 	if (!s)
 		return;
-	c->server = NULL;
 	if (c->out)
 		gather_flush(c->out); /* it is on record as sent */
+	is_half = client_leaves_half(c);
+	c->server = NULL;
 	pending_each(&s->pending, forget_name, NULL);
 	if (c->mode == POOL_SESSION || c->is_stateful || c->pins)
 		s->is_touched = true;
@@ -197,7 +219,7 @@ static void leave_server(struct client *c)
 		s->close_reason = "its client has loaded a library";
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
-	server_unlink(s, c->body_left && c->body_to == BODY_FORWARD);
+	server_unlink(s, is_half);
 }
 
 /* Everything but the socket: from here on it costs nobody anything. */
@@ -328,7 +350,7 @@ static void become_active(struct client *c)
 {
 	client_set_state(c, CLIENT_ACTIVE);
 	c->server->xact_at = c->worker->loop.now;
-	c->is_stateful = c->is_opaque = c->asks_sequences = c->wants_sequences = false;
+	c->is_stateful = c->is_opaque = c->is_unasked = c->asks_sequences = c->wants_sequences = false;
 	c->seen = 0;
 	c->check_number = 0;
 	c->waiter.prefers = 0;
@@ -410,6 +432,8 @@ void client_greet(struct client *c)
 	writer_free(w);
 	c->is_greeted = true;
 	c->idle_since = c->worker->loop.now;
+	latency_observe(&c->pool->latency, MEASURE_LOGIN, c->idle_since - MIN(c->idle_since, c->connected_at),
+		c->idle_since);
 	client_set_state(c, CLIENT_IDLE);
 	client_unpause(c, PAUSE_STATE);
 }
@@ -572,7 +596,7 @@ void client_maybe_release(struct client *c)
 		(c->body_left && c->body_to == BODY_FORWARD) || (!server_may_release(s) && !is_spent(s)))
 		return;
 	if (needs_probe(c) && !is_spent(s)) {
-		c->is_stateful = false;
+		c->is_stateful = c->is_unasked = false;
 		client_pause(c, PAUSE_PROBE);
 		client_ask_server(c);
 		return;

@@ -286,6 +286,8 @@ enum step extended_bind(struct client *c, struct message_in *m)
 	}
 	c->is_unnamed_looked_at |= !*name;
 	c->pool->counters.binds++;
+	if (st)
+		st->binds++;
 	note_portal(c, portal, st);
 	if (st) /* set_config($1, ..): the name is a parameter */
 		stateful_note(c, st->scan_flags & SCAN_MAY_SET, request_body(m).pos,

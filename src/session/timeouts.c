@@ -108,10 +108,7 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		tick_replication(c);
 	else if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
-	else if (c->state == CLIENT_TX_LOST &&
-		is_over(c->idle_since, config_idle_transaction_timeout(conf, config_user(conf, c->user)), now))
-		client_fatal(c, "25P03", "idle transaction timeout");
-	else if (c->state == CLIENT_IDLE &&
+	else if ((c->state == CLIENT_IDLE || c->state == CLIENT_TX_LOST) && /* a lost transaction holds nothing */
 		is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
 		client_fatal(c, "57P05", "client_idle_timeout");
 	else if (client_reason_to_leave(c) &&
