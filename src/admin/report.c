@@ -139,7 +139,7 @@ static void report_pools(struct report *r, const struct worker *w, bool with_lat
 	struct pool *p, *next;
 
 	HASH_ITER(hh, w->pools, p, next) {
-		if (!p->shared->is_own)
+		if (!p->shared->is_own && !p->shared->replication)
 			report_pool(r, p, with_latency);
 	}
 	HASH_ITER(hh, w->past, past, next_past) {
@@ -194,6 +194,7 @@ static void report_client(struct report *r, const struct client *c)
 	row->remote_pid = pid_of_peer(&c->stream, &row->peer);
 	row->statements = client_statements_count(&c->statements);
 	row->body_left = c->body_left;
+	row->replication = c->pool->shared->replication;
 }
 
 static void report_server(struct report *r, const struct server *s)
@@ -215,6 +216,7 @@ static void report_server(struct report *r, const struct server *s)
 	row->remote_pid = s->cancel_pid;
 	row->statements = server_statements_count(&s->statements);
 	row->body_left = s->body_left;
+	row->replication = s->pool->shared->replication;
 	row->is_close_needed = s->close_reason != NULL;
 }
 

@@ -74,6 +74,7 @@ struct link_row { /* a client or a server */
 	uint32_t remote_pid;
 	size_t statements, body_left, held, backlog;
 	bool is_close_needed;
+	enum replication replication;
 };
 
 struct pin_row {		 /* a client that keeps its server */

@@ -86,6 +86,13 @@ static void configure_own(struct pool *p)
 	p->query_wait_timeout = 0;
 }
 
+static void configure_replication(struct pool *p)
+{
+	p->limits.pool = 1;
+	p->reserve = p->min_size = 0;
+	p->mode = POOL_SESSION;
+}
+
 void pool_configure(struct pool *p)
 {
 	const struct config *c = p->worker->config;
@@ -112,6 +119,8 @@ void pool_configure(struct pool *p)
 	p->fingerprint = print ? print : xstrdup("");
 	if (p->shared->is_own)
 		configure_own(p);
+	if (p->shared->replication)
+		configure_replication(p);
 	configure_credential(p);
 }
 
@@ -149,18 +158,30 @@ struct pool *pool_get_own(struct worker *w, const char *database, const char *us
 	return get_by_shared(w, registry_own_pool(w->registry, database, user));
 }
 
+struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,
+	enum replication replication, uint64_t id, struct settings *startup)
+{
+	struct pool *p =
+		get_by_shared(w, registry_replication_pool(w->registry, database, user, replication, id));
+
+	settings_unref(&p->startup);
+	p->startup = settings_ref(startup);
+	return p;
+}
+
 void pool_free(struct pool *p)
 {
 	ASSERT(!p->queue.count && !p->greeting.count && !p->n_clients && !p->n_lingering && !p->idle.count &&
 		!p->servers.count);
 	HASH_DEL(p->worker->pools, p);
-	if (!p->shared->is_own)
+	if (!p->shared->is_own && !p->shared->replication)
 		worker_keep_counters(p->worker, p->shared->database, &p->counters, &p->latency);
 	latency_free(&p->latency);
 	settings_unref(&p->welcome_reported);
 	settings_unref(&p->welcome_startup);
 	settings_unref(&p->welcome_told);
 	settings_unref(&p->custom_names);
+	settings_unref(&p->startup);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	queue_free(&p->queue);
 	free(p->fingerprint);
@@ -709,6 +730,7 @@ void pool_login_failed(struct pool *p, const char *sqlstate, const char *message
 {
 	struct worker *w = p->worker;
 
+	is_final = is_final || p->shared->replication; /* its client knows best when to come again */
 	shared_login_failed(p->shared, w->loop.now, w->config->server_login_retry, sqlstate, message, is_final);
 	if (!is_final)
 		return;
@@ -762,7 +784,7 @@ static usec_t unused_ttl(const struct pool *p)
 	usec_t ttl = p->worker->config->autodb_idle_timeout;
 	bool is_auto = p->database && strcmp(p->database->name, "*") == 0;
 
-	if (p->shared->is_own) /* clients that aren't logged in yet can make them up */
+	if (p->shared->is_own || p->shared->replication) /* clients that aren't logged in yet can make them up; nobody comes again */
 		return 0;
 	return is_auto ? (ttl ? ttl : UINT64_MAX) : UNUSED_POOL_TTL;
 }

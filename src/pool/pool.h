@@ -32,6 +32,7 @@ struct pool {
 	struct slot_limits limits; /* without the reserve */
 	int reserve, min_size, max_pinned;
 	enum session_features features;
+	struct settings *startup; /* replication: what its client came with, which goes into the server's startup packet */
 	bool uses_sequences;	       /* somebody has asked for currval or lastval */
 	struct settings *custom_names; /* names of custom settings that were found to exist */
 	enum pool_mode mode;
@@ -59,6 +60,9 @@ struct pool {
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
+/* For one replication client; id is its. Its server has these settings from the start. */
+struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,
+	enum replication replication, uint64_t id, struct settings *startup);
 void pool_free(struct pool *p);				       /* nothing may be left in it */
 void pool_configure(struct pool *p);			       /* after a new snapshot */
 struct server *pool_request(struct pool *p, struct waiter *w); /* NULL: it waits, or has been refused already */

@@ -88,6 +88,9 @@ void server_note_free(struct prepared_note **np)
 	if (n->removes_name)
 		client_statement_free(&n->name);
 	statement_unref(&n->unnamed_before);
+	statement_unref(&n->statement);
+	free(n->target);
+	free(n->parameters);
 	free(n->text);
 	free(n->detail);
 	free(n);
@@ -103,6 +106,8 @@ static void on_drop(void *ctx, const struct pending_entry *e)
 		server_undo_parse(s, note);
 	if (note && note->removes)
 		server_statements_restore(&s->statements, note->id);
+	if (note && note->shapes)
+		server_forget_shape(s, note);
 	if (s->link)
 		s->link->dropped(s, e);
 	server_note_free(&note);
@@ -123,6 +128,7 @@ static void free_server(struct doomed *d)
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
 	free(s->cancel_secret);
+	free(s->parameters);
 	free(s->fingerprint);
 	free(s);
 }
@@ -328,7 +334,9 @@ static void clean(struct server *s)
 
 	while (pending_pop_local(p, &local))
 		quiet_local(s, &local, NULL);
-	if (s->is_cut || s->close_reason || p->is_ambiguous) {
+	if (s->pool->shared->replication) {
+		server_close(s, "its replication client has gone");
+	} else if (s->is_cut || s->close_reason || p->is_ambiguous) {
 		server_close(s, s->close_reason ? s->close_reason : "its client left in the middle of a message");
 	} else if (p->copy == COPY_IN) {
 		send_copy_fail(s);
@@ -572,7 +580,8 @@ void server_unlink(struct server *s, bool is_cut)
 	s->link = NULL;
 	if (s->state == SERVER_CLOSING)
 		return;
-	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s)) {
+	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s) &&
+		!s->pool->shared->replication) {
 		hold_or_free(s);
 		return;
 	}

@@ -46,10 +46,12 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 	void (*notified)(struct server *s, const uint8_t *bytes, size_t len); /* while SERVER_PROBING; a slice */
 };
 
-struct prepared_note { /* what a pending Parse or Close will have changed */
+enum { SHAPES_NONE, SHAPES_NAMED, SHAPES_UNNAMED };
+
+struct prepared_note { /* what a pending Parse, Describe or Close will have changed */
 	struct hash128 id;
 	bool adds, removes;		  /* the statement on the server */
-	uint32_t number;		  /* adds: of its server_statement */
+	uint32_t number;		  /* adds, shapes: of its server_statement, or of the unnamed one */
 	bool adds_name, removes_name;	  /* of the client */
 	struct client_statement *name;	  /* removes_name: owned */
 	uint32_t batch;			  /* removes_name: of the client */
@@ -57,6 +59,11 @@ struct prepared_note { /* what a pending Parse or Close will have changed */
 	struct statement *unnamed_before; /* owned */
 	char *text, *detail;		  /* what the client is told instead of the server's error; owned */
 	const char *hint;
+	uint8_t shapes;		     /* enum: of a Describe that tells a shape */
+	struct statement *statement; /* shapes: owned; its shape is told, too. NULL: the schema has changed since it was prepared */
+	char *target;		     /* .. and this name of the client's; owned */
+	uint8_t *parameters;	     /* what the client is told in front of the error: a ParameterDescription's body; owned */
+	size_t parameters_len;
 };
 
 struct server_login;
@@ -99,6 +106,13 @@ struct server {
 	bool has_unnamed;
 	uint32_t unnamed_batch; /* of the client whose batch its Parse was in */
 	bool is_unnamed_confirmed;
+	bool is_unnamed_renewed; /* its Parse was ours, after a schema change: it isn't the one that its client has prepared */
+	bool is_unnamed_shape_due;
+	uint32_t unnamed_number; /* counts its Parses */
+	uint64_t unnamed_shape;
+	uint64_t parameters_shape, shape; /* of the Describe that is being answered, or was last */
+	uint8_t *parameters;		  /* .. its ParameterDescription's body */
+	size_t parameters_len;
 	bool has_ddl; /* the schema may have changed: others see it when the transaction ends */
 
 	bool has_failed;   /* a query of ours got an error: kept in our_error */
@@ -173,6 +187,9 @@ const char *server_state_name(
 	enum server_state s); /* PgBouncer's names: active, idle, used, tested, new, active_cancel, being_canceled */
 
 extern const struct stream_ops server_stream_ops;
+/* server_shape.c: answers to a Describe whose note says shapes */
+void server_take_shape(struct server *s, const struct server_message *m);
+void server_forget_shape(struct server *s, const struct prepared_note *note); /* it fails, or is skipped */
 /* server_login.c */
 void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);

@@ -101,6 +101,17 @@ static bool is_final_error(const char *sqlstate)
 
 /* ---- reaching the server ---- */
 
+/* A walsender takes no SET: what its client came with goes along. */
+static void write_replication(struct writer *w, const struct pool *p)
+{
+	write_cstring(w, "replication");
+	write_cstring(w, p->shared->replication == REPLICATION_LOGICAL ? "database" : "true");
+	for (size_t i = 0; p->startup && i < p->startup->n; i++) {
+		write_cstring(w, p->startup->items[i].name);
+		write_cstring(w, p->startup->items[i].value);
+	}
+}
+
 static void send_startup(struct server *s)
 {
 	struct pool *p = s->pool;
@@ -118,6 +129,8 @@ static void send_startup(struct server *s)
 		write_cstring(&w, "application_name");
 		write_cstring(&w, "pgweir auth_query");
 	}
+	if (p->shared->replication)
+		write_replication(&w, p);
 	write_u8(&w, 0);
 	msg_end(&w);
 	stream_send_bytes(&s->stream, w.data, w.len);
@@ -700,6 +713,8 @@ static void finish(struct server *s)
 		log_info(&who, "new connection to server (from %s)", local);
 	accept_password(s);
 	server_login_free(s);
+	if (s->pool->startup)
+		s->settings = settings_ref(s->pool->startup);
 	s->pool->n_login--;
 	atomic_fetch_sub(&s->pool->shared->by_database->logins, 1);
 	pool_login_done(s->pool, s);
@@ -709,7 +724,7 @@ static void on_ready(struct server *s)
 {
 	const char *query = s->pool->database ? s->pool->database->connect_query : NULL;
 
-	if (s->login->step == LOGIN_CONNECT_QUERY || !query || !*query) {
+	if (s->login->step == LOGIN_CONNECT_QUERY || !query || !*query || s->pool->shared->replication) {
 		finish(s);
 		return;
 	}

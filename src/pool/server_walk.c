@@ -34,6 +34,8 @@ static bool needs_body(const struct server *s, uint8_t type)
 	switch (type) {
 	case MSG_DATA_ROW: return s->state == SERVER_PROBING;
 	case MSG_READY_FOR_QUERY:
+	case MSG_PARAMETER_DESCRIPTION:
+	case MSG_ROW_DESCRIPTION:
 	case MSG_COMMAND_COMPLETE:
 	case MSG_ERROR_RESPONSE:
 	case MSG_PARAMETER_STATUS: return true;
@@ -85,8 +87,6 @@ static void take_tag(struct server *s, struct reader r)
 		s->has_foreign_sequences = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
 		server_statements_clear(&s->statements, true);
-	} else if (strcmp(tag, "DEALLOCATE") == 0) {
-		server_statements_remove(&s->statements, STATEMENT_DECOY);
 	}
 }
 
@@ -154,6 +154,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		confirm_parse(s, m->popped.ref);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		server_undo_parse(s, m->popped.ref);
+	if (m->frame.type == MSG_PARAMETER_DESCRIPTION || m->popped.type == PEND_DESCRIBE)
+		server_take_shape(s, m);
 	s->body_pass = walk->message(s, m, ctx);
 	return s->state != SERVER_CLOSING;
 }

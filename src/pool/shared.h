@@ -9,6 +9,7 @@
  * Failures: when logging in to the server fails, all workers hold off until next_try; the error is kept for those who ask meanwhile.
  * Own:      pools for questions of our own (auth_query) stand beside those of clients, of the same name or not. They take no slot of a
  *           database or a user, so a full pool can't keep anybody from logging in.
+ * Replication: each client has a pool of its own, of one server that is closed with it. It counts for the database and the user.
  * Memory:   objects live as long as somebody holds a reference; the registry's lock guards its tables only, never the path of a query.
  * Threads:  any.
  */
@@ -18,6 +19,7 @@
 #include "auth/credential.h"
 #include "base/table.h"
 #include "state/settings.h"
+#include "wire/startup.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,6 +33,7 @@ struct limit_shared { /* of a database or a user */
 	char *name;
 	int refs; /* under the registry's lock */
 	atomic_int servers, clients, logins;
+	atomic_int replicating;	 /* a database's: so many of its servers are replication clients' */
 	_Atomic uint64_t schema; /* a database's: counts the changes that its servers told of */
 };
 
@@ -46,13 +49,15 @@ struct worker_view { /* what one worker lets the others know about a pool; a cac
 
 struct pool_shared {
 	UT_hash_handle hh;
-	char *key;		     /* database NUL user */
-	const char *database, *user; /* inside key */
-	bool is_own;		     /* for questions of our own: no client uses it, no view shows it */
-	int refs;		     /* under the registry's lock */
+	char *key; /* database NUL user NUL, whether it's our own, and of a replication client its id */
+	const char *database, *user;  /* inside key */
+	bool is_own;		      /* for questions of our own: no client uses it, no view shows it */
+	enum replication replication; /* the pool of one replication client: it has no other, and one server */
+	int refs;		      /* under the registry's lock */
 	struct limit_shared *by_database, *by_user;
 	struct limit_shared own; /* is_own: in the place of the database */
 	atomic_int servers, waiting, pinned;
+	atomic_int pins_asked; /* of those that are pinned: whose servers are being asked whether they still are */
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
 	_Atomic uint64_t reclaimed_at; /* usec_t: when a transaction has been reclaimed last */
 	pthread_mutex_t lock;	   /* guards what follows; a leaf */
@@ -88,6 +93,9 @@ void registry_free(struct registry *r);
 uint64_t registry_id(struct registry *r);
 struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user); /* a reference */
 struct pool_shared *registry_own_pool(struct registry *r, const char *database, const char *user);
+/* id: the client's. */
+struct pool_shared *registry_replication_pool(struct registry *r, const char *database, const char *user,
+	enum replication replication, uint64_t id);
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p);
 void registry_drop_pool(struct registry *r, struct pool_shared **p);
 
@@ -99,6 +107,7 @@ void registry_uncount_client(struct registry *r, const char *database, const cha
 /* Under the registry's lock: fn looks and calls nothing of the registry's. */
 typedef void registry_limit_fn(void *ctx, const char *name, int servers, int clients);
 void registry_each_database(struct registry *r, registry_limit_fn *fn, void *ctx);
+int registry_pooled_servers(struct registry *r, const char *database); /* all but those of replication clients; NULL: of all */
 void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx);
 
 bool take_one(atomic_int *n, int max); /* n + 1 if that stays within max; a max of 0 is none */

@@ -352,6 +352,7 @@ static void become_active(struct client *c)
 	c->server->xact_at = c->worker->loop.now;
 	c->is_stateful = c->is_opaque = c->is_unasked = c->asks_sequences = c->wants_sequences = false;
 	c->seen = 0;
+	c->check_number = 0;
 	c->waiter.prefers = 0;
 	use_server(c, c->server);
 	tell_parameters(c, c->server);
@@ -452,6 +453,18 @@ static void end_check(struct client *c, const struct error_info *e)
 	client_greet(c);
 }
 
+/* It has its own server from the start; that was told its settings at login. None: PAUSE took it away again. */
+static void begin_replication(struct client *c)
+{
+	struct server *s = pool_take_idle(c->pool, c->settings);
+
+	if (s)
+		client_set_told(c, s->reported);
+	client_greet(c);
+	if (s)
+		take_server(c, s);
+}
+
 /*
  * Wrong values in its startup packet are refused at login, as on a direct connection, if a server is at hand to ask. If none is they are
  * refused at the first use: nobody waits for that.
@@ -460,6 +473,10 @@ static void check_startup(struct client *c)
 {
 	struct server *s = NULL;
 
+	if (c->pool->shared->replication) {
+		begin_replication(c);
+		return;
+	}
 	if (c->settings && !pool_knows_settings(c->pool, c->settings))
 		s = pool_take_idle(c->pool, c->settings);
 	if (!s) {
@@ -575,8 +592,8 @@ void client_maybe_release(struct client *c)
 	struct server *s = c->server;
 	const char *reason;
 
-	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) ||
-		(!server_may_release(s) && !is_spent(s)))
+	if (c->state != CLIENT_ACTIVE || (c->pauses & PAUSE_PINS) ||
+		(c->body_left && c->body_to == BODY_FORWARD) || (!server_may_release(s) && !is_spent(s)))
 		return;
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = c->is_unasked = false;
@@ -696,7 +713,9 @@ void session_adopt(struct message *m, void *owner)
 	c->worker = w;
 	c->doomed.free = free_client;
 	c->state = CLIENT_NEW;
-	c->pool = pool_get(w, n->database, n->server_user);
+	c->pool = n->replication
+		? pool_get_replication(w, n->database, n->server_user, n->replication, n->id, n->settings)
+		: pool_get(w, n->database, n->server_user);
 	c->pool->n_clients++;
 	if (n->credential)
 		shared_set_credential(c->pool->shared, n->credential);

@@ -97,6 +97,7 @@ static void go_on(struct client *c, bool in_block)
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
 	client_unpause(c, PAUSE_PROBE);
+	client_unpause(c, PAUSE_PINS);
 }
 
 static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)

@@ -39,6 +39,18 @@ static void tick_resting(struct client *c, const struct config_user *user, usec_
 		client_maybe_release(c);
 }
 
+/* It streams without end, and waits when there is nothing to stream: no timeout is for it. Standbys come again by themselves. */
+static void tick_replication(struct client *c)
+{
+	const char *reason = client_reason_to_leave(c);
+
+	stream_recheck(&c->stream);
+	if (reason && c->server->body_left)
+		client_close(c, reason); /* it would read the bytes of an error as data */
+	else if (reason)
+		client_fatal(c, "57P01", reason);
+}
+
 static void tick_active(struct client *c, usec_t now)
 {
 	const struct config *conf = c->worker->config;
@@ -46,8 +58,11 @@ static void tick_active(struct client *c, usec_t now)
 	struct pending *p = &c->server->pending;
 	bool is_owed = pending_awaits_ready(p);
 
-	if (!is_owed)
+	client_unpause(c, PAUSE_PINS); /* it looks again: who is in its way may be at another worker */
+	if (!is_owed) {
 		stream_recheck(&c->stream);
+		client_end_quiet_batch(c);
+	}
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
 		end_query(c, "57014", "query timeout");
 	else if (!is_owed && !pending_is_idle(p) &&
@@ -89,7 +104,9 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		c->must_recheck = false;
 		stream_recheck(&c->stream);
 	}
-	if (c->state == CLIENT_ACTIVE)
+	if (c->state == CLIENT_ACTIVE && c->pool->shared->replication)
+		tick_replication(c);
+	else if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
 	else if ((c->state == CLIENT_IDLE || c->state == CLIENT_TX_LOST) && /* a lost transaction holds nothing */
 		is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))

@@ -66,6 +66,7 @@ struct pending {
 	uint8_t copy; /* enum copy_state */
 	bool is_skipping; /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
 	bool is_batch_open; /* extended messages were sent since the last Sync */
+	bool has_portal;    /* .. a Bind or an Execute among them, or what fails in their place */
 	bool is_ambiguous; /* a Sync was sent so close to a failing COPY that nobody can tell if it was swallowed: close the server afterwards */
 	uint16_t swallowed; /* Syncs that the server must have swallowed if it has read anything since it began to COPY */
 	pending_drop_fn *on_drop;
@@ -110,6 +111,8 @@ static inline bool pending_awaits_ready(const struct pending *p)
 {
 	return p->n_ready && p->copy != COPY_IN; /* in COPY it's the client who must go on */
 }
+/* All is answered of a batch that has only prepared, described and closed: a Sync would end it, and nothing would be lost. */
+bool pending_is_between(struct pending *p);
 /* Nothing outstanding, no batch begun, no COPY, no transaction. */
 bool pending_is_idle(struct pending *p);
 
