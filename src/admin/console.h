@@ -36,7 +36,9 @@ struct console_host { /* what the daemon does for its console */
 	struct snapshot *(*snapshot)(void *ctx); /* borrowed, the current one */
 	bool (*reload)(void *ctx, char *error, size_t size);
 	bool (*set)(void *ctx, const char *key, const char *value, char *error, size_t size);
+	void (*disable)(void *ctx, const char *database, bool is_disabled); /* for new clients */
 	void (*shutdown)(void *ctx, enum shutdown_mode mode);
+	struct resolver *(*resolver)(void *ctx);
 	size_t (*login_count)(void *ctx);
 	bool (*is_shutting_down)(void *ctx);
 };

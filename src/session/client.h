@@ -36,6 +36,7 @@ enum client_pause {	   /* why we don't read from it */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
 	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
+	PAUSE_SUSPENDED = 32, /* SUSPEND */
 };
 
 enum client_discard {

@@ -89,8 +89,8 @@ static const char *const bad[] = {
 	"SET a b",
 	"BEGIN; COMMIT",
 	"SHOW pools /* open",
-	"SUSPEND",
-	"SHOW FDS",
+	"SUSPEND x",
+	"DISABLE a b",
 	"\xff\xfe",
 };
 
@@ -196,6 +196,10 @@ static const struct {
 	{ "MEM", "name t size i used i free i memtotal i" },
 	{ "PEERS", "peer_id i host t port i pool_size i" },
 	{ "PEER_POOLS", "peer_id i cl_active_cancel_req i cl_waiting_cancel_req i sv_active_cancel i sv_login i" },
+	{ "DNS_HOSTS", "hostname t ttl q addrs t" },
+	{ "FDS",
+		"fd i task t user t database t addr t port i cancel q link i client_encoding t std_strings t datestyle t timezone t "
+		"password t scram_client_key b scram_server_key b" },
 	{ "DNS_ZONES", "zonename t serial q count i" },
 	{ "VERSION", "version t" },
 	/* pgweir's own */
