@@ -1,5 +1,4 @@
 #include "admin/console_private.h"
-#include "admin/show.h"
 #include "base/events.h"
 #include "base/log.h"
 
@@ -71,55 +70,6 @@ static void ask_workers(
 
 	log_issued(c, cmd);
 	job_start(c->console, c, &q, step);
-}
-
-/* ---- SHOW ---- */
-
-static void fill(struct console_client *c, struct report *const *reports, int n)
-{
-	const struct view *v = c->command->view;
-	struct show s = { .console = c->console,
-		.rows = &c->rows,
-		.reports = reports,
-		.n_reports = n,
-		.now = c->console->host.loop->now };
-
-	c->rows.columns = v->columns;
-	c->rows.n_columns = v->n_columns;
-	v->fill(&s);
-}
-
-static bool show_step(struct job *j)
-{
-	if (j->client)
-		fill(j->client, j->reports, j->n_reports);
-	return done(j, "SHOW");
-}
-
-static void show_fake(struct console_client *c, const struct fake *fake)
-{
-	struct column column = { fake->name, COLUMN_TEXT };
-
-	c->rows.columns = &column;
-	c->rows.n_columns = 1;
-	rows_begin(&c->rows);
-	rows_text(&c->rows, fake->value);
-	rows_end(&c->rows);
-	client_done(c, "SHOW");
-}
-
-void run_show(struct console_client *c, const struct command *cmd)
-{
-	if (cmd->fake) {
-		show_fake(c, cmd->fake);
-	} else if (cmd->view->wants & WANT_FDS && !c->may_admin) {
-		client_fail(c, ADMIN_ERROR, NULL, "admin access needed"); /* as in PgBouncer */
-	} else if (cmd->view->wants) {
-		job_start(c->console, c, &(struct question){ .wants = cmd->view->wants }, show_step);
-	} else {
-		fill(c, NULL, 0);
-		client_done(c, "SHOW");
-	}
 }
 
 /* ---- configuration ---- */

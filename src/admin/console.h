@@ -9,7 +9,8 @@
  *	job.c       a question to all workers, and waiting until something has come true
  *	commands.c  one table of commands, their grammar
  *	actions.c   what commands do
- *	show.c      one table of views, their columns and rows
+ *	run_show.c  SHOW, and SELECT (select.c) of what it shows
+ *	show.c      one table of views; show_NAME.c: their columns and rows
  *	stats.c     sums by database, averages over stats_period
  *	report.c, control.c  the workers' side
  *

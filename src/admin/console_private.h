@@ -116,8 +116,11 @@ void job_end(struct job **j);
 void console_poll_soon(struct console *c);
 void console_poll(struct console *c); /* one step for every job that waits */
 
-/* actions.c */
+/* run_show.c */
 void run_show(struct console_client *c, const struct command *cmd);
+void run_select(struct console_client *c, const struct command *cmd);
+
+/* actions.c */
 void run_set(struct console_client *c, const struct command *cmd);
 void run_reload(struct console_client *c, const struct command *cmd);
 void run_pause(struct console_client *c, const struct command *cmd);
