@@ -116,7 +116,7 @@ static void report_pool(struct report *r, struct pool *p, bool with_latency)
 
 	row->database = report_add_text(r, p->shared->database);
 	row->user = report_add_text(r, p->shared->user);
-	row->waiting = (unsigned)(p->waiting.count + p->greeting.count);
+	row->waiting = (unsigned)(p->queue.count + p->greeting.count);
 	row->clients = p->n_clients > row->waiting ? p->n_clients - row->waiting : 0;
 	row->servers[SERVER_IDLE] = (unsigned)p->idle.count;
 	LIST_FOREACH(&p->servers, n, next) {

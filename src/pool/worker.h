@@ -25,6 +25,7 @@
 struct pool;
 struct client;
 struct auth_query;
+struct reclaim_cause;
 
 struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
@@ -82,6 +83,8 @@ struct worker {
 
 	/* set by the layers above */
 	void (*on_clients_tick)(struct worker *w);
+	usec_t (*silent_since)(struct pool *p); /* the longest-silent transaction that may be reclaimed; 0: none */
+	void (*reclaim)(struct pool *p, const struct reclaim_cause *why);
 };
 
 #define ASSERT_ON_WORKER(w) loop_assert_own(&(w)->loop)

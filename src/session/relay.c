@@ -185,7 +185,11 @@ static bool is_tag(const struct server_message *m, const char *tag)
 
 static void on_tag(struct client *c, const struct server_message *m)
 {
-	if (!m->body || !m->body_len || (m->body[0] != 'D' && m->body[0] != 'L'))
+	if (!m->body || !m->body_len)
+		return;
+	if (m->body[0] == 'C' && c->is_stateful && is_tag(m, "COMMIT"))
+		c->is_unasked = true; /* also where it goes on: COMMIT AND CHAIN */
+	if (m->body[0] != 'D' && m->body[0] != 'L')
 		return;
 	if (is_tag(m, "LOAD"))
 		c->has_loaded = true;
@@ -214,9 +218,10 @@ static void on_ready(struct client *c, struct server *s, const struct server_mes
 {
 	usec_t now = c->worker->loop.now;
 
-	if (m->body && m->body_len == 1 && m->body[0] == TX_IDLE)
+	if (m->body && m->body_len == 1 && m->body[0] == TX_IDLE) {
 		count_transaction(c, s);
-
+		c->is_unasked = c->is_unasked || c->is_stateful;
+	}
 	c->pool->counters.queries++;
 	if (c->request_at) {
 		c->pool->counters.query_time += now - c->request_at;
