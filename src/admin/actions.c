@@ -1,5 +1,4 @@
 #include "admin/console_private.h"
-#include "admin/show.h"
 #include "base/events.h"
 #include "base/log.h"
 
@@ -73,53 +72,6 @@ static void ask_workers(
 	job_start(c->console, c, &q, step);
 }
 
-/* ---- SHOW ---- */
-
-static void fill(struct console_client *c, struct report *const *reports, int n)
-{
-	const struct view *v = c->command->view;
-	struct show s = { .console = c->console,
-		.rows = &c->rows,
-		.reports = reports,
-		.n_reports = n,
-		.now = c->console->host.loop->now };
-
-	c->rows.columns = v->columns;
-	c->rows.n_columns = v->n_columns;
-	v->fill(&s);
-}
-
-static bool show_step(struct job *j)
-{
-	if (j->client)
-		fill(j->client, j->reports, j->n_reports);
-	return done(j, "SHOW");
-}
-
-static void show_fake(struct console_client *c, const struct fake *fake)
-{
-	struct column column = { fake->name, COLUMN_TEXT };
-
-	c->rows.columns = &column;
-	c->rows.n_columns = 1;
-	rows_begin(&c->rows);
-	rows_text(&c->rows, fake->value);
-	rows_end(&c->rows);
-	client_done(c, "SHOW");
-}
-
-void run_show(struct console_client *c, const struct command *cmd)
-{
-	if (cmd->fake) {
-		show_fake(c, cmd->fake);
-	} else if (cmd->view->wants) {
-		job_start(c->console, c, &(struct question){ .wants = cmd->view->wants }, show_step);
-	} else {
-		fill(c, NULL, 0);
-		client_done(c, "SHOW");
-	}
-}
-
 /* ---- configuration ---- */
 
 void run_set(struct console_client *c, const struct command *cmd)
@@ -153,7 +105,7 @@ void run_reload(struct console_client *c, const struct command *cmd)
 	client_fail(c, "F0000", why, "RELOAD failed, see logs for additional details");
 }
 
-/* ---- PAUSE and RESUME ---- */
+/* ---- what is paused ---- */
 
 static bool is_paused(const struct console *c, const char *database)
 {
@@ -184,11 +136,68 @@ static void resume(
 	job_start(c, client, &(struct question){ .control = CONTROL_RESUME, .database = database }, step);
 }
 
+/* ---- SUSPEND ---- */
+
+static void unsuspend(struct console *c, struct console_client *client)
+{
+	c->is_suspended = false;
+	job_start(c, client, &(struct question){ .control = CONTROL_UNSUSPEND }, done_step);
+}
+
+static unsigned sum_done(const struct job *j)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < j->n_reports; i++)
+		n += j->reports[i]->n_done;
+	return n;
+}
+
+/* Asks again and again, until all is sent or the time is over. */
+static bool suspend_step(struct job *j)
+{
+	const struct console *c = j->console;
+
+	if (!c->is_suspended) {
+		if (j->client)
+			client_fail(j->client, "57014", NULL, "SUSPEND was ended by RESUME");
+		return true;
+	}
+	if (j->n_reports && (!sum_done(j) || j->question.control == CONTROL_SUSPEND_ENDS))
+		return done(j, "SUSPEND");
+	if (c->host.loop->now >= j->question.at)
+		j->question.control = CONTROL_SUSPEND_ENDS;
+	if (j->n_reports)
+		job_forget(j); /* the next answers are of the next poll */
+	else
+		job_ask(j);
+	return false;
+}
+
+void run_suspend(struct console_client *c, const struct command *cmd)
+{
+	struct console *console = c->console;
+	struct question q = { .control = CONTROL_SUSPEND,
+		.at = console->host.loop->now + console_config(console)->suspend_timeout };
+
+	if (console->is_suspended || console->paused.all) {
+		client_fail(c, ADMIN_ERROR, NULL, "already suspended/paused");
+	} else if (console->paused.n) {
+		client_fail(c, ADMIN_ERROR, NULL, "cannot suspend with paused databases");
+	} else {
+		log_issued(c, cmd);
+		console->is_suspended = true;
+		job_start(console, c, &q, suspend_step);
+	}
+}
+
+/* ---- PAUSE and RESUME ---- */
+
 void run_pause(struct console_client *c, const struct command *cmd)
 {
 	if (!check_database(c, cmd, "pause"))
 		return;
-	if (!*cmd->name && c->console->paused.all) {
+	if (!*cmd->name && (c->console->paused.all || c->console->is_suspended)) {
 		client_fail(c, ADMIN_ERROR, NULL, "already suspended/paused");
 		return;
 	}
@@ -203,6 +212,9 @@ void run_resume(struct console_client *c, const struct command *cmd)
 	} else if (*cmd->name && !paused_names(&c->console->paused, cmd->name)) {
 		if (check_database(c, cmd, "resume")) /* a reload may have removed one that is paused */
 			client_fail(c, ADMIN_ERROR, NULL, "database %s is not paused", cmd->name);
+	} else if (!*cmd->name && c->console->is_suspended) {
+		log_issued(c, cmd);
+		unsuspend(c->console, c);
 	} else if (!*cmd->name && !c->console->paused.all) {
 		client_fail(c, ADMIN_ERROR, NULL, "pooler is not paused/suspended");
 	} else {
@@ -234,7 +246,7 @@ void console_resume(struct console *c, const char *database)
 	resume(c, NULL, database, done_step);
 }
 
-/* Who cancels a PAUSE doesn't want its half of a pause, as in PgBouncer. Of anything else only the waiting ends. */
+/* Who cancels a PAUSE or SUSPEND doesn't want its half of a pause, as in PgBouncer. Of anything else only the waiting ends. */
 void job_cancel(struct job *j)
 {
 	struct console_client *client = j->client;
@@ -243,7 +255,34 @@ void job_cancel(struct job *j)
 	client->job = NULL;
 	if (j->step == pause_step && is_paused(j->console, j->database))
 		resume(j->console, NULL, j->database, done_step);
+	else if (j->step == suspend_step && j->console->is_suspended)
+		unsuspend(j->console, NULL);
 	client_fail(client, "57014", NULL, "canceling statement due to user request");
+}
+
+/* ---- DISABLE and ENABLE ---- */
+
+static void set_disabled(struct console_client *c, const struct command *cmd, const char *verb, bool is_disabled)
+{
+	const struct console_host *h = &c->console->host;
+
+	if (!*cmd->name)
+		client_fail(c, ADMIN_ERROR, NULL, "a database is required");
+	else if (check_database(c, cmd, verb)) {
+		log_issued(c, cmd);
+		h->disable(h->ctx, cmd->name, is_disabled);
+		client_done(c, command_tag(cmd));
+	}
+}
+
+void run_disable(struct console_client *c, const struct command *cmd)
+{
+	set_disabled(c, cmd, "disable", true);
+}
+
+void run_enable(struct console_client *c, const struct command *cmd)
+{
+	set_disabled(c, cmd, "enable", false);
 }
 
 /* ---- the others ---- */
@@ -258,11 +297,7 @@ void run_kill(struct console_client *c, const struct command *cmd)
 
 static bool kill_client_step(struct job *j)
 {
-	unsigned n = 0;
-
-	for (int i = 0; i < j->n_reports; i++)
-		n += j->reports[i]->n_done;
-	if (n)
+	if (sum_done(j))
 		return done(j, "KILL_CLIENT");
 	if (j->client)
 		client_fail(j->client, ADMIN_ERROR, NULL, "client not found");

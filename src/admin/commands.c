@@ -1,6 +1,7 @@
 #include "admin/commands.h"
 
 #include "admin/console_private.h"
+#include "admin/select.h"
 #include "admin/show.h"
 
 #include <ctype.h>
@@ -11,23 +12,29 @@
 
 const struct command_spec command_specs[] = {
 	{ "SHOW", ARGS_VIEW, false, NULL, NULL, run_show }, /* SHOW HELP makes its line from the views */
-	{ "SELECT", ARGS_VIEW, false, NULL, "SHOW", run_show },
+	{ "SELECT", ARGS_SELECT, false, "SELECT ... FROM <view> [WHERE ...] [ORDER BY ...] [LIMIT n]", "SHOW",
+		run_show },
 	{ "SET", ARGS_ASSIGNMENT, false, "SET key = arg", NULL, run_set }, /* real settings: only for admins, see there */
 	{ "RELOAD", ARGS_NONE, true, "RELOAD", NULL, run_reload },
 	{ "PAUSE", ARGS_DATABASE, true, "PAUSE [<db>]", NULL, run_pause },
 	{ "RESUME", ARGS_DATABASE, true, "RESUME [<db>]", NULL, run_resume },
+	{ "SUSPEND", ARGS_NONE, true, "SUSPEND", NULL, run_suspend },
+	{ "DISABLE", ARGS_DATABASE, true, "DISABLE <db>", NULL, run_disable },
+	{ "ENABLE", ARGS_DATABASE, true, "ENABLE <db>", NULL, run_enable },
 	{ "RECONNECT", ARGS_DATABASE, true, "RECONNECT [<db>]", NULL, run_reconnect },
 	{ "KILL", ARGS_DATABASE, true, "KILL [<db>]", NULL, run_kill },
 	{ "KILL_CLIENT", ARGS_NUMBER, true, "KILL_CLIENT <client_id>", NULL, run_kill_client },
 	{ "WAIT_CLOSE", ARGS_DATABASE, true, "WAIT_CLOSE [<db>]", NULL, run_wait_close },
 	{ "SHUTDOWN", ARGS_SHUTDOWN, true, "SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]", NULL, run_shutdown },
-	/* What drivers say around a query; there is no transaction, so each is done at once. */
+	/* What drivers and their pools say around a query; there is no transaction, no state, so each is done at once. */
 	{ "BEGIN", ARGS_ANY, false, NULL, NULL, run_nothing },
 	{ "START", ARGS_ANY, false, NULL, "START TRANSACTION", run_nothing },
 	{ "COMMIT", ARGS_ANY, false, NULL, NULL, run_nothing },
 	{ "END", ARGS_ANY, false, NULL, "COMMIT", run_nothing },
 	{ "ROLLBACK", ARGS_ANY, false, NULL, NULL, run_nothing },
 	{ "ABORT", ARGS_ANY, false, NULL, "ROLLBACK", run_nothing },
+	{ "DISCARD", ARGS_ANY, false, NULL, "DISCARD ALL", run_nothing },
+	{ "RESET", ARGS_ANY, false, NULL, NULL, run_nothing },
 };
 const size_t n_command_specs = N_ELEMENTS(command_specs);
 
@@ -262,29 +269,55 @@ static bool take_args(const char *p, struct token *t, struct command *out)
 	case ARGS_DATABASE: return take_database(p, t, out);
 	case ARGS_NUMBER: return take_number(p, t, out);
 	case ARGS_SHUTDOWN: return take_shutdown(p, t, out);
-	case ARGS_VIEW: return take_view(p, t, out);
+	case ARGS_VIEW:
+	case ARGS_SELECT: return take_view(p, t, out);
 	case ARGS_ASSIGNMENT: return take_assignment(p, t, out);
 	}
 	return false;
 }
 
 /* The text, cut between characters where it is long. */
-static void say_invalid(const char *text, char error[COMMAND_ERROR_MAX])
+static void say_invalid(const char *text, struct command_error *error)
 {
 	int n = (int)MIN(strlen(text), 200u);
 
 	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
 		n--;
-	snprintf(error, COMMAND_ERROR_MAX, "invalid command '%.*s', use SHOW HELP;", n, text);
+	snprintf(error->message, sizeof(error->message), "invalid command '%.*s', use SHOW HELP;", n, text);
 }
 
-enum result command_parse(const char *text, struct command *out, char error[COMMAND_ERROR_MAX])
+/* The query is kept as it is, and read again by who needs it. */
+static bool take_select(const char *text, struct command *out, struct command_error *error)
+{
+	struct select_error e;
+	struct select s;
+
+	out->view = NULL;
+	out->fake = NULL;
+	out->name[0] = '\0';
+	if (select_parse(text, &s, &e) == RES_OK) {
+		snprintf(out->value, sizeof(out->value), "%s", text); /* SELECT_TEXT_MAX is its size */
+		return true;
+	}
+	error->sqlstate = e.sqlstate;
+	error->position = e.position;
+	snprintf(error->message, sizeof(error->message), "%s", e.message);
+	return false;
+}
+
+bool command_is_select(const struct command *c)
+{
+	return c->spec && c->spec->args == ARGS_SELECT && !c->view && !c->fake;
+}
+
+enum result command_parse(const char *text, struct command *out, struct command_error *error)
 {
 	struct token t;
 	const char *p;
 
+	_Static_assert(SELECT_TEXT_MAX <= COMMAND_VALUE_MAX, "it is kept there");
 	memset(out, 0, sizeof(*out));
-	error[0] = '\0';
+	*error = (struct command_error){ .sqlstate = "08P01" };
 	if (is_end(text, &t))
 		return RES_OK;
 	p = next_token(text, &t);
@@ -292,8 +325,13 @@ enum result command_parse(const char *text, struct command *out, char error[COMM
 		out->spec = spec_find(t.text);
 	if (out->spec && take_args(p, &t, out))
 		return RES_OK;
+	if (out->spec && out->spec->args == ARGS_SELECT) {
+		if (take_select(text, out, error))
+			return RES_OK;
+	} else {
+		say_invalid(text, error);
+	}
 	memset(out, 0, sizeof(*out));
-	say_invalid(text, error);
 	return RES_PROTOCOL;
 }
 

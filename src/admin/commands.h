@@ -2,7 +2,7 @@
  * commands.h - the console's commands: one table, from which the parser, the rights and SHOW HELP derive.
  *
  * A command is a word and its arguments, as PgBouncer's: no case, names may stand in double quotes and values in single ones,
- * a semicolon may end it. SELECT is SHOW. One command a query. Comments are skipped.
+ * a semicolon may end it. SELECT of a view's name alone is SHOW. One command a query. Comments are skipped.
  *
  * Limits: COMMAND_NAME_MAX bytes for a name, COMMAND_VALUE_MAX for a value; longer ones aren't a command.
  * Source: PgBouncer's usage.md, "Admin console".
@@ -27,6 +27,7 @@ enum command_args {
 	ARGS_NUMBER,
 	ARGS_SHUTDOWN, /* nothing, or what to wait for: name */
 	ARGS_VIEW,
+	ARGS_SELECT,	 /* a view, or what select.h knows */
 	ARGS_ASSIGNMENT, /* name = value, name TO value */
 };
 
@@ -48,7 +49,7 @@ struct command {
 	const struct view *view;	 /* ARGS_VIEW */
 	const struct fake *fake;	 /* ARGS_VIEW, ARGS_ASSIGNMENT: the name is one of those */
 	char name[COMMAND_NAME_MAX + 1];
-	char value[COMMAND_VALUE_MAX + 1];
+	char value[COMMAND_VALUE_MAX + 1]; /* ARGS_SELECT: the whole query, unless there is a view or a fake */
 	uint64_t number;
 };
 
@@ -57,8 +58,16 @@ extern const size_t n_command_specs;
 extern const struct fake fakes[];
 extern const size_t n_fakes;
 
+struct command_error {
+	const char *sqlstate; /* 08P01, PgBouncer's for all of them, but for SELECT */
+	int position;	      /* in characters, from 1; 0: none */
+	char message[COMMAND_ERROR_MAX];
+};
+
 /* RES_OK or RES_PROTOCOL; then error is what PgBouncer would say. */
-enum result command_parse(const char *text, struct command *out, char error[COMMAND_ERROR_MAX]);
+enum result command_parse(const char *text, struct command *out, struct command_error *error);
+/* Is it a SELECT of its own, which select_parse() reads? */
+bool command_is_select(const struct command *c);
 const char *command_tag(const struct command *c);
 
 #endif

@@ -9,7 +9,8 @@
  *	job.c       a question to all workers, and waiting until something has come true
  *	commands.c  one table of commands, their grammar
  *	actions.c   what commands do
- *	show.c      one table of views, their columns and rows
+ *	run_show.c  SHOW, and SELECT (select.c) of what it shows
+ *	show.c      one table of views; show_NAME.c: their columns and rows
  *	stats.c     sums by database, averages over stats_period
  *	report.c, control.c  the workers' side
  *
@@ -36,7 +37,9 @@ struct console_host { /* what the daemon does for its console */
 	struct snapshot *(*snapshot)(void *ctx); /* borrowed, the current one */
 	bool (*reload)(void *ctx, char *error, size_t size);
 	bool (*set)(void *ctx, const char *key, const char *value, char *error, size_t size);
+	void (*disable)(void *ctx, const char *database, bool is_disabled); /* for new clients */
 	void (*shutdown)(void *ctx, enum shutdown_mode mode);
+	struct resolver *(*resolver)(void *ctx);
 	size_t (*login_count)(void *ctx);
 	bool (*is_shutting_down)(void *ctx);
 };

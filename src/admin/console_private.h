@@ -86,6 +86,7 @@ struct console {
 	uint32_t next_number;
 	struct event poll_event;
 	struct paused paused; /* what workers have been told */
+	bool is_suspended;    /* .. too */
 	struct stats stats;
 	struct counters counters; /* of the console's own database */
 };
@@ -115,12 +116,18 @@ void job_end(struct job **j);
 void console_poll_soon(struct console *c);
 void console_poll(struct console *c); /* one step for every job that waits */
 
-/* actions.c */
+/* run_show.c */
 void run_show(struct console_client *c, const struct command *cmd);
+void run_select(struct console_client *c, const struct command *cmd);
+
+/* actions.c */
 void run_set(struct console_client *c, const struct command *cmd);
 void run_reload(struct console_client *c, const struct command *cmd);
 void run_pause(struct console_client *c, const struct command *cmd);
 void run_resume(struct console_client *c, const struct command *cmd);
+void run_suspend(struct console_client *c, const struct command *cmd);
+void run_disable(struct console_client *c, const struct command *cmd);
+void run_enable(struct console_client *c, const struct command *cmd);
 void run_reconnect(struct console_client *c, const struct command *cmd);
 void run_kill(struct console_client *c, const struct command *cmd);
 void run_kill_client(struct console_client *c, const struct command *cmd);

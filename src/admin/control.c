@@ -72,6 +72,38 @@ static unsigned kill_client(struct worker *w, uint64_t id)
 	return 0;
 }
 
+/* In the middle of a message, or with output that it hasn't taken. */
+static bool is_flushed(const struct client *c)
+{
+	return !c->body_left && !stream_backlog(&c->stream) && !(c->server && c->server->body_left);
+}
+
+static unsigned suspend(struct worker *w, bool is_over)
+{
+	unsigned n = 0;
+
+	w->is_suspended = true;
+	LIST_FOREACH(&w->clients, node, next) {
+		struct client *c = CONTAINER_OF(node, struct client, node);
+
+		client_pause(c, PAUSE_SUSPENDED);
+		if (is_flushed(c))
+			continue;
+		n++;
+		if (is_over)
+			client_close(c, "suspend_timeout");
+	}
+	return n;
+}
+
+static unsigned unsuspend(struct worker *w)
+{
+	w->is_suspended = false;
+	LIST_FOREACH(&w->clients, n, next)
+		client_unpause(CONTAINER_OF(n, struct client, node), PAUSE_SUSPENDED);
+	return 0;
+}
+
 static void apply_to_pool(struct pool *p, const struct question *q)
 {
 	switch (q->control) {
@@ -80,7 +112,10 @@ static void apply_to_pool(struct pool *p, const struct question *q)
 	case CONTROL_KILL: kill_pool(p); break;
 	case CONTROL_RECONNECT: reconnect_pool(p, q->at); break;
 	case CONTROL_NONE:
-	case CONTROL_KILL_CLIENT: break;
+	case CONTROL_KILL_CLIENT:
+	case CONTROL_SUSPEND:
+	case CONTROL_SUSPEND_ENDS:
+	case CONTROL_UNSUSPEND: break;
 	}
 }
 
@@ -93,6 +128,10 @@ unsigned control_apply(struct worker *w, const struct question *q)
 		return 0;
 	if (q->control == CONTROL_KILL_CLIENT)
 		return kill_client(w, q->client);
+	if (q->control == CONTROL_SUSPEND || q->control == CONTROL_SUSPEND_ENDS)
+		return suspend(w, q->control == CONTROL_SUSPEND_ENDS);
+	if (q->control == CONTROL_UNSUSPEND)
+		return unsuspend(w);
 	if (q->control != CONTROL_RECONNECT)
 		paused_set(&w->paused, q->database, q->control != CONTROL_RESUME);
 	HASH_ITER(hh, w->pools, p, next) {

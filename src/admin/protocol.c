@@ -1,4 +1,5 @@
 #include "admin/console_private.h"
+#include "admin/select.h"
 #include "admin/show.h"
 #include "base/log.h"
 #include "wire/msg.h"
@@ -52,6 +53,17 @@ static void refuse(struct console_client *c, bool is_simple, const char *sqlstat
 	send_error(c,
 		&(struct error_info){
 			.severity = "ERROR", .sqlstate = sqlstate, .message = message, .detail = detail });
+	if (is_simple)
+		send_ready(c);
+	else
+		console_set_state(c, CONSOLE_SKIPPING);
+}
+
+static void refuse_command(struct console_client *c, bool is_simple, const struct command_error *e)
+{
+	send_error(c,
+		&(struct error_info){
+			.severity = "ERROR", .sqlstate = e->sqlstate, .message = e->message, .position = e->position });
 	if (is_simple)
 		send_ready(c);
 	else
@@ -131,29 +143,42 @@ void client_forget(struct console_client *c)
 
 /* ---- what a command gives ---- */
 
-static const struct column *columns_of(const struct command *cmd, struct column *fake, size_t *n)
+struct description {
+	const struct column *columns;
+	size_t n;
+	struct column fake;   /* columns may be this one */
+	struct select select; /* .. or in here */
+};
+
+static void describe(const struct command *cmd, struct description *d)
 {
-	*n = 0;
-	if (!cmd->spec || cmd->spec->args != ARGS_VIEW)
-		return NULL;
-	if (cmd->fake) {
-		*fake = (struct column){ cmd->fake->name, COLUMN_TEXT };
-		*n = 1;
-		return fake;
+	struct select_error error;
+
+	d->columns = NULL;
+	d->n = 0;
+	if (command_is_select(cmd)) {
+		if (select_parse(cmd->value, &d->select, &error) != RES_OK)
+			ASSERT(!"a query that was good before");
+		d->columns = d->select.columns;
+		d->n = d->select.n_items;
+	} else if (cmd->spec && cmd->fake && cmd->spec->args != ARGS_ASSIGNMENT) {
+		d->fake = (struct column){ cmd->fake->name, COLUMN_TEXT };
+		d->columns = &d->fake;
+		d->n = 1;
+	} else if (cmd->spec && cmd->view) {
+		d->columns = cmd->view->columns;
+		d->n = cmd->view->n_columns;
 	}
-	*n = cmd->view->n_columns;
-	return cmd->view->columns;
 }
 
 static void describe_command(struct console_client *c, const struct command *cmd, uint64_t binary)
 {
+	struct description d;
 	struct writer w = { 0 };
-	struct column fake;
-	size_t n;
-	const struct column *columns = columns_of(cmd, &fake, &n);
 
-	if (n)
-		rows_describe(&w, columns, n, binary);
+	describe(cmd, &d);
+	if (d.n)
+		rows_describe(&w, d.columns, d.n, binary);
 	else
 		msg_begin(&w, MSG_NO_DATA), msg_end(&w);
 	client_send(c, &w);
@@ -201,11 +226,10 @@ static void send_complete(struct console_client *c, const char *tag)
 
 static void finish_simple(struct console_client *c, const char *tag)
 {
-	struct column fake;
-	size_t n;
+	struct description d;
 
-	columns_of(c->command, &fake, &n);
-	if (n)
+	describe(c->command, &d);
+	if (d.n)
 		describe_command(c, c->command, 0);
 	client_send(c, &c->rows.out);
 	send_complete(c, tag);
@@ -284,15 +308,15 @@ static void malformed(struct console_client *c)
 static void on_query(struct console_client *c, struct reader r)
 {
 	const char *text = read_cstring(&r);
-	char error[COMMAND_ERROR_MAX];
+	struct command_error error;
 
 	if (!is_whole(&r)) {
 		malformed(c);
 		return;
 	}
 	end_portals(c);
-	if (command_parse(text, &c->simple, error) != RES_OK) {
-		refuse(c, true, "08P01", error, NULL);
+	if (command_parse(text, &c->simple, &error) != RES_OK) {
+		refuse_command(c, true, &error);
 	} else if (!c->simple.spec) {
 		send_empty_message(c, MSG_EMPTY_QUERY_RESPONSE);
 		send_ready(c);
@@ -306,7 +330,7 @@ static void on_parse(struct console_client *c, struct reader r)
 	const char *name = read_cstring(&r), *text = read_cstring(&r);
 	uint16_t n_types = read_u16(&r);
 	struct console_statement *s, *had = find_statement(c, name);
-	char error[COMMAND_ERROR_MAX];
+	struct command_error error;
 
 	read_bytes(&r, 4u * n_types); /* of parameters that no command has */
 	if (!is_whole(&r)) {
@@ -325,12 +349,12 @@ static void on_parse(struct console_client *c, struct reader r)
 	s = xcalloc(1, sizeof(*s));
 	s->name = xstrdup(name);
 	list_push_back(&c->statements, &s->node);
-	if (command_parse(text, &s->command, error) == RES_OK) {
+	if (command_parse(text, &s->command, &error) == RES_OK) {
 		send_empty_message(c, MSG_PARSE_COMPLETE);
 		return;
 	}
 	free_statement(&c->statements, s);
-	refuse(c, false, "08P01", error, NULL);
+	refuse_command(c, false, &error);
 }
 
 /* One code for all columns, or one each; more than there are columns don't matter. False: malformed. */

@@ -161,6 +161,7 @@ static void report_stream(struct report *r, struct link_row *row, const struct s
 	tls_describe(st->tls, tls, sizeof(tls));
 	row->tls = report_add_text(r, tls);
 	address_local(st->fd, &row->local);
+	row->fd = st->fd;
 	row->held = st->held_len;
 	row->backlog = stream_backlog(st);
 }
@@ -175,7 +176,15 @@ static uint32_t pid_of_peer(const struct stream *st, const struct address *peer)
 	return (uint32_t)cred.pid;
 }
 
-static void report_client(struct report *r, const struct client *c)
+static void report_settings(struct report *r, struct link_row *row, const struct settings *s)
+{
+	row->client_encoding = report_add_text(r, settings_get(s, "client_encoding"));
+	row->std_strings = report_add_text(r, settings_get(s, "standard_conforming_strings"));
+	row->datestyle = report_add_text(r, settings_get(s, "DateStyle"));
+	row->timezone = report_add_text(r, settings_get(s, "TimeZone"));
+}
+
+static void report_client(struct report *r, const struct client *c, bool with_settings)
 {
 	struct link_row *row = add_link(r);
 	bool waits = list_is_linked(&c->waiter.node);
@@ -193,11 +202,13 @@ static void report_client(struct report *r, const struct client *c)
 	row->link = c->server ? c->server->id : 0;
 	row->remote_pid = pid_of_peer(&c->stream, &row->peer);
 	row->statements = client_statements_count(&c->statements);
+	if (with_settings)
+		report_settings(r, row, c->told);
 	row->body_left = c->body_left;
 	row->replication = c->pool->shared->replication;
 }
 
-static void report_server(struct report *r, const struct server *s)
+static void report_server(struct report *r, const struct server *s, bool with_settings)
 {
 	struct link_row *row = add_link(r);
 	const struct client *c = s->client;
@@ -215,17 +226,19 @@ static void report_server(struct report *r, const struct server *s)
 	row->link = c ? c->id : 0;
 	row->remote_pid = s->cancel_pid;
 	row->statements = server_statements_count(&s->statements);
+	if (with_settings)
+		report_settings(r, row, s->reported);
 	row->body_left = s->body_left;
 	row->replication = s->pool->shared->replication;
 	row->is_close_needed = s->close_reason != NULL;
 }
 
-static void report_clients(struct report *r, const struct worker *w)
+static void report_clients(struct report *r, const struct worker *w, bool with_settings)
 {
 	LIST_FOREACH(&w->clients, n, next) {
 		const struct client *c = CONTAINER_OF(n, struct client, node);
 
-		report_client(r, c);
+		report_client(r, c, with_settings);
 	}
 }
 
@@ -250,7 +263,7 @@ static void report_pins(struct report *r, const struct worker *w)
 	}
 }
 
-static void report_servers(struct report *r, const struct worker *w)
+static void report_servers(struct report *r, const struct worker *w, bool with_settings)
 {
 	struct pool *p, *next_pool;
 
@@ -258,9 +271,9 @@ static void report_servers(struct report *r, const struct worker *w)
 		if (p->shared->is_own)
 			continue;
 		LIST_FOREACH(&p->idle, n, next)
-			report_server(r, CONTAINER_OF(n, struct server, node));
+			report_server(r, CONTAINER_OF(n, struct server, node), with_settings);
 		LIST_FOREACH(&p->servers, n, next)
-			report_server(r, CONTAINER_OF(n, struct server, node));
+			report_server(r, CONTAINER_OF(n, struct server, node), with_settings);
 	}
 }
 
@@ -299,10 +312,10 @@ static void deliver_question(struct message *m, void *owner)
 	r->n_done = control_apply(w, &a->q);
 	if (a->q.wants & WANT_POOLS)
 		report_pools(r, w, a->q.wants & WANT_LATENCY);
-	if (a->q.wants & WANT_CLIENTS)
-		report_clients(r, w);
-	if (a->q.wants & WANT_SERVERS)
-		report_servers(r, w);
+	if (a->q.wants & (WANT_CLIENTS | WANT_FDS))
+		report_clients(r, w, a->q.wants & WANT_FDS);
+	if (a->q.wants & (WANT_SERVERS | WANT_FDS))
+		report_servers(r, w, a->q.wants & WANT_FDS);
 	if (a->q.wants & WANT_WORKER)
 		report_worker(r, w);
 	if (a->q.wants & WANT_PINS)

@@ -24,6 +24,7 @@ enum report_wants {
 	WANT_HOLDERS = 128,
 	WANT_PREPARED = 256,
 	WANT_MEMORY = 512,
+	WANT_FDS = 1024, /* clients and servers, with the fields that only SHOW FDS has */
 };
 
 #define MEMORY_ROWS 6
@@ -35,7 +36,10 @@ enum control {
 	CONTROL_RESUME,
 	CONTROL_KILL,
 	CONTROL_RECONNECT,
-	CONTROL_KILL_CLIENT
+	CONTROL_KILL_CLIENT,
+	CONTROL_SUSPEND, /* n_done: clients that haven't taken all that was sent, or are in the middle of a message */
+	CONTROL_SUSPEND_ENDS, /* .. and these are closed */
+	CONTROL_UNSUSPEND
 };
 
 struct report;
@@ -75,6 +79,8 @@ struct link_row { /* a client or a server */
 	size_t statements, body_left, held, backlog;
 	bool is_close_needed;
 	enum replication replication;
+	int fd;
+	uint32_t client_encoding, std_strings, datestyle, timezone; /* WANT_FDS */
 };
 
 struct pin_row {		 /* a client that keeps its server */

@@ -130,7 +130,7 @@ static void database_row(const struct show *s, const struct config_database *db,
 	rows_number(r, (uint64_t)config_max_db_client_connections(c, db));
 	rows_number(r, (uint64_t)use->clients);
 	rows_flag(r, paused_has(&s->console->paused, use->name));
-	rows_flag(r, false); /* there is no DISABLE */
+	rows_flag(r, snapshot_has_disabled(s->console->host.snapshot(s->console->host.ctx), use->name));
 	rows_end(r);
 }
 

@@ -33,7 +33,7 @@ static void fill_lists(const struct show *s)
 	list_item(s->rows, "login_clients", h->login_count(h->ctx));
 	list_item(s->rows, "free_servers", 0);
 	list_item(s->rows, "used_servers", servers);
-	list_item(s->rows, "dns_names", 0); /* the resolver keeps its own cache; what it holds isn't counted */
+	list_item(s->rows, "dns_names", dns_names(s->console));
 	list_item(s->rows, "dns_zones", 0);
 	list_item(s->rows, "dns_queries", 0);
 	list_item(s->rows, "dns_pending", 0);
@@ -73,9 +73,11 @@ static void state_row(struct rows *r, const char *key, bool value)
 
 static void fill_state(const struct show *s)
 {
-	state_row(s->rows, "active", !s->console->paused.all);
-	state_row(s->rows, "paused", s->console->paused.all);
-	state_row(s->rows, "suspended", false); /* there is no SUSPEND */
+	const struct console *c = s->console;
+
+	state_row(s->rows, "active", !c->paused.all && !c->is_suspended);
+	state_row(s->rows, "paused", c->paused.all);
+	state_row(s->rows, "suspended", c->is_suspended);
 }
 
 static const struct column version_columns[] = { TEXT("version") };
@@ -91,11 +93,10 @@ static void fill_version(const struct show *s)
 static const struct column peers_columns[] = { INT4("peer_id"), TEXT("host"), INT4("port"), INT4("pool_size") };
 static const struct column peer_pools_columns[] = { INT4("peer_id"), INT4("cl_active_cancel_req"),
 	INT4("cl_waiting_cancel_req"), INT4("sv_active_cancel"), INT4("sv_login") };
-static const struct column dns_zones_columns[] = { TEXT("zonename"), INT8("serial"), INT4("count") };
 
 static void fill_nothing(const struct show *s)
 {
-	(void)s; /* there are no peers, and zones aren't watched */
+	(void)s; /* there are no peers */
 }
 
 const struct view view_lists = { "LISTS", COLUMNS(lists_columns), WANT_POOLS, fill_lists };
@@ -104,4 +105,3 @@ const struct view view_state = { "STATE", COLUMNS(state_columns), 0, fill_state 
 const struct view view_version = { "VERSION", COLUMNS(version_columns), 0, fill_version };
 const struct view view_peers = { "PEERS", COLUMNS(peers_columns), 0, fill_nothing };
 const struct view view_peer_pools = { "PEER_POOLS", COLUMNS(peer_pools_columns), 0, fill_nothing };
-const struct view view_dns_zones = { "DNS_ZONES", COLUMNS(dns_zones_columns), 0, fill_nothing };

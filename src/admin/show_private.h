@@ -27,7 +27,9 @@
 	X(active_sockets)                                                                                    \
 	X(lists)                                                                                             \
 	X(mem)                                                                                               \
+	X(dns_hosts)                                                                                         \
 	X(dns_zones)                                                                                         \
+	X(fds)                                                                                               \
 	X(stats)                                                                                             \
 	X(stats_totals)                                                                                      \
 	X(stats_averages)                                                                                    \
@@ -67,6 +69,9 @@ VIEWS(DECLARE_VIEW)
 void rows_time(struct rows *r, usec_t then, usec_t now); /* then as text: our clock counts from the machine's start */
 void rows_address(struct rows *r, const struct address *a); /* two columns: host and port */
 const char *mode_name(enum pool_mode mode);
+
+/* show_dns.c */
+size_t dns_names(const struct console *c);
 
 /* show_pins.c */
 void rows_reasons(struct rows *r, unsigned pins);

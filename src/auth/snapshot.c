@@ -3,6 +3,7 @@
 #include "base/table.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct database_credential {
 	const struct config_database *db; /* the key: lives as long as the snapshot's config */
@@ -47,6 +48,8 @@ struct snapshot *snapshot_new(struct config **config, struct userlist **userlist
 	/* a new user list doesn't change who may come in how */
 	s->rules = old && old->rules ? auth_rules_ref(old->rules) : NULL;
 	s->tls = old && old->tls ? tls_set_ref(old->tls) : NULL;
+	for (char **name = old ? old->disabled : NULL; name && *name; name++)
+		snapshot_disable(s, *name, true);
 	for (const struct config_database *db = s->config->databases; db; db = db->next) {
 		if (db->user && db->password)
 			add_credential(s, db, old);
@@ -66,6 +69,40 @@ void snapshot_take_tls(struct snapshot *s, struct tls_set **tls)
 	tls_set_unref(&s->tls);
 	s->tls = *tls;
 	*tls = NULL;
+}
+
+static size_t find_disabled(const struct snapshot *s, const char *database)
+{
+	size_t i = 0;
+
+	while (s->disabled && s->disabled[i] && strcmp(s->disabled[i], database) != 0)
+		i++;
+	return i;
+}
+
+bool snapshot_has_disabled(const struct snapshot *s, const char *database)
+{
+	return s->disabled && s->disabled[find_disabled(s, database)];
+}
+
+void snapshot_disable(struct snapshot *s, const char *database, bool is_disabled)
+{
+	size_t at = find_disabled(s, database), n = at;
+	bool was = s->disabled && s->disabled[at];
+
+	if (was == is_disabled)
+		return;
+	while (was && s->disabled[n])
+		n++;
+	if (is_disabled) {
+		s->disabled = xrealloc(s->disabled, (n + 2) * sizeof(*s->disabled));
+		s->disabled[n] = xstrdup(database);
+		s->disabled[n + 1] = NULL;
+	} else {
+		free(s->disabled[at]);
+		s->disabled[at] = s->disabled[n - 1];
+		s->disabled[n - 1] = NULL;
+	}
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)
@@ -88,6 +125,9 @@ void snapshot_unref(struct snapshot **sp)
 		credential_unref(&c->credential);
 		free(c);
 	}
+	for (char **name = s->disabled; name && *name; name++)
+		free(*name);
+	free(s->disabled);
 	userlist_unref(&s->userlist);
 	auth_rules_unref(&s->rules);
 	tls_set_unref(&s->tls);

@@ -22,16 +22,20 @@ struct snapshot {
 	struct userlist *userlist;
 	struct auth_rules *rules; /* NULL: auth_type needs none */
 	struct tls_set *tls;	  /* NULL: without TLS */
+	char **disabled;	  /* databases that DISABLE named, ended by NULL; NULL: none */
 	struct database_credential *credentials_;
 };
 
 /*
  * Moves config and userlist. Credentials that old (may be NULL) has, too, are taken over with their derived keys, and so are its rules and TLS
- * until snapshot_take_rules() and snapshot_take_tls() say otherwise.
+ * until snapshot_take_rules() and snapshot_take_tls() say otherwise, and what is disabled.
  */
 struct snapshot *snapshot_new(struct config **config, struct userlist **userlist, const struct snapshot *old);
 void snapshot_take_rules(struct snapshot *s, struct auth_rules **r); /* moves it; before anybody else has the snapshot */
 void snapshot_take_tls(struct snapshot *s, struct tls_set **tls); /* moves it; before anybody else has the snapshot */
+/* Before anybody else has the snapshot. */
+void snapshot_disable(struct snapshot *s, const char *database, bool is_disabled);
+bool snapshot_has_disabled(const struct snapshot *s, const char *database);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s); /* NULL inside is fine */
 

@@ -159,6 +159,8 @@ struct config {
 	int scram_iterations;
 	usec_t password_ttl;
 
+	usec_t suspend_timeout;
+
 	/* encryption */
 	struct config_tls client_tls, server_tls;
 	enum tls_negotiation server_tls_negotiation;
@@ -166,7 +168,6 @@ struct config {
 	/* What PgBouncer's files may say and pgweir has no use for; pgweir.ini(5) says why. Kept for SHOW CONFIG only. */
 	struct {
 		int pkt_buf, sbuf_loopcnt;
-		usec_t suspend_timeout;	      /* there is no SUSPEND */
 		char *track_extra_parameters; /* all settings are followed */
 	} inert;
 

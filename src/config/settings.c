@@ -212,7 +212,7 @@ static const struct setting global_rows[] = {
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
 	TEXT("stats_users", stats_users, LIVE, "", NO_WEIR),
 	TEXT("suspect_functions", suspect_functions, LIVE, "", NO_WEIR),
-	TIME("suspend_timeout", inert.suspend_timeout, LIVE, "10", NO_WEIR),
+	TIME("suspend_timeout", suspend_timeout, LIVE, "10", NO_WEIR),
 	BOOL("syslog", syslog, LIVE, "0", NO_WEIR),
 	WORD("syslog_facility", syslog_facility, LIVE, "daemon", NO_WEIR, facilities, NULL),
 	TEXT("syslog_ident", syslog_ident, LIVE, "pgbouncer", "pgweir"),

@@ -398,6 +398,17 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	return true;
 }
 
+static void host_disable(void *ctx, const char *database, bool is_disabled)
+{
+	struct daemon *d = ctx;
+	struct config *c = config_ref(d->snapshot->config);
+	struct userlist *users = userlist_ref(d->snapshot->userlist);
+	struct snapshot *s = snapshot_new(&c, &users, d->snapshot);
+
+	snapshot_disable(s, database, is_disabled);
+	publish_snapshot(d, &s);
+}
+
 static void host_shutdown(void *ctx, enum shutdown_mode mode)
 {
 	switch (mode) {
@@ -417,6 +428,13 @@ static size_t host_login_count(void *ctx)
 	return n;
 }
 
+static struct resolver *host_resolver(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	return d->resolver;
+}
+
 static bool host_is_shutting_down(void *ctx)
 {
 	struct daemon *d = ctx;
@@ -434,7 +452,9 @@ static void make_console(struct daemon *d)
 		.snapshot = host_snapshot,
 		.reload = host_reload,
 		.set = host_set,
+		.disable = host_disable,
 		.shutdown = host_shutdown,
+		.resolver = host_resolver,
 		.login_count = host_login_count,
 		.is_shutting_down = host_is_shutting_down };
 

@@ -211,6 +211,10 @@ static bool take_place(struct login *l)
 
 	if (l->is_console)
 		return true;
+	if (snapshot_has_disabled(l->snapshot, l->who.database)) {
+		fail(l, "55000", "database \"%.63s\" is disabled", l->who.database);
+		return false;
+	}
 	l->is_counted = l->env->count_client(l->env->ctx, l->snapshot->config, l->who.database, l->who.user, &why);
 	if (!l->is_counted)
 		fail(l, "53300", "%s", why);

@@ -25,7 +25,7 @@ struct resolver {
 	struct resolve_request *first, **last;
 	usec_t max_ttl, nxdomain_ttl;
 	bool is_stopping;
-	struct cached *cache; /* the thread's own */
+	struct cached *cache; /* changed by its thread only, under the lock */
 };
 
 static void cache_drop(struct resolver *r, struct cached *c)
@@ -72,14 +72,18 @@ static void answer(struct resolver *r, struct resolve_request *q, usec_t max_ttl
 {
 	struct cached *c;
 
+	pthread_mutex_lock(&r->lock);
 	cache_expire(r, clock_now());
+	pthread_mutex_unlock(&r->lock);
 	HASH_FIND_STR(r->cache, q->host, c);
 	if (!c) {
 		c = xcalloc(1, sizeof(*c));
 		c->host = xstrdup(q->host);
 		look_up(c);
 		c->expires = clock_now() + (c->address.len ? max_ttl : nxdomain_ttl);
+		pthread_mutex_lock(&r->lock);
 		HASH_ADD_KEYPTR(hh, r->cache, c->host, strlen(c->host), c);
+		pthread_mutex_unlock(&r->lock);
 	}
 	q->address = c->address;
 	snprintf(q->error, sizeof(q->error), "%s", c->error);
@@ -146,6 +150,16 @@ void resolver_ask(struct resolver *r, struct resolve_request *q)
 	*r->last = q;
 	r->last = &q->next_;
 	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void resolver_each(struct resolver *r, resolver_name_fn *fn, void *ctx)
+{
+	struct cached *c, *next;
+
+	pthread_mutex_lock(&r->lock);
+	HASH_ITER(hh, r->cache, c, next)
+		fn(ctx, c->host, c->expires, c->address.len ? &c->address : NULL);
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -29,6 +29,9 @@ struct resolve_request {
 struct resolver *resolver_start(void);
 void resolver_set_ttl(struct resolver *r, usec_t max_ttl, usec_t nxdomain_ttl);
 void resolver_ask(struct resolver *r, struct resolve_request *q);
+/* What is in the cache, under the resolver's lock: fn looks and calls nothing of the resolver's. address is NULL for a failure. */
+typedef void resolver_name_fn(void *ctx, const char *host, usec_t expires, const struct address *address);
+void resolver_each(struct resolver *r, resolver_name_fn *fn, void *ctx);
 void resolver_stop(struct resolver *r); /* waits for a lookup that is under way; requests left over are discarded */
 
 #endif

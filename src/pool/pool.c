@@ -767,7 +767,7 @@ static bool minds_minimum(const struct pool *p)
 
 static void tick_minimum(struct pool *p)
 {
-	if (!p->min_size || p->is_paused || p->is_disabled || !p->database || !minds_minimum(p))
+	if (!p->min_size || p->is_paused || !p->database || !minds_minimum(p))
 		return;
 	while (atomic_load(&p->shared->servers) < p->min_size && open_one(p))
 		;

@@ -50,7 +50,7 @@ struct pool {
 	struct settings *welcome_reported, *welcome_startup,
 		*welcome_told; /* the last client's: the next one's are likely the same */
 	char *fingerprint;     /* of what decides where and as whom servers log in */
-	bool is_paused, is_disabled;
+	bool is_paused;
 	usec_t unused_since;	    /* 0: in use */
 	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */

@@ -73,6 +73,7 @@ struct worker {
 	bool must_look;		     /* at the end of the round: see worker_look() */
 	usec_t tick_every;
 	usec_t next_sweep; /* of what needs no more than a look a second */
+	bool is_suspended; /* by SUSPEND: nothing is read from clients */
 	bool is_stopping;  /* no new work: clients are told to go when they are between transactions */
 	usec_t stop_at;	   /* 0: not ending; else when the thread ends at the latest */
 	bool is_leaving;   /* .. or just waited for; set together with is_stopping or alone */

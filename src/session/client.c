@@ -435,6 +435,8 @@ void client_greet(struct client *c)
 	latency_observe(&c->pool->latency, MEASURE_LOGIN, c->idle_since - MIN(c->idle_since, c->connected_at),
 		c->idle_since);
 	client_set_state(c, CLIENT_IDLE);
+	if (c->worker->is_suspended)
+		client_pause(c, PAUSE_SUSPENDED);
 	client_unpause(c, PAUSE_STATE);
 }
 

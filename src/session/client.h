@@ -42,6 +42,7 @@ enum client_pause {	   /* why we don't read from it */
 	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
 	PAUSE_PINS = 32,   /* max_pinned is reached, and somebody's server is being asked whether it still is pinned */
+	PAUSE_SUSPENDED = 64, /* SUSPEND */
 };
 
 enum client_discard {

@@ -2,6 +2,8 @@
 
 #include "wire/msg.h"
 
+#include <stdio.h>
+
 #include <stdlib.h>
 
 const uint8_t *read_bytes(struct reader *r, size_t n)
@@ -147,6 +149,12 @@ void write_error(struct writer *w, const struct error_info *e)
 	write_field(w, 'M', e->message);
 	write_field(w, 'D', e->detail);
 	write_field(w, 'H', e->hint);
+	if (e->position > 0) {
+		char position[16];
+
+		snprintf(position, sizeof(position), "%d", e->position);
+		write_field(w, 'P', position);
+	}
 	write_u8(w, 0);
 	msg_end(w);
 }

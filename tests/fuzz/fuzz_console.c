@@ -32,6 +32,11 @@ static char *written(const struct command *c)
 	fprintf(f, "  %s ", c->spec->word);
 	if (*c->name)
 		put_quoted(f, c->name, '"');
+	if (command_is_select(c)) {
+		fclose(f);
+		free(text);
+		return xstrdup(c->value);
+	}
 	if (c->spec->args == ARGS_NUMBER)
 		fprintf(f, "%llu", (unsigned long long)c->number);
 	if (c->spec->args == ARGS_ASSIGNMENT) {
@@ -51,25 +56,27 @@ static void check_same(const struct command *a, const struct command *b)
 
 static void check(const struct command *c)
 {
-	char error[COMMAND_ERROR_MAX];
+	struct command_error error;
 	char *text = written(c);
 	struct command again;
 
 	ASSERT(memchr(c->name, '\0', sizeof(c->name)) && memchr(c->value, '\0', sizeof(c->value)));
 	ASSERT(c->spec->args != ARGS_VIEW || (c->view != NULL) != (c->fake != NULL));
-	ASSERT(command_parse(text, &again, error) == RES_OK);
+	ASSERT(c->spec->args != ARGS_SELECT || command_is_select(c) == !*c->name);
+	ASSERT(command_parse(text, &again, &error) == RES_OK);
 	check_same(c, &again);
 	free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char error[COMMAND_ERROR_MAX];
+	struct command_error error;
 	char *text = xstrndup((const char *)data, size);
 	struct command c;
 
-	if (command_parse(text, &c, error) != RES_OK)
-		ASSERT(strncmp(error, "invalid command '", 17) == 0 && memchr(error, '\0', sizeof(error)));
+	if (command_parse(text, &c, &error) != RES_OK)
+		ASSERT(*error.message && memchr(error.message, '\0', sizeof(error.message)) &&
+			strlen(error.sqlstate) == 5);
 	else if (c.spec)
 		check(&c);
 	free(text);

@@ -38,4 +38,32 @@ START_TEST(rules_go_with_their_last_snapshot)
 }
 END_TEST
 
-UNIT_MAIN("snapshot", { tcase_add_test(tc, rules_go_with_their_last_snapshot); })
+START_TEST(what_is_disabled_stays_so_over_reloads)
+{
+	struct snapshot *s = rig_snapshot("", "");
+
+	ck_assert(!snapshot_has_disabled(s, "a"));
+	snapshot_disable(s, "a", false);
+	for (int i = 0; i < 2; i++) {
+		snapshot_disable(s, "a", true);
+		snapshot_disable(s, "b", true);
+		snapshot_disable(s, "c", true);
+		s = reload(s);
+		ck_assert(snapshot_has_disabled(s, "a") && snapshot_has_disabled(s, "b") &&
+			snapshot_has_disabled(s, "c") && !snapshot_has_disabled(s, "d"));
+		snapshot_disable(s, "a", false);
+		snapshot_disable(s, "a", false);
+		ck_assert(!snapshot_has_disabled(s, "a") && snapshot_has_disabled(s, "b") &&
+			snapshot_has_disabled(s, "c"));
+		snapshot_disable(s, "c", false);
+		snapshot_disable(s, "b", false);
+		ck_assert(!snapshot_has_disabled(s, "b") && !snapshot_has_disabled(s, "c"));
+	}
+	snapshot_unref(&s);
+}
+END_TEST
+
+UNIT_MAIN("snapshot", {
+	tcase_add_test(tc, rules_go_with_their_last_snapshot);
+	tcase_add_test(tc, what_is_disabled_stays_so_over_reloads);
+})
