@@ -520,7 +520,7 @@ static void database_row(const struct show *s, const struct config_database *db,
 	rows_begin(r);
 	rows_text(r, use->name);
 	rows_text(r, text_or_null(db->host));
-	rows_number(r, (uint64_t)db->port);
+	rows_number(r, (uint64_t)(db->hosts ? db->hosts->port : c->listen_port)); /* its own has none */
 	rows_text(r, db->dbname ? db->dbname : use->name);
 	rows_text(r, db->user);
 	rows_number(r, (uint64_t)config_pool_size(c, db, NULL));
@@ -540,9 +540,7 @@ static void database_row(const struct show *s, const struct config_database *db,
 
 static void own_database_row(const struct show *s)
 {
-	const struct config *c = console_config(s->console);
-	struct config_database own = { .port = c->listen_port,
-		.user = (char *)(uintptr_t)CONSOLE_DATABASE,
+	struct config_database own = { .user = (char *)(uintptr_t)CONSOLE_DATABASE,
 		.pool_mode = POOL_STATEMENT,
 		.pool_size = 2,
 		.server_lifetime = -1 };
