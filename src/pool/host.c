@@ -220,7 +220,7 @@ enum host_verdict host_login_begin(struct host_pool *hp, int concurrency, usec_t
 	places = places_may_open(&hp->places, have, now);
 	verdict = may_log_in(h, concurrency, now);
 	if (verdict == HOST_GO && places == PLACES_NO)
-		verdict = HOST_BUSY;
+		verdict = HOST_NO_PLACE;
 	if (verdict == HOST_GO) {
 		*login = (struct host_login){
 			.is_open = true, .is_probe = h->state == HOST_HOLD, .is_try = places == PLACES_TRY
@@ -384,6 +384,26 @@ void host_pool_no_census(struct host_pool *hp, usec_t now)
 }
 
 /* ---- looking ---- */
+
+const char *host_pool_say(struct host_pool *hp, usec_t now, char *detail, size_t size)
+{
+	const struct host *h = hp->host;
+	const char *word = "server_connect";
+
+	pthread_mutex_lock(&h->hosts->lock);
+	if (h->state == HOST_HOLD || h->state == HOST_PROBING) {
+		word = "host_on_hold";
+		snprintf(detail, size, "%.64s:%d, the next try is in %u ms: %s", h->name, h->port,
+			(unsigned)(h->next_try > now ? (h->next_try - now) / USEC_PER_MSEC : 0), h->why);
+	} else if (hp->places.is_limited) {
+		word = "server_full";
+		snprintf(detail, size, "PostgreSQL has no place for more than %d: %s", hp->places.limit, hp->why);
+	} else {
+		snprintf(detail, size, "%d servers of %.64s:%d are logging in", h->logins, h->name, h->port);
+	}
+	pthread_mutex_unlock(&h->hosts->lock);
+	return word;
+}
 
 const char *host_state_name(enum host_state s)
 {

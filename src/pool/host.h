@@ -84,7 +84,8 @@ void host_pool_drop(struct host_pool **hp);
 
 enum host_verdict {
 	HOST_GO,
-	HOST_BUSY, /* up, but no login more now */
+	HOST_BUSY,     /* up, but no login more now */
+	HOST_NO_PLACE, /* up, but PostgreSQL has no place for more of this pool's */
 	HOST_AWAY, /* on hold */
 };
 enum host_outcome {
@@ -124,6 +125,8 @@ void host_pool_no_census(struct host_pool *hp, usec_t now);
 
 /* ---- looking ---- */
 
+/* What keeps the pool from opening a server there: a constant word, and its detail. */
+const char *host_pool_say(struct host_pool *hp, usec_t now, char *detail, size_t size);
 const char *host_state_name(enum host_state s);
 /* Under the lock: fn looks and calls nothing of this module. */
 typedef void host_fn(void *ctx, const struct host *h);

@@ -107,7 +107,7 @@ static struct slot_limits limits_now(const struct pool *p)
 {
 	struct slot_limits limits = p->limits;
 
-	if (p->reserve && p->waiting.count &&
+	if (p->reserve && p->queue.count &&
 		pool_oldest_wait(p, p->worker->loop.now) >= p->worker->config->reserve_pool_timeout)
 		limits.pool += p->reserve;
 	return limits;
@@ -132,6 +132,7 @@ struct choice {
 	struct host_pool *host; /* NULL: none */
 	struct host_login login;
 	bool is_busy; /* one that would do may be tried in a moment */
+	bool is_full; /* one that would do has no place for more */
 };
 
 /* The first, in the order of the list or round-robin, that may be tried. Those that weren't what is wanted last time count on demand only. */
@@ -154,6 +155,7 @@ static struct choice choose(struct pool *p, int concurrency, bool with_unfit)
 			p->turn = (unsigned)((at + 1) % p->n_hosts);
 			return c;
 		case HOST_BUSY: c.is_busy = true; break;
+		case HOST_NO_PLACE: c.is_busy = c.is_full = true; break;
 		case HOST_AWAY: break;
 		}
 	}
@@ -174,20 +176,23 @@ bool pool_open_server(struct pool *p)
 	bool takes_any = false;
 	struct choice c;
 
+	p->is_full = false;
 	if (!p->database)
 		return false;
 	if (next_try && (p->worker->loop.now < next_try || atomic_load(&p->shared->logins) > 0))
 		return false; /* after a failure of the pool's own a single login finds out whether it can */
-	if (atomic_load(&p->shared->servers) >= limits.pool) /* the usual case, and it takes no lock */
+	p->is_full = atomic_load(&p->shared->servers) >= limits.pool;
+	if (p->is_full) /* the usual case, and it takes no lock */
 		return false;
 	c = choose(p, concurrency, false);
 	if (!c.host && !c.is_busy && p->database->target_session_attrs == ATTRS_PREFER_STANDBY) {
 		takes_any = true;
 		c = choose(p, concurrency, true);
 	}
+	p->is_full = c.host ? !take_slot(p, &limits) : c.is_full;
 	if (!c.host)
 		return false;
-	if (!take_slot(p, &limits)) {
+	if (p->is_full) {
 		forget_choice(p, &c);
 		return false;
 	}

@@ -92,6 +92,9 @@ struct server {
 	uint64_t id;
 	void *client; /* struct client while lent */
 	const struct server_link *link;
+	usec_t lent_at;	   /* when a client got it; 0: none has since it was free last */
+	uint64_t flow_key; /* .. and of which flow that one is, and what it was charged: queue.h */
+	usec_t charged;
 	uint64_t lending; /* counts the times it was lent: a cancel is for one of them */
 
 	struct pending pending;

@@ -95,7 +95,7 @@ static bool is_census_due(struct server *s)
 	if (now < p->census_look)
 		return false;
 	p->census_look = now + CENSUS_LOOK;
-	return every && p->waiting.count && !p->shared->is_own &&
+	return every && p->queue.count && !p->shared->is_own &&
 		atomic_load(&p->shared->servers) >= p->limits.pool &&
 		host_pool_wants_census(s->host, now, every);
 }
