@@ -119,6 +119,10 @@ int places_census(struct places *p, int have, bool is_full, usec_t now)
 {
 	if (!is_full)
 		return 0;
+	if (!p->gap)
+		end_gift(p, PLACES_GAP_MIN, now);
+	if (!p->is_limited) /* news: others may have been waiting for long */
+		p->next_gift = now;
 	note_full(p, have, now);
 	p->next_try = now;
 	p->next_census = now + around(PLACES_GAP_MIN);

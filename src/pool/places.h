@@ -22,7 +22,7 @@
 #define PLACES_TRY_MAX USEC_PER_SEC /* from one login beyond the limit to the next */
 #define PLACES_LEFT_ALONE                                                                                    \
 	USEC_PER_SEC /* what was given back, at least; more than PLACES_TRY_MAX with the jitter */
-#define PLACES_GAP_MIN (4 * USEC_PER_SEC) /* between two times of giving back */
+#define PLACES_GAP_MIN (3 * USEC_PER_SEC) /* between two times of giving back */
 #define PLACES_GAP_MAX (60 * USEC_PER_SEC)
 #define PLACES_FORGET (60 * USEC_PER_SEC) /* without a refusal: there is no limit any more */
 

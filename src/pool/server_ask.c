@@ -5,19 +5,22 @@
 
 #define CENSUS_LOOK (500 * USEC_PER_MSEC) /* one look in so long is enough to see that a census is due */
 
-/* All names are qualified: a client may have left a search_path behind. */
-#define OP(x) " OPERATOR(pg_catalog." x ") "
-#define SETTING(name) "pg_catalog.current_setting('" name "', true)"
-
-/* Those of superusers are reserved for them; since version 16 others may be for certain roles. */
-static const char census_sql[] = "SELECT pg_catalog.sum(numbackends)" OP(">=")
-	SETTING("max_connections") "::pg_catalog.int4" OP("-") "CASE " SETTING("is_superuser") " WHEN 'on' THEN 0 ELSE " SETTING(
-		"superuser_reserved_connections") "::pg_catalog.int4" OP("+") "COALESCE(" SETTING("reserved_connections") ", '0')::pg_catalog.int4 END"
-															  " FROM pg_catalog.pg_stat_database";
+/*
+ * All names are qualified: a client may have left a search_path behind. OPERATOR() has one precedence for all, hence the parentheses.
+ * The places of superusers are reserved for them; since version 16 others may be for certain roles.
+ */
+static const char census_sql[] =
+	"SELECT pg_catalog.sum(numbackends) OPERATOR(pg_catalog.>=) "
+	"(pg_catalog.current_setting('max_connections')::pg_catalog.int4 OPERATOR(pg_catalog.-) "
+	"CASE pg_catalog.current_setting('is_superuser') WHEN 'on' THEN 0 ELSE "
+	"pg_catalog.current_setting('superuser_reserved_connections')::pg_catalog.int4 OPERATOR(pg_catalog.+) "
+	"COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::pg_catalog.int4 END) "
+	"FROM pg_catalog.pg_stat_database";
 
 /* The reset value, since the value itself may be a client's. */
-static const char read_only_sql[] = "SELECT pg_catalog.pg_is_in_recovery() OR reset_val" OP(
-	"=") "'on' FROM pg_catalog.pg_settings WHERE name" OP("=") "'default_transaction_read_only'";
+static const char read_only_sql[] =
+	"SELECT pg_catalog.pg_is_in_recovery() OR (reset_val OPERATOR(pg_catalog.=) 'on') FROM pg_catalog.pg_settings "
+	"WHERE name OPERATOR(pg_catalog.=) 'default_transaction_read_only'";
 static const char standby_sql[] = "SELECT pg_catalog.pg_is_in_recovery()";
 
 /* ---- the role ---- */
