@@ -19,7 +19,7 @@ import wire
 from wire import SLOW, Client, wait_until
 
 TABLE = "create table if not exists crowd (client int, number int)"
-Trouble = collections.namedtuple("Trouble", "time sent client stage sqlstate text")  # stage: first, only, later, commit, rollback; lost, login
+Trouble = collections.namedtuple("Trouble", "time sent client stage sqlstate text")  # stage: first, only, later, commit, rollback; lost, lost in a block, login
 KINDS = ("insert", "block", "segment", "extended", "select")
 
 
@@ -86,8 +86,7 @@ class Member:
             self.steps = [("rollback", wire.query("rollback"))] if status != "I" else []
         elif not self.steps:
             if self.stage != "rollback":
-                self.crowd.done += 1
-                self.crowd.last_done = time.monotonic()
+                self.crowd.count(self)
                 if self.is_written:
                     self.crowd.acked.append((self.number, self.n))
         self.status = status
@@ -101,12 +100,12 @@ class Member:
 
     def lose(self, why):
         """The connection is gone: as an application would, it connects again."""
-        self.note("lost", (self.error or {}).get("C", ""), (self.error or {}).get("M", why))
+        self.note("lost in a block" if self.status != "I" else "lost", (self.error or {}).get("C", ""), (self.error or {}).get("M", why))
         if self.sent and self.is_written:
             self.crowd.unknown.add((self.number, self.n))
         self.crowd.selector.unregister(self.sock)
         self.sock.close()
-        self.sent, self.sock = 0, None
+        self.sent, self.sock, self.status = 0, None, "I"
         self.wake = time.monotonic() + 0.1
 
     def readable(self):
@@ -129,6 +128,7 @@ class Crowd:
         self.end, self.think, self.work, self.user, self.login = end, think, work, user, login or {}
         self.selector = selectors.DefaultSelector()
         self.acked, self.unknown, self.troubles, self.done, self.last_done = [], set(), [], 0, 0
+        self.done_by = collections.Counter()  # kind: transactions
         self.members = [Member(self, i) for i in range(n)]
         self.is_stopping, self.failure = False, None
         self.thread = threading.Thread(target=self._main, daemon=True)
@@ -186,12 +186,26 @@ class Crowd:
 
     # -- what came of it
 
+    def count(self, member):
+        self.done += 1
+        self.done_by[member.kind] += 1
+        self.last_done = time.monotonic()
+
+    def wait_all_kinds(self, timeout=30 * SLOW):
+        """Until a client of each kind has been answered."""
+        before = dict(self.done_by)
+        wait_until(lambda: self.failure or all(self.done_by[k] > before.get(k, 0) for k in self.kinds()), timeout, "every kind of client is served")
+
+    def kinds(self):
+        return {m.kind for m in self.members}
+
     def wait_done(self, n, timeout=30 * SLOW):
         """Until n more transactions are through."""
         goal = self.done + n
         wait_until(lambda: self.failure or self.done >= goal, timeout, "%d transactions more" % n)
 
     def lost(self):
+        """Connections that could have been kept. Who is idle in a block when its server dies gets the FATAL at once, as directly (TX-07)."""
         return [t for t in self.troubles if t.stage == "lost"]
 
     def counts(self):
