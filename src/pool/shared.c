@@ -14,6 +14,7 @@ struct registry *registry_new(int n_workers)
 	r->n_workers = n_workers;
 	pthread_mutex_init(&r->lock, NULL);
 	atomic_store(&r->next_id, 1);
+	hosts_init(&r->hosts);
 	r->own.refs = 1; /* the registry's: it is in no table */
 	return r;
 }
@@ -39,6 +40,7 @@ void registry_free(struct registry *r)
 		free_pool(r, p);
 	free_limits(&r->databases); /* of clients that never reached their worker */
 	free_limits(&r->users);
+	hosts_destroy(&r->hosts);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -326,6 +328,15 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 	atomic_store(&p->next_try, next);
 	pthread_mutex_unlock(&p->lock);
 	return next;
+}
+
+void shared_note_failure(struct pool_shared *p, const char *sqlstate, const char *message)
+{
+	pthread_mutex_lock(&p->lock);
+	p->is_final = false;
+	snprintf(p->sqlstate, sizeof(p->sqlstate), "%s", sqlstate);
+	snprintf(p->message, sizeof(p->message), "%s", message);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void shared_forget_failure(struct pool_shared *p)
