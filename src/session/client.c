@@ -754,7 +754,7 @@ void session_cancel(struct message *m, void *owner)
 	if (c && cancel_key_same(&c->key, &r->key)) {
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
-		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
+		} else if (c->state == CLIENT_ACTIVE && c->server->state == SERVER_ACTIVE && c->server->pending.count) {
 			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}
