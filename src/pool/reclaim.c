@@ -102,7 +102,7 @@ static void tick_within(struct pool *p, usec_t in)
 /* Servers that are being logged in will do for those who wait. */
 static bool is_help_coming(const struct pool *p)
 {
-	return p->n_login + p->n_testing >= p->waiting.count;
+	return p->n_login + p->n_testing >= p->queue.count;
 }
 
 void reclaim_tick(struct pool *p)
@@ -114,7 +114,7 @@ void reclaim_tick(struct pool *p)
 	if (!conf->reclaim_after || p->shared->is_own)
 		return;
 	publish(p);
-	if (!p->waiting.count || p->is_paused || is_help_coming(p))
+	if (!p->queue.count || p->is_paused || is_help_coming(p))
 		return;
 	why = (struct reclaim_cause){ .waiting = (unsigned)atomic_load(&p->shared->waiting),
 		.waited = pool_oldest_wait(p, p->worker->loop.now) };

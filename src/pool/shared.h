@@ -41,6 +41,7 @@ struct worker_view { /* what one worker lets the others know about a pool; a cac
 	atomic_uint servers;  /* that it has, in use or not */
 	atomic_uint incoming; /* servers on their way to it */
 	_Atomic uint64_t silent; /* usec_t: since when its longest-silent transaction has been; 0: none. See reclaim.h */
+	atomic_uint in_transaction; /* its servers whose clients are idle in one, as of its last tick; relaxed */
 };
 
 struct pool_shared {

@@ -431,6 +431,8 @@ void client_greet(struct client *c)
 	writer_free(w);
 	c->is_greeted = true;
 	c->idle_since = c->worker->loop.now;
+	latency_observe(&c->pool->latency, MEASURE_LOGIN, c->idle_since - MIN(c->idle_since, c->connected_at),
+		c->idle_since);
 	client_set_state(c, CLIENT_IDLE);
 	client_unpause(c, PAUSE_STATE);
 }
