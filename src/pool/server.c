@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_MAX (1024 * 1024)		  /* of answers that nobody wants */
-#define DRAIN_FLOOD (16 * 1024 * 1024)	  /* so much, cancelled or not: the connection is closed */
+#define DRAIN_MAX (1024 * 1024) /* of answers that nobody wants */
+#define DRAIN_FLOOD                                                                                          \
+	(64 * 1024 * 1024) /* so much, cancelled or not: the connection is closed; the kernel's buffers hold less */
 #define DRAIN_GRACE (1 * USEC_PER_SEC)	  /* .. or this long: then the query is cancelled */
 #define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
 #define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
 
-#define CANCEL_PAUSE (100 * USEC_PER_MSEC) /* between two cancels of what was left behind; twice as long each time */
+#define CANCEL_PAUSE                                                                                         \
+	(100 * USEC_PER_MSEC) /* between two cancels of what was left behind; twice as long each time */
 
 #define SYNC_TRIES 20
 
@@ -526,6 +528,8 @@ static void cancel_drained(struct server *s)
 	s->cancel_pause = CANCEL_PAUSE;
 	s->cancel_at = now_of(s) + s->cancel_pause;
 	cancel_start_own(s);
+	if (s->cancel) /* the result that it sends meanwhile needn't be read: it waits until it knows */
+		stream_pause(&s->stream);
 }
 
 /* It may have come before the query did, or was for the first of several. */
@@ -617,6 +621,8 @@ void server_unlink(struct server *s, bool is_cut)
 void server_cancel_done(struct server *s)
 {
 	s->cancel = NULL;
+	if (s->state == SERVER_CLEANING && s->stream.is_paused)
+		stream_resume(&s->stream);
 	if (s->state == SERVER_HELD) {
 		come_free(s);
 	} else if (s->state == SERVER_CLEANING) {
@@ -639,13 +645,16 @@ static struct server *of_stream(struct stream *st)
 static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct server *s = of_stream(st);
+	size_t n = 0;
 
 	s->pool->counters.sent += len;
 	if (s->state == SERVER_LOGIN)
 		return server_login_data(s, bytes, len);
 	if (s->state == SERVER_ACTIVE)
-		return s->link->data(s, bytes, len);
-	return quiet_data(s, bytes, len);
+		n = s->link->data(s, bytes, len);
+	if (n < len && s->state != SERVER_ACTIVE) /* or it has been taken from its client in the middle of this */
+		n += quiet_data(s, bytes + n, len - n);
+	return n;
 }
 
 static void on_drained(struct stream *st)
