@@ -10,7 +10,7 @@ NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEP
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
 DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev libpcre2-dev \
 	libldap-dev libpam0g-dev
-DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps slapd \
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps iproute2 slapd \
 	libpam-wrapper openssl
 DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
 DEPS_BENCH := pgbouncer strace valgrind openssl
