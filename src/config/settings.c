@@ -143,7 +143,7 @@ static const struct setting global_rows[] = {
 	TEXT("client_tls_protocols", client_tls.protocols, LIVE, "secure", NO_WEIR),
 	CHOICE("client_tls_sslmode", tls_mode, client_tls.mode, LIVE, "disable", NO_WEIR, tls_modes, NULL),
 	BOOL("client_tls_tickets", client_tls.tickets, LIVE, "0", NO_WEIR),
-	TIME("client_write_timeout", client_write_timeout, LIVE, "0", "60"),
+	TIME("client_write_timeout", client_write_timeout, LIVE, "0", "30"),
 	TEXT_FROM("conffile", file, LIVE, NULL, NO_WEIR, 1),
 	COUNT("default_pool_size", default_pool_size, LIVE, "20", NO_WEIR, 1),
 	BOOL("disable_pqexec", disable_pqexec, BOOT, "0", NO_WEIR),

@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_MAX (1024 * 1024)		  /* of answers that nobody wants */
-#define DRAIN_FLOOD (16 * 1024 * 1024)	  /* so much, cancelled or not: the connection is closed */
+#define DRAIN_MAX (1024 * 1024) /* of answers that nobody wants */
+#define DRAIN_FLOOD                                                                                          \
+	(64 * 1024 * 1024) /* so much, cancelled or not: the connection is closed; the kernel's buffers hold less */
 #define DRAIN_GRACE (1 * USEC_PER_SEC)	  /* .. or this long: then the query is cancelled */
 #define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
 #define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
+
+#define CANCEL_PAUSE                                                                                         \
+	(100 * USEC_PER_MSEC) /* between two cancels of what was left behind; twice as long each time */
 
 #define SYNC_TRIES 20
 
@@ -295,6 +299,14 @@ static void come_free(struct server *s)
 	pool_put_server(p, &s);
 }
 
+/* What we send next would be hit by it. */
+static void await_cancel(struct server *s)
+{
+	usec_t wait = worker_of(s)->config->cancel_wait_timeout;
+
+	s->deadline = wait ? now_of(s) + wait : 0;
+}
+
 static void hold_or_free(struct server *s)
 {
 	if (!s->cancel) {
@@ -303,7 +315,7 @@ static void hold_or_free(struct server *s)
 	}
 	if (s->state != SERVER_HELD)
 		server_set_state(s, SERVER_HELD);
-	s->deadline = now_of(s) + worker_of(s)->config->cancel_wait_timeout;
+	await_cancel(s);
 }
 
 static void send_sync(struct server *s)
@@ -358,6 +370,9 @@ static void clean(struct server *s)
 		server_close(s, "its replication client has gone");
 	} else if (s->is_cut || s->close_reason || p->is_ambiguous) {
 		server_close(s, s->close_reason ? s->close_reason : "its client left in the middle of a message");
+	} else if (s->cancel) {
+		if (!p->count)
+			await_cancel(s);
 	} else if (p->copy == COPY_IN) {
 		send_copy_fail(s);
 	} else if (p->is_batch_open && !p->is_skipping) {
@@ -542,6 +557,24 @@ static void cancel_drained(struct server *s)
 		return;
 	s->is_cancelling = true;
 	s->deadline = now_of(s) + DRAIN_LIMIT;
+	s->cancel_pause = CANCEL_PAUSE;
+	s->cancel_at = now_of(s) + s->cancel_pause;
+	cancel_start_own(s);
+	if (s->cancel) /* the result that it sends meanwhile needn't be read: it waits until it knows */
+		stream_pause(&s->stream);
+}
+
+/* It may have come before the query did, or was for the first of several. */
+static void cancel_again(struct server *s, usec_t now)
+{
+	if (s->state != SERVER_CLEANING) {
+		cancel_repeat(s, now);
+		return;
+	}
+	if (!s->is_cancelling || s->cancel || !s->pending.count || now < s->cancel_at)
+		return;
+	s->cancel_pause *= 2;
+	s->cancel_at = now + s->cancel_pause;
 	cancel_start_own(s);
 }
 
@@ -573,6 +606,7 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed =
 		s->is_error_due = s->is_touched = false;
 	s->drained_bytes = 0;
+	s->cancel_at = 0;
 	s->request_at = s->xact_at = 0;
 }
 
@@ -620,8 +654,15 @@ void server_unlink(struct server *s, bool is_cut)
 void server_cancel_done(struct server *s)
 {
 	s->cancel = NULL;
-	if (s->state == SERVER_HELD)
+	if (s->state == SERVER_CLEANING && s->stream.is_paused)
+		stream_resume(&s->stream);
+	if (s->state == SERVER_HELD) {
 		come_free(s);
+	} else if (s->state == SERVER_CLEANING) {
+		if (!s->pending.count)
+			s->deadline = now_of(s) + DRAIN_LIMIT;
+		clean(s);
+	}
 }
 
 /* ---- events ---- */
@@ -637,13 +678,16 @@ static struct server *of_stream(struct stream *st)
 static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct server *s = of_stream(st);
+	size_t n = 0;
 
 	s->pool->counters.sent += len;
 	if (s->state == SERVER_LOGIN)
 		return server_login_data(s, bytes, len);
 	if (s->state == SERVER_ACTIVE)
-		return s->link->data(s, bytes, len);
-	return quiet_data(s, bytes, len);
+		n = s->link->data(s, bytes, len);
+	if (n < len && s->state != SERVER_ACTIVE) /* or it has been taken from its client in the middle of this */
+		n += quiet_data(s, bytes + n, len - n);
+	return n;
 }
 
 static void on_drained(struct stream *st)
@@ -699,6 +743,8 @@ void server_tick(struct server *s, usec_t now)
 	recheck(s, now);
 	if (s->state == SERVER_LOGIN)
 		server_login_tick(s, now);
+	if (s->cancel_at)
+		cancel_again(s, now);
 	if (!s->deadline || now < s->deadline)
 		return;
 	switch (s->state) {

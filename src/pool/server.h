@@ -154,6 +154,8 @@ struct server {
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
+	usec_t cancel_at, cancel_pause; /* what it does is cancelled once more then; 0: it isn't */
+	uint32_t cancelled_answered; /* .. lent: if this is still pending.n_answered */
 	usec_t recheck_at;
 	usec_t connected_at, used_at, request_at, xact_at, deadline;
 };

@@ -9,8 +9,8 @@
 
 #define LINGER (1 * USEC_PER_SEC)
 #define SLOT_BITS 24
-#define ZEROS 16384
-#define PAD_MAX (1024 * 1024) /* a longer rest of a CopyData costs more than a new server */
+#define PADDING 4096
+#define PADDING_MAX (1024 * 1024) /* a longer rest of a message costs more than a new server */
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
@@ -162,7 +162,7 @@ static void free_client(struct doomed *d)
 
 	writer_free(&c->greeting);
 	free(c->only_setting);
-	free(c->reclaimed_why);
+	free(c->lost_why);
 	free(c->deallocate_portal);
 	free(c->deallocates);
 	if (c->is_own_user)
@@ -184,19 +184,28 @@ static void forget_name(void *ctx, struct pending_entry *e)
 	note->name = NULL;
 }
 
+/*
+ * A COPY is made to fail, whatever its rows are. A Bind executes nothing. A Query without the NUL at its end, or with more than that, is refused
+ * before it is looked at (pq_getmsgstring(), pq_getmsgend() in PostgreSQL).
+ */
+static bool may_be_completed(const struct client *c)
+{
+	return (c->body_type == MSG_COPY_DATA || c->body_type == MSG_QUERY || c->body_type == MSG_BIND) &&
+		c->body_left <= PADDING_MAX;
+}
+
 bool client_leaves_half(struct client *c)
 {
-	static const uint8_t zeros[ZEROS];
-	struct server *s = c->server;
+	char padding[PADDING];
 
 	if (!c->body_left || c->body_to != BODY_FORWARD)
 		return false;
-	if (s->pending.copy != COPY_IN || s->pending.count != 1 || c->body_left > PAD_MAX)
+	if (!may_be_completed(c))
 		return true;
-	/* It can only be a CopyData: any other message would be on record behind its COPY. */
+	memset(padding, 'x', sizeof(padding));
 	for (size_t left = c->body_left, n; left; left -= n) {
-		n = MIN(left, sizeof(zeros));
-		stream_send_bytes(&s->stream, zeros, n);
+		n = MIN(left, sizeof(padding));
+		stream_send_bytes(&c->server->stream, padding, n);
 	}
 	return false;
 }
@@ -650,6 +659,7 @@ static void on_drained(struct stream *st)
 {
 	struct client *c = of_stream(st);
 
+	c->is_stalled = false;
 	if (c->state == CLIENT_CLOSING)
 		stream_finish(st);
 	else if (c->server && c->server->stream.is_paused)
@@ -777,7 +787,8 @@ void session_cancel(struct message *m, void *owner)
 	if (c && cancel_key_same(&c->key, &r->key)) {
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
-		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
+		} else if (c->state == CLIENT_ACTIVE && c->server->state == SERVER_ACTIVE &&
+			c->server->pending.count) {
 			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}

@@ -84,7 +84,7 @@ struct client {
 	uint32_t batch;		/* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
-	uint8_t body_to, discard, pauses;
+	uint8_t body_type, body_to, discard, pauses;
 	enum pool_mode mode; /* for life: a reload's new mode is for clients that come later */
 	bool is_tracked;     /* protocol-level statements are renamed: transaction and statement pooling */
 	bool must_recheck; /* it was read without an answer that would find out if it's gone: see stream_recheck() */
@@ -109,9 +109,11 @@ struct client {
 	bool asks_sequences;  /* it has sent currval or lastval */
 	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
 	uint64_t last_server;
-	bool listens;	     /* it has sent LISTEN */
-	bool is_ending;	     /* CLIENT_TX_LOST: the statement in hand ends the transaction */
-	char *reclaimed_why; /* CLIENT_TX_LOST: told with each error; NULL: its server died */
+	bool listens;	   /* it has sent LISTEN */
+	bool is_ending;	   /* CLIENT_TX_LOST: the statement in hand ends the transaction */
+	bool is_stalled;   /* it doesn't read: its server is taken from it after the message in hand */
+	bool is_reclaimed; /* CLIENT_TX_LOST: it was silent; each statement is told so */
+	char *lost_why;	   /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
@@ -140,7 +142,7 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
-/* Its server has got half a message of it and must be closed. Half a CopyData is completed: the COPY fails, whatever it was. */
+/* Its server has got half a message of it and must be closed. False also if that could be completed, so that the server is whole, and does nothing of it. */
 bool client_leaves_half(struct client *c);
 void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
 const char *client_reason_to_leave(const struct client *c);	  /* between transactions; NULL: none */

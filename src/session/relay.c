@@ -4,6 +4,7 @@
  */
 #include "session/client.h"
 
+#include "session/frozen.h"
 #include "session/request.h"
 #include "wire/msg.h"
 
@@ -476,6 +477,8 @@ static size_t on_data(struct server *s, const uint8_t *bytes, size_t len)
 	struct gather g;
 	size_t n;
 
+	if (c->is_stalled)
+		return frozen_finish_message(c, bytes, len);
 	gather_init(&g, &c->stream, c->worker->arena, ARENA_SIZE);
 	c->gather = &g;
 	n = server_walk(s, bytes, len, &walk, c);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define KEPT_WHOLE_MAX 65536 /* a longer message streams */
 #define SCAN_WHOLE_MAX 65536 /* a longer Query streams, and only its beginning is looked at */
 
 /* ---- what handlers share ---- */
@@ -283,6 +284,15 @@ static bool is_skipped(const struct client *c, uint8_t type)
 	return c->server->pending.is_skipping && type != MSG_SYNC && type != MSG_TERMINATE;
 }
 
+/*
+ * So that a client that vanishes in the middle of it leaves no half message with a server, or waits for one to no purpose. A CopyData
+ * is passed on as it comes: half of one is easily completed.
+ */
+static bool is_kept_whole(const struct message_in *m)
+{
+	return UNLIKELY(!request_is_whole(m)) && m->frame.length <= KEPT_WHOLE_MAX && m->frame.type != MSG_COPY_DATA;
+}
+
 static enum step dispatch(struct client *c, struct message_in *m)
 {
 	if (!msg_is_from_client(m->frame.type)) {
@@ -299,6 +309,8 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return lost_request(c, m);
 	if (is_skipped(c, m->frame.type))
 		return request_discard(c, m);
+	if (is_kept_whole(m))
+		return STEP_MORE;
 	return requests[m->frame.type](c, m);
 }
 
@@ -410,6 +422,7 @@ size_t client_data(struct stream *st, const uint8_t *bytes, size_t len)
 		if (step != STEP_TAKEN)
 			break;
 		c->body_left = m.frame.length - MIN((size_t)m.frame.length, m.avail);
+		c->body_type = m.frame.type;
 		pos += MIN((size_t)m.frame.length, m.avail);
 		if (m.must_answer)
 			answer_locals(c);

@@ -245,6 +245,7 @@ static enum pending_verdict on_ready(struct pending *p, uint8_t tx_status, struc
 		return PENDING_DESYNC;
 	p->tx_status = tx_status;
 	p->copy = COPY_NONE;
+	p->n_answered += !(p->count && at(p, 0)->is_ours);
 	if (!p->count && p->is_ambiguous && p->swallowed) { /* it hadn't been swallowed after all */
 		p->swallowed--;
 		p->is_skipping = p->is_batch_open = false;

@@ -62,6 +62,7 @@ struct pending {
 	struct pending_entry *ring; /* cap is a power of two */
 	uint32_t head, count, cap;
 	uint32_t n_ready, n_marks; /* of its entries: those that a ReadyForQuery answers, and COPY_DATA and COPY_END */
+	uint32_t n_answered; /* ReadyForQuerys for the client so far: which request is it that runs? */
 	uint8_t tx_status;
 	uint8_t copy; /* enum copy_state */
 	bool is_skipping; /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
@@ -104,7 +105,7 @@ static inline bool pending_is_full(const struct pending *p)
 	return p->count >= PENDING_FULL;
 }
 typedef void pending_each_fn(void *ctx, struct pending_entry *e);
-void pending_each(struct pending *p, pending_each_fn *fn, void *ctx); /* oldest first */
+void pending_each(struct pending *p, pending_each_fn *fn, void *ctx);	   /* oldest first */
 void pending_each_back(struct pending *p, pending_each_fn *fn, void *ctx); /* newest first */
 /* Does the server owe a ReadyForQuery? If not, and it isn't idle, the client owes the next message. */
 static inline bool pending_awaits_ready(const struct pending *p)
