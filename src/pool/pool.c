@@ -626,6 +626,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 
 	ASSERT_ON_WORKER(p->worker);
 	w->since = p->worker->loop.now;
+	w->deadline = admission_deadline(p, w);
 	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
 	if (!p->queue.count && !p->is_paused && (s = take_idle(p, w->wants, w->prefers))) {

@@ -1,6 +1,7 @@
 #include "session/client.h"
 
 #include "pool/cancel.h"
+#include "session/ask.h"
 #include "wire/msg.h"
 
 #include <stdio.h>
@@ -250,6 +251,7 @@ static void leave(struct client *c)
 	set_pins(c, 0);
 	give_back_slot(c);
 	client_statements_clear(&c->statements, false);
+	ask_forget(c);
 	statement_unref(&c->unnamed);
 	statement_unref(&c->unnamed_kept);
 	settings_unref(&c->startup);
@@ -545,14 +547,17 @@ void client_synced(struct server *s, const struct error_info *e)
 		after_resync(c, e);
 		return;
 	}
-	if (!e) {
+	if (!e && !pool_is_late(c->pool, &c->waiter)) {
 		become_active(c);
 		client_unpause(c, PAUSE_STATE);
 		return;
 	}
 	c->server = NULL;
 	server_unlink(s, false);
-	client_refuse(c, e);
+	if (e)
+		client_refuse(c, e);
+	else
+		pool_refuse_late(c->pool, &c->waiter);
 }
 
 static void on_delayed(struct waiter *w)
@@ -596,6 +601,7 @@ static void take_found_settings(struct client *c, struct server *s)
 	for (size_t i = 0; c->startup && i < c->startup->n; i++)
 		if (!settings_get(wanted, c->startup->items[i].name))
 			settings_put(&wanted, c->startup->items[i].name, c->startup->items[i].value);
+	ask_take_settings(c, &wanted);
 	client_set_settings(c, wanted);
 	settings_unref(&wanted);
 }
@@ -789,6 +795,8 @@ static void move_fields(struct client *c, struct newcomer *n)
 	c->user = c->is_own_user ? n->user : c->pool->shared->user;
 	if (c->is_own_user)
 		n->user = NULL;
+	ask_take_settings(c, &n->settings);
+	c->startup_wait_max = c->waiter.wait_max;
 	settings_share(&c->worker->settings, &n->settings);
 	c->startup = n->settings;
 	c->greeting = n->greeting;

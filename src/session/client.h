@@ -4,6 +4,7 @@
  * client.c    its life: adoption from a login thread, welcome, lending, release, timeouts, goodbye
  * request.c   what it sends: one table of messages; prepared statements get their servers' names here
  * relay.c     what its server sends
+ * ask.c       what it asks pgweir itself
  * lost.c      its answers when the server broke, and the virtual failed transaction afterwards
  *
  * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE (SYNCING before it is welcomed: its startup's values are tried). It's in the admission queue exactly in CLIENT_WAITING
@@ -102,6 +103,8 @@ struct client {
 	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
+	struct asked *asked;	 /* ask.c: names of statements that pgweir answers itself; mostly NULL */
+	usec_t startup_wait_max; /* pgweir.query_wait as it came with the startup packet; what holds is waiter.wait_max */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
 	usec_t connected_at, request_at, idle_since, linger_until, peer_shut_at;
 };

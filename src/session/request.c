@@ -6,6 +6,7 @@
  */
 #include "session/client.h"
 
+#include "session/ask.h"
 #include "session/lost.h"
 #include "session/prepare.h"
 #include "session/request.h"
@@ -219,7 +220,7 @@ static struct prepared_note *refuse_pin(const struct client *c, unsigned makes, 
 }
 
 /* A Query that isn't sent: what fails in its place is a Bind, and its ReadyForQuery is a Sync's. */
-static enum step refuse_query(
+enum step request_refuse_query(
 	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
 {
 	prepare_fail(c, m->g, reason, note);
@@ -361,7 +362,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		return barrier(c);
 	refused = refuse_pin(c, r.makes, &reason);
 	if (refused)
-		return refuse_query(c, m, reason, refused);
+		return request_refuse_query(c, m, reason, refused);
 	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
 
@@ -865,6 +866,8 @@ static bool is_skipped(const struct client *c, uint8_t type)
 
 static enum step dispatch(struct client *c, struct message_in *m)
 {
+	enum step step;
+
 	if (!msg_is_from_client(m->frame.type)) {
 		char text[64];
 
@@ -879,6 +882,8 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return lost_request(c, m);
 	if (is_skipped(c, m->frame.type))
 		return discard(c, m);
+	if (ask_may_be(c, m->frame.type) && ask_request(c, m, &step))
+		return step;
 	return requests[m->frame.type](c, m);
 }
 

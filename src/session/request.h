@@ -19,11 +19,17 @@ enum step {
 	STEP_GONE,  /* the client is closing */
 };
 
-enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE };
-enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY, FAIL_FEATURE, FAIL_PINNED };
+enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE, LOCAL_ASK_FIRST /* ask.c has those from here on */ };
+#define LOCAL_ASK_QUERIES 16 /* .. the first so many of which answer a Query, with its ReadyForQuery */
+
+enum fail_reason { FAIL_DUPLICATE, FAIL_NO_STATEMENT, FAIL_TOO_MANY, FAIL_FEATURE, FAIL_PINNED, FAIL_VALUE, FAIL_READ_ONLY };
 
 /* Recorded in the server's queue, behind the bytes. Takes note. */
 void request_sent(
 	struct client *c, enum pending_type type, bool is_ours, uint16_t detail, struct prepared_note *note);
+
+/* A Query that isn't sent: it fails in its place. Takes note. */
+enum step request_refuse_query(
+	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note);
 
 #endif
