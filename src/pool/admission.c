@@ -241,8 +241,9 @@ static void leave_greeting(struct pool *p, struct waiter *w)
 	worker_count_waiting(p->worker, -1);
 }
 
-static void left(struct pool *p)
+static void left(struct pool *p, const struct waiter *w)
 {
+	latency_observe(&p->latency, MEASURE_WAIT, p->worker->loop.now - w->since, p->worker->loop.now);
 	worker_count_waiting(p->worker, -1);
 	atomic_fetch_sub(&p->shared->waiting, 1);
 	publish_waiting(p);
@@ -255,7 +256,7 @@ void admission_leave(struct pool *p, struct waiter *w)
 		return;
 	}
 	queue_remove(&p->queue, w);
-	left(p);
+	left(p, w);
 }
 
 void pool_withdraw(struct pool *p, struct waiter *w)
@@ -292,7 +293,7 @@ struct waiter *admission_take(struct pool *p, struct server *s)
 	struct waiter *w = queue_take(&p->queue, now, &charged);
 
 	ASSERT(w);
-	left(p);
+	left(p, w);
 	admission_lend(p, w, s);
 	s->charged = charged;
 	w->last_wait = now - w->since;

@@ -1,6 +1,7 @@
 #include "pool/pool.h"
 
 #include "pool/admission.h"
+#include "pool/reclaim.h"
 #include "pool/server.h"
 #include "wire/msg.h"
 
@@ -154,7 +155,8 @@ void pool_free(struct pool *p)
 		!p->servers.count);
 	HASH_DEL(p->worker->pools, p);
 	if (!p->shared->is_own)
-		worker_keep_counters(p->worker, p->shared->database, &p->counters);
+		worker_keep_counters(p->worker, p->shared->database, &p->counters, &p->latency);
+	latency_free(&p->latency);
 	settings_unref(&p->welcome_reported);
 	settings_unref(&p->welcome_startup);
 	settings_unref(&p->welcome_told);
@@ -631,6 +633,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 	p->counters.server_assignments++;
 	if (!p->queue.count && !p->is_paused && (s = take_idle(p, w->wants, w->prefers))) {
 		admission_lend(p, w, s);
+		latency_observe(&p->latency, MEASURE_WAIT, 0, w->since);
 		return s;
 	}
 	if ((!p->is_paused && admission_refuse_by_last_error(p, w)) || !admission_enter(p, w))
@@ -693,6 +696,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w)
 void pool_login_done(struct pool *p, struct server *s)
 {
 	shared_login_ok(p->shared, s->reported);
+	latency_observe(&p->latency, MEASURE_CONNECT, p->worker->loop.now - s->connected_at, p->worker->loop.now);
 	worker_look_again(p->worker);
 	server_set_state(s, SERVER_IDLE);
 	list_remove(&p->servers, &s->node);
@@ -777,6 +781,7 @@ void pool_tick(struct pool *p)
 		pool_look(p);
 	if (p->queue.count)
 		p->worker->tick_every = MIN(p->worker->tick_every, wait_tick(p));
+	reclaim_tick(p);
 	if (p->greeting.count || p->servers.count)
 		p->worker->tick_every = MIN(p->worker->tick_every, TICK_FAST);
 	if (!is_unused(p)) {

@@ -19,6 +19,7 @@
 #include "pool/queue.h"
 #include "pool/worker.h"
 #include "stats/counters.h"
+#include "stats/latency.h"
 
 #define POOL_KNOWN 64
 
@@ -53,6 +54,7 @@ struct pool {
 	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
 	struct counters counters;
+	struct latency latency;
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);

@@ -160,6 +160,8 @@ struct server_walk {
 		void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
 };
+/* server_walk.c */
+void server_undo_parse(struct server *s, const struct prepared_note *note); /* NULL: of the unnamed statement */
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx);
 void server_note_free(struct prepared_note **n);
 

@@ -73,7 +73,7 @@ static inline void world_start_workers(struct world *w, const char *settings, in
 	w->peers[1] = &w->other;
 	for (int i = 0; i < n_workers; i++) {
 		worker_init(w->peers[i], i, w->peers, n_workers, w->registry, NULL, NULL, w->snapshot);
-		w->peers[i]->on_clients_tick = worker_clients_tick;
+		worker_set_callbacks(w->peers[i]);
 	}
 }
 
