@@ -33,6 +33,7 @@ enum auth_type {
 };
 enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
 enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
+enum queue_fairness { FAIRNESS_OFF, FAIRNESS_USER, FAIRNESS_APPLICATION_NAME, FAIRNESS_CLIENT_ADDR };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 enum tls_mode {
 	TLS_UNSET = -1,
@@ -85,6 +86,7 @@ struct config_user {
 	char *name;
 	enum pool_mode pool_mode;
 	int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections; /* -1: not set */
+	int weight;
 	int64_t query_timeout, idle_transaction_timeout, transaction_timeout, client_idle_timeout,
 		query_wait_timeout; /* usec, -1 */
 	int line;
@@ -135,6 +137,8 @@ struct config {
 		reclaim_after, idle_in_transaction_grace;
 	enum timeout_action query_wait_timeout_action;
 	bool query_wait_prediction;
+	enum queue_fairness queue_fairness;
+	char *priority_users;
 
 	/* session state */
 	enum session_features session_features;
@@ -218,6 +222,7 @@ int config_max_db_connections(const struct config *c, const struct config_databa
 int config_max_db_client_connections(const struct config *c, const struct config_database *db);
 int config_max_user_connections(const struct config *c, const struct config_user *user);
 int config_max_user_client_connections(const struct config *c, const struct config_user *user);
+int config_weight(const struct config_user *user);
 usec_t config_query_timeout(const struct config *c, const struct config_user *user);
 usec_t config_idle_transaction_timeout(const struct config *c, const struct config_user *user);
 usec_t config_transaction_timeout(const struct config *c, const struct config_user *user);

@@ -164,7 +164,7 @@ static size_t ahead_everywhere(const struct pool *p, const struct waiter *w)
 {
 	size_t here = queue_ahead(&p->queue, w), all = (size_t)MAX(atomic_load(&p->shared->waiting), 0);
 
-	if (p->worker->n_workers == 1 || !p->queue.count || all <= p->queue.count)
+	if (p->worker->n_workers == 1 || w->is_priority || !p->queue.count || all <= p->queue.count)
 		return here;
 	return here * all / p->queue.count;
 }

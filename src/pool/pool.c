@@ -1,6 +1,7 @@
 #include "pool/pool.h"
 
 #include "pool/admission.h"
+#include "pool/evict.h"
 #include "pool/reclaim.h"
 #include "pool/server.h"
 #include "wire/msg.h"
@@ -14,7 +15,6 @@
 #define UNUSED_POOL_TTL                                                                                      \
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define HANDOVER_EVERY USEC_PER_MSEC
-#define EVICT_EVERY (20 * USEC_PER_MSEC)
 /* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
 #define OWN_POOL_SIZE 4
 #define OWN_SERVERS_MAX 32
@@ -115,8 +115,7 @@ void pool_configure(struct pool *p)
 	configure_credential(p);
 }
 
-/* Moves the reference. */
-static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
+struct pool *pool_get_by_shared(struct worker *w, struct pool_shared *shared)
 {
 	struct pool *p;
 
@@ -141,12 +140,12 @@ static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user)
 {
-	return get_by_shared(w, registry_pool(w->registry, database, user));
+	return pool_get_by_shared(w, registry_pool(w->registry, database, user));
 }
 
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user)
 {
-	return get_by_shared(w, registry_own_pool(w->registry, database, user));
+	return pool_get_by_shared(w, registry_own_pool(w->registry, database, user));
 }
 
 void pool_free(struct pool *p)
@@ -286,7 +285,7 @@ static void deliver_server(struct message *m, void *owner)
 	struct server *s = CONTAINER_OF(m, struct server, message);
 	struct worker *w = owner;
 	struct pool_shared *shared = s->moving_pool;
-	struct pool *p = get_by_shared(w, registry_ref_pool(w->registry, shared));
+	struct pool *p = pool_get_by_shared(w, registry_ref_pool(w->registry, shared));
 
 	s->moving_pool = NULL;
 	w->n_moved++;
@@ -450,6 +449,10 @@ void pool_put_server(struct pool *p, struct server **sp)
 		server_close(s, "paused");
 		return;
 	}
+	if (evict_owes(p)) {
+		server_close(s, "given up for a user with less than its share");
+		return;
+	}
 	first = admission_next(p);
 	elsewhere = oldest_elsewhere(p, &since);
 	if (first && !(elsewhere >= 0 && is_handed_over(p, age_at(p, elsewhere, since)))) {
@@ -470,68 +473,6 @@ void pool_put_server(struct pool *p, struct server **sp)
 
 /* ---- opening servers ---- */
 
-/* Another pool under the same limit of a database or user may have an idle server to spare. */
-static bool evict_here(struct pool *p, enum slot_result full)
-{
-	struct pool *other, *next;
-
-	HASH_ITER(hh, p->worker->pools, other, next) {
-		bool is_same = full == SLOT_DATABASE_FULL ? other->shared->by_database == p->shared->by_database
-							  : other->shared->by_user == p->shared->by_user;
-		struct list_node *n = list_last(&other->idle);
-
-		if (other == p || !is_same || !n || atomic_load(&other->shared->servers) <= other->min_size)
-			continue;
-		server_close(idle_at(n), "evicted for another pool");
-		return true;
-	}
-	return false;
-}
-
-struct evict_request {
-	struct message message;
-	struct registry *registry;
-	struct pool_shared *shared; /* a reference */
-	enum slot_result full;
-};
-
-static void discard_evict(struct message *m)
-{
-	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
-
-	registry_drop_pool(r->registry, &r->shared);
-	free(r);
-}
-
-static void deliver_evict(struct message *m, void *owner)
-{
-	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
-	struct worker *w = owner;
-
-	evict_here(get_by_shared(w, registry_ref_pool(w->registry, r->shared)), r->full);
-	discard_evict(m);
-}
-
-static void evict_elsewhere(struct pool *p, enum slot_result full)
-{
-	if (p->worker->loop.now - p->evict_asked < EVICT_EVERY)
-		return;
-	p->evict_asked = p->worker->loop.now;
-	for (int i = 0; i < p->worker->n_workers; i++) {
-		struct evict_request *r;
-
-		if (i == p->worker->index)
-			continue;
-		r = xcalloc(1, sizeof(*r));
-		r->message.deliver = deliver_evict;
-		r->message.discard = discard_evict;
-		r->registry = p->worker->registry;
-		r->shared = registry_ref_pool(r->registry, p->shared);
-		r->full = full;
-		mailbox_post(&p->worker->peers[i]->loop.mailbox, &r->message);
-	}
-}
-
 static bool take_slot(struct pool *p)
 {
 	struct slot_limits limits = p->limits;
@@ -540,13 +481,13 @@ static bool take_slot(struct pool *p)
 	if (p->reserve && p->queue.count &&
 		pool_oldest_wait(p, p->worker->loop.now) >= p->worker->config->reserve_pool_timeout)
 		limits.pool += p->reserve;
-	full = slot_take(p->shared, &limits);
+	full = evict_may_open(p) ? slot_take(p->shared, &limits) : SLOT_DATABASE_FULL;
 	if (full == SLOT_DATABASE_FULL || full == SLOT_USER_FULL) {
-		if (evict_here(p, full))
+		if (evict_for(p, full))
 			full = slot_take(p->shared, &limits);
-		else
-			evict_elsewhere(p, full);
 	}
+	if (full == SLOT_TAKEN)
+		evict_opened(p);
 	p->is_full = full != SLOT_TAKEN;
 	return !p->is_full;
 }

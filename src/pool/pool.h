@@ -58,6 +58,7 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
+struct pool *pool_get_by_shared(struct worker *w, struct pool_shared *shared); /* moves the reference */
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
 void pool_free(struct pool *p);				       /* nothing may be left in it */
 void pool_configure(struct pool *p);			       /* after a new snapshot */

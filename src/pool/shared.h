@@ -31,6 +31,10 @@ struct limit_shared { /* of a database or a user */
 	char *name;
 	int refs; /* under the registry's lock */
 	atomic_int servers, clients, logins;
+	/* Of a database, by evict.c: what the pool would have that lacks a slot most; until when it holds; whether one has been given up for it. */
+	atomic_uint claim;
+	_Atomic uint64_t claim_until;
+	atomic_bool is_paid;
 	_Atomic uint64_t schema; /* a database's: counts the changes that its servers told of */
 };
 

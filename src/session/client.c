@@ -2,6 +2,7 @@
 
 #include "pool/cancel.h"
 #include "session/ask.h"
+#include "session/flow.h"
 #include "wire/msg.h"
 
 #include <stdlib.h>
@@ -139,6 +140,7 @@ void client_set_settings(struct client *c, struct settings *s)
 
 	c->settings = settings_ref(s);
 	settings_unref(&old);
+	c->classified_for = 0; /* it may have another application_name */
 	c->context = statement_context(c->settings, c->pool->shared->database, c->pool->shared->user);
 }
 
@@ -384,6 +386,7 @@ bool client_get_server(struct client *c)
 		return true;
 	ASSERT(c->state == CLIENT_IDLE);
 	c->waiter.wants = c->settings;
+	flow_check(c);
 	client_set_state(c, CLIENT_WAITING);
 	client_pause(c, PAUSE_STATE);
 	s = pool_request(c->pool, &c->waiter);

@@ -6,6 +6,7 @@
  * pins.c      what only its server has
  * request.c   what it sends: one table of messages; prepared statements get their servers' names here
  * relay.c     what its server sends
+ * flow.c      which share of the servers is its
  * ask.c       what it asks pgweir itself
  * lost.c      its answers when it loses its server, and the virtual failed transaction afterwards
  * frozen.c    who loses it for having gone silent
@@ -108,6 +109,7 @@ struct client {
 	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
+	unsigned classified_for; /* which of the worker's snapshots: see flow.h; 0: anew */
 	struct asked *asked;	 /* ask.c: names of statements that pgweir answers itself; mostly NULL */
 	usec_t startup_wait_max; /* pgweir.query_wait as it came with the startup packet; what holds is waiter.wait_max */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */

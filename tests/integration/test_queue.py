@@ -1,10 +1,17 @@
 """The queue beyond its pitfalls: a client's own deadline, what pgweir tells it, forecasts, fairness, priority."""
+import threading
+import time
+
 import psycopg2
 import pytest
 import wire
-from wire import LoginFailed, QueryFailed, wait_until
+from wire import SLOW, LoginFailed, QueryFailed, wait_until
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
+
+
+def address(server):
+    return "host=%s port=%d" % (server.host, server.port)
 
 
 def extended(sql, name="", close=False):
@@ -164,3 +171,101 @@ def test_libpq_asks(new_pooler):
     assert cur.fetchone()[0].endswith("ms")
     c.commit()
     c.close()
+
+
+class Steady:
+    """A client in a thread of its own that runs one statement after another until it's told to stop. waits: of each, in seconds."""
+
+    def __init__(self, pooler, sql, **kw):
+        self.client, self.sql, self.waits, self.errors, self.stopping = pooler.connect(**kw), sql, [], [], False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.stopping:
+                began = time.monotonic()
+                self.client.query(self.sql)
+                self.waits.append(time.monotonic() - began)
+        except BaseException as e:
+            self.errors.append(e)
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+        assert not self.errors, self.errors
+        return self.waits
+
+
+def run_all(steady, done):
+    try:
+        wait_until(done, 30 * SLOW, what="enough was served")
+    finally:
+        for s in steady:
+            s.stopping = True
+        for s in steady:
+            s.thread.join()
+    return [len(s.stop()) for s in steady]
+
+
+@pytest.mark.parametrize("fairness,crowd,lone", [
+    ("application_name", {"params": {"application_name": "crowd"}}, {"params": {"application_name": "lone"}}),
+    ("client_addr", {}, {"source": "127.0.0.2"}),
+    ("user", {}, {"user": "other"}),
+])
+def test_a_crowd_does_not_hold_up_a_lone_client(new_pooler, postgres, fairness, crowd, lone):
+    """12 clients of one flow and one of another share a server: the one gets about half of it."""
+    p = new_pooler({"queue_fairness": fairness, "query_wait_timeout": 60}, databases={"*": "%s user=app" % address(postgres)})
+    steady = [Steady(p, "select pg_sleep(0.002)", **crowd) for _ in range(12)]
+    steady.append(Steady(p, "select pg_sleep(0.002)", **lone))
+    served = run_all(steady, lambda: len(steady[-1].waits) >= 100)
+    assert sum(served[:-1]) < 3 * served[-1], served
+    assert min(served[:-1]) > 0, served
+
+
+def test_weights(new_pooler, postgres):
+    """weight of [users]: three times the weight, three times the servers' time."""
+    p = new_pooler({"queue_fairness": "user", "query_wait_timeout": 60}, databases={"*": "%s user=app" % address(postgres)},
+                   users={"other": "weight=3"})
+    steady = [Steady(p, "select pg_sleep(0.002)", user=u) for u in ("app", "other") for _ in range(6)]
+    served = run_all(steady, lambda: sum(len(s.waits) for s in steady) >= 600)
+    light, heavy = sum(served[:6]), sum(served[6:])
+    assert 2 < heavy / light < 4, served
+
+
+@WORKERS
+def test_users_share_a_database_limit(new_pooler, workers):
+    """queue_fairness = user: a pool that came later gets its share of max_db_connections from one that never rests."""
+    p = new_pooler({"queue_fairness": "user", "max_db_connections": 4, "default_pool_size": 4, "query_wait_timeout": 60, "worker_threads": workers})
+    first = [Steady(p, "select pg_sleep(0.005)") for _ in range(8)]
+    wait_until(lambda: p.column("sv_active") == 4, what="it has all")
+    second = [Steady(p, "select pg_sleep(0.005)", user="other") for _ in range(8)]
+    try:
+        wait_until(lambda: p.column("sv_active", user="other") == 2 == p.column("sv_active"), 10 * SLOW, what="two and two")
+    finally:
+        served = run_all(first + second, lambda: all(s.waits for s in first + second))
+    assert min(served) > 0
+
+
+@WORKERS
+def test_priority_users_go_first(new_pooler, postgres, workers):
+    """priority_users are in front of the queue, and get into it when it is full."""
+    p = new_pooler({"priority_users": "nobody, other", "max_waiting_clients": 3, "query_wait_timeout_action": "error", "query_wait_timeout": 60,
+                    "worker_threads": workers}, databases={"*": "%s user=app" % address(postgres)})
+    holder = p.connect()
+    holder.query("begin")
+    waiting = []
+    for n, user in enumerate(("app", "app", "app", "other", "other")):
+        c = p.connect(user)
+        c.send(wire.query("select clock_timestamp(), pg_sleep(0.02)"))
+        waiting.append(c)
+        wait_until(lambda: p.column("cl_waiting") == n + 1, what="%d wait" % (n + 1))
+    with pytest.raises(QueryFailed) as failed:
+        p.connect().query("select 1")
+    assert failed.value.sqlstate == "53300"
+    holder.query("commit")
+    times = [c.recv_until("Z")[1].row[0] for c in waiting]
+    order = sorted(range(5), key=lambda n: times[n])
+    assert order[:2] in ([3, 4], [4, 3]), order
+    if workers == 1:
+        assert order == [3, 4, 0, 1, 2]
