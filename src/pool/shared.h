@@ -17,6 +17,7 @@
 
 #include "auth/credential.h"
 #include "base/table.h"
+#include "net/address.h"
 #include "state/settings.h"
 
 #include <pthread.h>
@@ -38,6 +39,12 @@ struct limit_shared { /* of a database or a user */
 	_Atomic uint64_t schema; /* a database's: counts the changes that its servers told of */
 };
 
+struct origin_shared { /* clients from one address */
+	UT_hash_handle hh;
+	struct address_origin origin;
+	int clients;
+};
+
 struct worker_view { /* what one worker lets the others know about a pool; a cache line each */
 	_Alignas(64) atomic_uint waiting;
 	_Atomic uint64_t oldest; /* usec_t; 0: nobody */
@@ -57,9 +64,9 @@ struct pool_shared {
 	struct limit_shared *by_database, *by_user;
 	struct limit_shared own; /* is_own: in the place of the database */
 	atomic_int servers, waiting, pinned;
-	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
+	_Atomic uint64_t next_try;     /* no login before this; 0: none failed */
 	_Atomic uint64_t reclaimed_at; /* usec_t: when a transaction has been reclaimed last */
-	pthread_mutex_t lock;	   /* guards what follows; a leaf */
+	pthread_mutex_t lock;	       /* guards what follows; a leaf */
 	int failures;
 	struct credential *credential; /* what servers are logged in with: the newest that a client came with, or the configuration has */
 	bool is_final; /* the error won't go away by itself: tell clients at once */
@@ -77,6 +84,7 @@ struct registry {
 	pthread_mutex_t lock;
 	struct pool_shared *pools;
 	struct limit_shared *databases, *users;
+	struct origin_shared *origins;		 /* that have clients, or logins on the way */
 	struct limit_shared own;		 /* of all own pools together, in the place of both */
 	atomic_int clients;			 /* all but those of the console */
 	_Atomic uint64_t clients_ever;		 /* those and all before them */
@@ -95,10 +103,23 @@ struct pool_shared *registry_own_pool(struct registry *r, const char *database, 
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p);
 void registry_drop_pool(struct registry *r, struct pool_shared **p);
 
-/* Takes a place for a client; false: *why names the limit. Limits of 0 are none. */
-bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all,
-	int max_database, int max_user, const char **why);
+struct client_limits { /* 0: none */
+	int all;       /* of which .. */
+	int reserved;  /* .. so many are for others than this client */
+	int database, user;
+};
+#define LIMIT_DETAIL_MAX 200
+struct limit_reached { /* what a client is told whom a limit keeps out */
+	const char *message;
+	char detail[LIMIT_DETAIL_MAX];
+};
+/* Takes a place for a client; false: *why names the limit. */
+bool registry_count_client(struct registry *r, const char *database, const char *user,
+	const struct client_limits *l, struct limit_reached *why);
 void registry_uncount_client(struct registry *r, const char *database, const char *user);
+/* The same for those from an address, from the startup packet on. max 0: they are counted only. */
+bool registry_count_origin(struct registry *r, const struct address_origin *o, int max, struct limit_reached *why);
+void registry_uncount_origin(struct registry *r, const struct address_origin *o);
 
 /* Under the registry's lock: fn looks and calls nothing of the registry's. */
 typedef void registry_limit_fn(void *ctx, const char *name, int servers, int clients);

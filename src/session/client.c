@@ -225,6 +225,20 @@ static void leave_server(struct client *c)
 	server_unlink(s, is_half);
 }
 
+static void uncount(struct client *c)
+{
+	struct address_origin origin;
+	struct address peer;
+
+	if (c->is_counted)
+		registry_uncount_client(c->worker->registry, c->database, c->user);
+	if (!c->is_origin_counted)
+		return;
+	address_restore(&c->peer, &peer);
+	address_origin(&peer, &origin);
+	registry_uncount_origin(c->worker->registry, &origin);
+}
+
 /* Everything but the socket: from here on it costs nobody anything. */
 static void leave(struct client *c)
 {
@@ -244,8 +258,7 @@ static void leave(struct client *c)
 	settings_unref(&c->custom_names);
 	c->pool->n_clients--;
 	atomic_fetch_sub(&w->registry->worker_clients[w->index], 1);
-	if (c->is_counted)
-		registry_uncount_client(w->registry, c->database, c->user);
+	uncount(c);
 	client_set_state(c, CLIENT_CLOSING);
 	list_remove(&w->clients, &c->node);
 	list_push_back(&w->lingering, &c->node);
@@ -687,9 +700,10 @@ static void move_fields(struct client *c, struct newcomer *n)
 	c->startup = n->settings;
 	c->greeting = n->greeting;
 	c->is_counted = n->is_counted;
+	c->is_origin_counted = n->is_origin_counted;
 	c->connected_at = n->since;
 	n->settings = NULL;
-	n->is_counted = false;
+	n->is_counted = n->is_origin_counted = false;
 	memset(&n->greeting, 0, sizeof(n->greeting));
 }
 

@@ -106,7 +106,7 @@ struct client {
 	bool listens;	     /* it has sent LISTEN */
 	bool is_ending;	     /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	char *reclaimed_why; /* CLIENT_TX_LOST: told with each error; NULL: its server died */
-	bool is_counted, is_greeted, is_own_user;
+	bool is_counted, is_origin_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
 	unsigned classified_for; /* which of the worker's snapshots: see flow.h; 0: anew */
