@@ -3,7 +3,7 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind bench-overload
 NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
@@ -156,6 +156,8 @@ bench-callgrind: deps-bench ## instructions per transaction, and where they go
 	@$(MAKE) --no-print-directory bench-callgrind-run
 bench-scale: deps-bench ## throughput with 1, 2, 4 … workers, without PostgreSQL
 	@$(MAKE) --no-print-directory bench-scale-run
+bench-overload: deps-bench ## who is served at three times what a pool can bear, and beside a crowd (SECONDS=60)
+	@$(MAKE) --no-print-directory bench-overload-run
 bench-run: all $(BENCH_BIN)
 	@$(BENCH) rows $(bench_options)
 bench-%-run: all $(BENCH_BIN)

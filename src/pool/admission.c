@@ -246,6 +246,7 @@ static void left(struct pool *p, const struct waiter *w)
 	latency_observe(&p->latency, MEASURE_WAIT, p->worker->loop.now - w->since, p->worker->loop.now);
 	worker_count_waiting(p->worker, -1);
 	atomic_fetch_sub(&p->shared->waiting, 1);
+	queue_next(&p->queue); /* whose turn is next decides since when */
 	publish_waiting(p);
 }
 
