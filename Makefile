@@ -4,7 +4,7 @@
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
 WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind \
-	bench-vanish bench-failures
+	bench-vanish bench-failures bench-overload
 NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
@@ -166,6 +166,8 @@ bench-vanish: deps ## clients that vanish, dawdle and send rubbish: server login
 	@$(MAKE) --no-print-directory bench-vanish-run
 bench-vanish-run: all
 	@$(PYTHON) tests/bench/vanish.py $(if $(CLIENTS),--clients $(CLIENTS))
+bench-overload: deps-bench ## who is served at three times what a pool can bear, and beside a crowd (SECONDS=60)
+	@$(MAKE) --no-print-directory bench-overload-run
 bench-run: all $(BENCH_BIN)
 	@$(BENCH) rows $(bench_options)
 bench-%-run: all $(BENCH_BIN)

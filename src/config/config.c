@@ -85,7 +85,7 @@ static void user_clear(struct config_user *user)
 {
 	user->pool_mode = POOL_MODE_UNSET;
 	user->pool_size = user->reserve_pool_size = -1;
-	user->max_user_connections = user->max_user_client_connections = -1;
+	user->max_user_connections = user->max_user_client_connections = user->weight = -1;
 	user->query_timeout = user->idle_transaction_timeout = user->transaction_timeout = -1;
 	user->client_idle_timeout = user->query_wait_timeout = -1;
 }
@@ -689,6 +689,11 @@ int config_max_db_client_connections(const struct config *c, const struct config
 int config_max_user_connections(const struct config *c, const struct config_user *user)
 {
 	return first_int(user ? user->max_user_connections : -1, -1, c->max_user_connections);
+}
+
+int config_weight(const struct config_user *user)
+{
+	return user && user->weight > 0 ? user->weight : 1;
 }
 
 int config_max_user_client_connections(const struct config *c, const struct config_user *user)

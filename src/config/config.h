@@ -33,6 +33,7 @@ enum auth_type {
 };
 enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
 enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
+enum queue_fairness { FAIRNESS_OFF, FAIRNESS_USER, FAIRNESS_APPLICATION_NAME, FAIRNESS_CLIENT_ADDR };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 enum tls_mode {
 	TLS_UNSET = -1,
@@ -103,6 +104,7 @@ struct config_user {
 	char *name;
 	enum pool_mode pool_mode;
 	int pool_size, reserve_pool_size, max_user_connections, max_user_client_connections; /* -1: not set */
+	int weight;
 	int64_t query_timeout, idle_transaction_timeout, transaction_timeout, client_idle_timeout,
 		query_wait_timeout; /* usec, -1 */
 	int line;
@@ -139,7 +141,7 @@ struct config {
 
 	/* pools */
 	enum pool_mode pool_mode;
-	int max_client_conn, default_pool_size, min_pool_size, reserve_pool_size, max_db_connections,
+	int max_client_conn, max_client_conn_per_addr, reserved_client_conn, default_pool_size, min_pool_size, reserve_pool_size, max_db_connections,
 		max_db_client_connections, max_user_connections, max_user_client_connections,
 		max_waiting_clients, max_prepared_statements, server_connect_concurrency, login_concurrency;
 	bool server_round_robin, server_reset_query_always, server_fast_close;
@@ -153,6 +155,8 @@ struct config {
 		reclaim_after, idle_in_transaction_grace;
 	enum timeout_action query_wait_timeout_action;
 	bool query_wait_prediction;
+	enum queue_fairness queue_fairness;
+	char *priority_users;
 
 	/* session state */
 	enum session_features session_features;
@@ -237,6 +241,7 @@ int config_max_db_connections(const struct config *c, const struct config_databa
 int config_max_db_client_connections(const struct config *c, const struct config_database *db);
 int config_max_user_connections(const struct config *c, const struct config_user *user);
 int config_max_user_client_connections(const struct config *c, const struct config_user *user);
+int config_weight(const struct config_user *user);
 usec_t config_query_timeout(const struct config *c, const struct config_user *user);
 usec_t config_idle_transaction_timeout(const struct config *c, const struct config_user *user);
 usec_t config_transaction_timeout(const struct config *c, const struct config_user *user);

@@ -39,6 +39,11 @@ static const char *const auth_types[] = {
 	[AUTH_TYPE_PAM] = "pam",
 	NULL,
 };
+static const char *const fairnesses[] = { [FAIRNESS_OFF] = "off",
+	[FAIRNESS_USER] = "user",
+	[FAIRNESS_APPLICATION_NAME] = "application_name",
+	[FAIRNESS_CLIENT_ADDR] = "client_addr",
+	NULL };
 static const char *const timeout_actions[] = { [TIMEOUT_ERROR] = "error", [TIMEOUT_DISCONNECT] = "disconnect", NULL };
 static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", "local0", "local1", "local2",
 	"local3", "local4", "local5", "local6", "local7", NULL };
@@ -167,6 +172,7 @@ static const struct setting global_rows[] = {
 	COUNT("login_concurrency", login_concurrency, LIVE, "64", NO_WEIR, 1),
 	AUTO("login_threads", login_threads, BOOT, "auto", NO_WEIR, 1, 256),
 	COUNT("max_client_conn", max_client_conn, LIVE, "100", "10000", 1),
+	COUNT("max_client_conn_per_addr", max_client_conn_per_addr, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_db_client_connections", max_db_client_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_db_connections", max_db_connections, LIVE, "0", NO_WEIR, 0),
 	ROW("max_packet_size", SETTING_UINT32, LIVE, OFFSET(config, uint32_t, max_packet_size), "2147483647",
@@ -184,15 +190,18 @@ static const struct setting global_rows[] = {
 	BOOL("pin_notice", pin_notice, LIVE, "1", NO_WEIR),
 	COUNT("pkt_buf", inert.pkt_buf, BOOT, "4096", NO_WEIR, 1),
 	CHOICE("pool_mode", pool_mode, pool_mode, LIVE, "session", "transaction", pool_modes, NULL),
+	TEXT("priority_users", priority_users, LIVE, "", NO_WEIR),
 	TIME("query_timeout", query_timeout, LIVE, "0", NO_WEIR),
 	TIME("query_wait_notify", query_wait_notify, LIVE, "5", NO_WEIR),
 	BOOL("query_wait_prediction", query_wait_prediction, LIVE, "0", "1"),
 	TIME("query_wait_timeout", query_wait_timeout, LIVE, "120", "30"),
 	CHOICE("query_wait_timeout_action", timeout_action, query_wait_timeout_action, LIVE, "disconnect",
 		"error", timeout_actions, NULL),
+	CHOICE("queue_fairness", queue_fairness, queue_fairness, LIVE, "off", NO_WEIR, fairnesses, NULL),
 	TIME("reclaim_after", reclaim_after, LIVE, "0", "1"),
 	COUNT("reserve_pool_size", reserve_pool_size, LIVE, "0", NO_WEIR, 0),
 	TIME("reserve_pool_timeout", reserve_pool_timeout, LIVE, "5", NO_WEIR),
+	COUNT("reserved_client_conn", reserved_client_conn, LIVE, "0", NO_WEIR, 0),
 	FIXED("resolv_conf", BOOT, "", NULL),
 	COUNT("sbuf_loopcnt", inert.sbuf_loopcnt, LIVE, "5", NO_WEIR, 0),
 	INT("scram_iterations", scram_iterations, LIVE, "4096", NO_WEIR, 1, 10000000),
@@ -319,6 +328,7 @@ static const struct setting user_rows[] = {
 	USER_TIME("query_wait_timeout", query_wait_timeout),
 	USER_COUNT("reserve_pool_size", reserve_pool_size, 0),
 	USER_TIME("transaction_timeout", transaction_timeout),
+	USER("weight", SETTING_INT, int, weight, 1, 1000),
 };
 
 const struct settings global_settings = { global_rows, N_ELEMENTS(global_rows) };
@@ -674,7 +684,7 @@ static size_t field_size(enum setting_type type)
 	return 0;
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
-		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
+		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum queue_fairness) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
 		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum protocol_version) == sizeof(int) &&
 		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(enum load_balance) == sizeof(int) &&
 		sizeof(enum session_attrs) == sizeof(int) && sizeof(uint32_t) == sizeof(int),

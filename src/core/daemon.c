@@ -118,13 +118,33 @@ static void deliver_cancel(void *ctx, struct cancel_request *r)
 }
 
 /* The limits are read on a login thread, while the main thread may have a newer snapshot: the front's own is passed by its callback's config. */
-static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+static bool count_client(
+	void *ctx, const struct config *c, const char *database, const char *user, struct limit_reached *why)
+{
+	struct daemon *d = ctx;
+	bool may_use_reserve = config_list_has(c->admin_users, user) || config_list_has(c->stats_users, user) ||
+		config_list_has(c->priority_users, user);
+	struct client_limits limits = { .all = c->max_client_conn,
+		.reserved = may_use_reserve ? 0 : c->reserved_client_conn,
+		.database = config_max_db_client_connections(c, config_database(c, database)),
+		.user = config_max_user_client_connections(c, config_user(c, user)) };
+
+	return registry_count_client(d->registry, database, user, &limits, why);
+}
+
+static bool count_origin(
+	void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why)
 {
 	struct daemon *d = ctx;
 
-	return registry_count_client(d->registry, database, user, c->max_client_conn,
-		config_max_db_client_connections(c, config_database(c, database)),
-		config_max_user_client_connections(c, config_user(c, user)), why);
+	return registry_count_origin(d->registry, o, c->max_client_conn_per_addr, why);
+}
+
+static void uncount_origin(void *ctx, const struct address_origin *o)
+{
+	struct daemon *d = ctx;
+
+	registry_uncount_origin(d->registry, o);
 }
 
 static void uncount_client(void *ctx, const char *database, const char *user)
@@ -155,6 +175,8 @@ static const struct front_ops front_ops = {
 	.cancel = deliver_cancel,
 	.count_client = count_client,
 	.uncount_client = uncount_client,
+	.count_origin = count_origin,
+	.uncount_origin = uncount_origin,
 	.ask = ask,
 };
 

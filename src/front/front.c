@@ -385,7 +385,8 @@ static void take_answer(struct message *m, void *owner)
 
 /* The login's way out. */
 
-static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+static bool count_client(
+	void *ctx, const struct config *c, const char *database, const char *user, struct limit_reached *why)
 {
 	struct front *f = ctx;
 
@@ -397,6 +398,21 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	struct front *f = ctx;
 
 	f->ops->uncount_client(f->ctx, database, user);
+}
+
+static bool count_origin(
+	void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why)
+{
+	struct front *f = ctx;
+
+	return f->ops->count_origin(f->ctx, c, o, why);
+}
+
+static void uncount_origin(void *ctx, const struct address_origin *o)
+{
+	struct front *f = ctx;
+
+	f->ops->uncount_origin(f->ctx, o);
 }
 
 static void ask(void *ctx, struct lookup *q)
@@ -804,7 +820,7 @@ struct front *front_start(const struct front_options *o)
 	f->ops = o->ops;
 	f->ctx = o->ctx;
 	f->snapshot = snapshot_ref(o->snapshot);
-	f->env = (struct login_env){ f, count_client, uncount_client, ask, false };
+	f->env = (struct login_env){ f, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 	f->next_id = o->first_id;
 	f->id_step = o->id_step;
 	list_init(&f->logins);

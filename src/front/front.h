@@ -23,6 +23,7 @@
 
 #include "auth/lookup.h"
 #include "front/listener.h"
+#include "pool/shared.h"
 #include "session/newcomer.h"
 
 struct front;
@@ -31,12 +32,15 @@ struct front_ops {
 	void (*deliver)(void *ctx, struct newcomer *n); /* a console's (is_admin) or a worker's */
 	void (*cancel)(void *ctx, struct cancel_request *c);
 	/*
-	 * Takes a place in max_client_conn, max_db_client_connections and max_user_client_connections. False: *why is what
-	 * the client is told.
+	 * Takes a place in max_client_conn, max_db_client_connections and max_user_client_connections, or in
+	 * max_client_conn_per_addr. False: *why is what the client is told.
 	 */
-	bool (*count_client)(
-		void *ctx, const struct config *c, const char *database, const char *user, const char **why);
+	bool (*count_client)(void *ctx, const struct config *c, const char *database, const char *user,
+		struct limit_reached *why);
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
+	bool (*count_origin)(
+		void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why);
+	void (*uncount_origin)(void *ctx, const struct address_origin *o);
 	void (*ask)(void *ctx, struct lookup *q); /* moves q, which must be answered unless everything ends */
 };
 

@@ -52,6 +52,9 @@ void login_free(struct login *l)
 	if (l->is_counted)
 		l->env->uncount_client(l->env->ctx, l->who.database, l->who.user);
 	l->is_counted = false;
+	if (l->is_origin_counted)
+		l->env->uncount_origin(l->env->ctx, &l->origin);
+	l->is_origin_counted = false;
 	scram_wipe(&l->scram);
 	secure_free(&l->response);
 	tls_clear_facts(&l->tls);
@@ -91,6 +94,16 @@ static enum result fail(struct login *l, const char *sqlstate, const char *forma
 	va_end(ap);
 	login_fail(l, sqlstate, message);
 	return RES_OK;
+}
+
+static void fail_limit(struct login *l, const struct limit_reached *why)
+{
+	if (l->snapshot->config->log_pooler_errors)
+		log_info(&l->who, "login failed: %s", why->message);
+	write_error(&l->out,
+		&(struct error_info){
+			.severity = "FATAL", .sqlstate = "53300", .message = why->message, .detail = why->detail });
+	set_state(l, LOGIN_FAILED);
 }
 
 /* A port scanner, or a client that gave up: neither gets a word, nor more than a debug line. */
@@ -207,7 +220,7 @@ static bool take_settings(struct login *l)
 /* Last of all, so that nobody without the password takes a place. Console logins don't count. */
 static bool take_place(struct login *l)
 {
-	const char *why = "sorry, too many clients already";
+	struct limit_reached why;
 
 	if (l->is_console)
 		return true;
@@ -217,8 +230,21 @@ static bool take_place(struct login *l)
 	}
 	l->is_counted = l->env->count_client(l->env->ctx, l->snapshot->config, l->who.database, l->who.user, &why);
 	if (!l->is_counted)
-		fail(l, "53300", "%s", why);
+		fail_limit(l, &why);
 	return l->is_counted;
+}
+
+/* One address must not take all places, nor all the time of logins. */
+static bool take_origin(struct login *l)
+{
+	struct limit_reached why;
+
+	if (l->is_console || !address_origin(&l->peer, &l->origin))
+		return true;
+	l->is_origin_counted = l->env->count_origin(l->env->ctx, l->snapshot->config, &l->origin, &why);
+	if (!l->is_origin_counted)
+		fail_limit(l, &why);
+	return l->is_origin_counted;
 }
 
 /* What goes wrong from here on comes after AuthenticationOk, as PostgreSQL does it. */
@@ -653,7 +679,7 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 		return RES_OK;
 	if (take_replication(l, st.replication) != RES_OK)
 		return RES_OK;
-	return authenticate(l);
+	return take_origin(l) ? authenticate(l) : RES_OK;
 }
 
 /* Each may be asked for once; then the code counts as a version that we don't speak, as in PostgreSQL. */
@@ -957,9 +983,10 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->is_admin = l->is_console;
 	n->may_admin = l->is_console && may_admin(l);
 	n->is_counted = l->is_counted;
+	n->is_origin_counted = l->is_origin_counted;
 	l->settings = NULL;
 	l->out = (struct writer){ 0 };
-	l->is_counted = false;
+	l->is_counted = l->is_origin_counted = false;
 	*early = NULL;
 	return n;
 }

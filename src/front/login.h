@@ -14,8 +14,8 @@
  *            log.
  * Limits:    a startup packet up to STARTUP_MAX, a password message up to LOGIN_PASSWORD_MAX; longer ones
  *            are refused by their header, so a caller never holds more than that.
- * Places:    count_client() is asked once, last, after the password; login_free() gives the place back
- *            unless a newcomer took it along.
+ * Places:    count_client() is asked once, last, after the password; count_origin() once, before anything that costs us more than reading the
+ *            names, but not for Unix sockets and the console; login_free() gives the places back unless a newcomer took them along.
  * Elsewhere: LOGIN_LOOKUP is for what can't be known at once: a secret that auth_query finds. A lookup is on its way, and
  *            only login_answer() or login_fail() ends the state. What a login waits for may come after its end.
  * Ownership: holds a reference to the snapshot that it began with; env is borrowed for life.
@@ -28,6 +28,7 @@
 
 #include "auth/lookup.h"
 #include "base/log.h"
+#include "pool/shared.h"
 #include "session/newcomer.h"
 #include "wire/startup.h"
 
@@ -50,10 +51,13 @@ enum login_state {
 struct login_env {
 	void *ctx;
 	bool (*count_client)(void *ctx, const struct config *c, const char *database, const char *user,
-		const char **why); /* false: why is the message */
+		struct limit_reached *why); /* false: why is what the client is told */
 	void (*uncount_client)(void *ctx, const char *database, const char *user);
 	void (*ask)(void *ctx, struct lookup *q); /* moves q: login_answer() gets it, later and never from inside */
 	bool is_console_only;			  /* shutting down: only console logins get in */
+	bool (*count_origin)(
+		void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why);
+	void (*uncount_origin)(void *ctx, const struct address_origin *o);
 };
 
 struct login {
@@ -62,6 +66,7 @@ struct login {
 	struct snapshot *snapshot;
 	struct log_who who; /* user and database point into packet */
 	struct address peer;
+	struct address_origin origin; /* the peer's, once it is counted */
 	char addr[ADDRESS_TEXT_MAX];
 	uint8_t *packet; /* the StartupMessage */
 	size_t packet_len;
@@ -82,7 +87,7 @@ struct login {
 	bool is_own_uid;      /* on our Unix socket by this process's own user */
 	bool is_direct_tls;   /* it began without an SSLRequest */
 	bool is_auth_failure; /* LOGIN_FAILED: who it is wasn't proved; the answer may be delayed */
-	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted, is_looked_up, is_md5;
+	bool asked_ssl, asked_gssenc, is_console, is_mock, is_counted, is_origin_counted, is_looked_up, is_md5;
 };
 
 void login_init(struct login *l, const struct login_env *env, struct snapshot *snapshot, uint64_t id,

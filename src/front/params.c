@@ -1,5 +1,7 @@
 #include "front/params.h"
 
+#include "wire/duration.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +67,18 @@ static const char *clean_application_name(const char *value, char out[NAME_MAX_L
 	return out;
 }
 
+/* Of our own settings there is one that a client may come with: the worker takes it out, see ask.h. */
+static bool is_own_good(struct params *p, const char *name, const char *value)
+{
+	usec_t ignored;
+
+	if (strcasecmp(name, "pgweir.last_wait") == 0 || strcasecmp(name, "pgweir.server") == 0)
+		refuse(p, RES_REFUSED, "55P02", "parameter \"%s\" cannot be changed", name);
+	else if (strcasecmp(name, "pgweir.query_wait") == 0 && !duration_parse(value, &ignored))
+		refuse(p, RES_REFUSED, "22023", "invalid value for parameter \"pgweir.query_wait\": \"%.63s\"", value);
+	return p->result == RES_OK;
+}
+
 static bool is_ignored(const struct config *c, const char *name)
 {
 	return c->ignore_startup_parameters && config_list_has(c->ignore_startup_parameters, name);
@@ -80,6 +94,8 @@ static void put(struct params *p, const char *name, const char *value)
 		refuse(p, RES_REFUSED, "42704", "unrecognized configuration parameter \"%.63s\"", name);
 		return;
 	}
+	if (strncasecmp(name, "pgweir.", 7) == 0 && !is_own_good(p, name, value))
+		return;
 	if (strcasecmp(name, "application_name") == 0)
 		value = clean_application_name(value, clean);
 	if (settings_put(&p->settings, name, value) != RES_OK)

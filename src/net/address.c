@@ -115,6 +115,24 @@ void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
 			address_port(a));
 }
 
+bool address_origin(const struct address *a, struct address_origin *out)
+{
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)&a->storage;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->storage;
+	bool is_mapped = a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+
+	memset(out, 0, sizeof(*out));
+	if (a->sa.sa_family == AF_INET || is_mapped) {
+		out->bytes[0] = 4;
+		memcpy(out->bytes + 1,
+			is_mapped ? in6->sin6_addr.s6_addr + 12 : (const uint8_t *)&in4->sin_addr, 4);
+	} else if (a->sa.sa_family == AF_INET6) {
+		out->bytes[0] = 6;
+		memcpy(out->bytes + 1, in6->sin6_addr.s6_addr, 8);
+	}
+	return out->bytes[0] != 0;
+}
+
 void address_shorten(const struct address *a, struct short_address *out)
 {
 	size_t len = address_is_unix(a) ? sizeof(a->sa.sa_family) : a->len;

@@ -27,6 +27,13 @@ struct short_address {
 	uint8_t len, bytes[28]; /* struct sockaddr_in6 is the longest */
 };
 
+/*
+ * Where a client comes from, for limits and shares: an IPv4 address, or the /64 that one machine has of IPv6. Compared by its bytes. IPv4 written as IPv6 is IPv4.
+ */
+struct address_origin {
+	uint8_t bytes[12];
+};
+
 struct tcp_options {
 	bool keepalive;
 	int keepcnt, keepidle, keepintvl; /* 0: the kernel's */
@@ -42,6 +49,7 @@ int address_port(const struct address *a); /* 0 for Unix sockets */
 void address_host(const struct address *a,
 	char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1", "::1"; "unix" for Unix sockets, as PgBouncer prints it */
 void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX]); /* "127.0.0.1:5123", "[::1]:5123", "unix:6432" */
+bool address_origin(const struct address *a, struct address_origin *out); /* false, and zero: a Unix socket's */
 void address_shorten(const struct address *a, struct short_address *out);
 void address_restore(const struct short_address *a, struct address *out);
 void address_local(int fd, struct address *out);

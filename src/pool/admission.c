@@ -97,13 +97,7 @@ static void tell_login_error(const struct pool *p, struct waiter *w, struct refu
 		r->e.sqlstate = r->sqlstate;
 }
 
-static void refuse(struct pool *p, struct waiter *w, const struct error_info *e)
-{
-	admission_leave(p, w);
-	w->ops->refused(w, e);
-}
-
-static void refuse_late(struct pool *p, struct waiter *w)
+void pool_refuse_late(struct pool *p, struct waiter *w)
 {
 	struct refusal r;
 	bool is_own = is_own_deadline(w);
@@ -114,7 +108,13 @@ static void refuse_late(struct pool *p, struct waiter *w)
 	tell_login_error(p, w, &r);
 	if (w->is_greeting)
 		r.e.severity = "FATAL";
-	refuse(p, w, &r.e);
+	w->ops->refused(w, &r.e);
+}
+
+static void refuse_late(struct pool *p, struct waiter *w)
+{
+	admission_leave(p, w);
+	pool_refuse_late(p, w);
 }
 
 static void refuse_with_login_error(struct waiter *w, const char *sqlstate, const char *message)
@@ -164,7 +164,7 @@ static size_t ahead_everywhere(const struct pool *p, const struct waiter *w)
 {
 	size_t here = queue_ahead(&p->queue, w), all = (size_t)MAX(atomic_load(&p->shared->waiting), 0);
 
-	if (p->worker->n_workers == 1 || !p->queue.count || all <= p->queue.count)
+	if (p->worker->n_workers == 1 || w->is_priority || !p->queue.count || all <= p->queue.count)
 		return here;
 	return here * all / p->queue.count;
 }
@@ -212,22 +212,12 @@ static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec
 
 /* ---- coming and going ---- */
 
-static usec_t deadline_of(const struct pool *p, const struct waiter *w)
-{
-	usec_t limit = p->query_wait_timeout;
-
-	if (w->wait_max && (!limit || w->wait_max < limit))
-		limit = w->wait_max;
-	return limit ? w->since + limit : 0;
-}
-
 bool admission_enter(struct pool *p, struct waiter *w)
 {
 	bool is_bounded = !p->shared->is_own && !w->is_priority;
 	size_t ahead = 0;
 	usec_t wait = 0;
 
-	w->deadline = deadline_of(p, w);
 	if (is_hopeless(p, w, &ahead, &wait)) {
 		refuse_hopeless(p, w, ahead, wait);
 		return false;
@@ -256,6 +246,7 @@ static void left(struct pool *p, const struct waiter *w)
 	latency_observe(&p->latency, MEASURE_WAIT, p->worker->loop.now - w->since, p->worker->loop.now);
 	worker_count_waiting(p->worker, -1);
 	atomic_fetch_sub(&p->shared->waiting, 1);
+	queue_next(&p->queue); /* whose turn is next decides since when */
 	publish_waiting(p);
 }
 
@@ -275,7 +266,7 @@ void pool_withdraw(struct pool *p, struct waiter *w)
 		admission_leave(p, w);
 }
 
-static bool is_late(const struct pool *p, const struct waiter *w)
+bool pool_is_late(const struct pool *p, const struct waiter *w)
 {
 	return w->deadline && w->deadline <= p->worker->loop.now;
 }
@@ -284,7 +275,7 @@ struct waiter *admission_next(struct pool *p)
 {
 	struct waiter *w;
 
-	while ((w = queue_next(&p->queue)) && is_late(p, w))
+	while ((w = queue_next(&p->queue)) && pool_is_late(p, w))
 		refuse_late(p, w);
 	return w;
 }

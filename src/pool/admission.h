@@ -15,6 +15,15 @@
 
 #include "pool/pool.h"
 
+/* From w->since on; 0: none. */
+static inline usec_t admission_deadline(const struct pool *p, const struct waiter *w)
+{
+	usec_t limit = p->query_wait_timeout;
+
+	if (w->wait_max && (!limit || w->wait_max < limit))
+		limit = w->wait_max;
+	return limit ? w->since + limit : 0;
+}
 /* The time is that of w->since. False: it was refused. */
 bool admission_enter(struct pool *p, struct waiter *w);
 void admission_leave(struct pool *p, struct waiter *w);

@@ -1,10 +1,6 @@
-/* opening.c - one more server for a pool: which limits speak against it, whose idle server makes room for it, and on which host it is opened. */
-#include "pool/pool.h"
+/* opening.c - one more server for a pool: which limits speak against it, and on which host it is opened. */
+#include "pool/evict.h"
 #include "pool/server.h"
-
-#include <stdlib.h>
-
-#define EVICT_EVERY (20 * USEC_PER_MSEC)
 
 /* ---- the pool's hosts ---- */
 
@@ -34,75 +30,6 @@ void pool_configure_hosts(struct pool *p)
 
 /* ---- slots ---- */
 
-static struct server *last_idle(const struct pool *p)
-{
-	struct list_node *n = list_last(&p->idle);
-
-	return n ? CONTAINER_OF(n, struct server, node) : NULL;
-}
-
-/* Another pool under the same limit of a database or user may have an idle server to spare. */
-static bool evict_here(struct worker *w, const struct pool_shared *needy, enum slot_result full)
-{
-	struct pool *other, *next;
-
-	HASH_ITER(hh, w->pools, other, next) {
-		bool is_same = full == SLOT_DATABASE_FULL ? other->shared->by_database == needy->by_database
-							  : other->shared->by_user == needy->by_user;
-		struct server *s = last_idle(other);
-
-		if (other->shared == needy || !is_same || !s ||
-			atomic_load(&other->shared->servers) <= other->min_size)
-			continue;
-		server_close(s, "evicted for another pool");
-		return true;
-	}
-	return false;
-}
-
-struct evict_request {
-	struct message message;
-	struct registry *registry;
-	struct pool_shared *shared; /* a reference */
-	enum slot_result full;
-};
-
-static void discard_evict(struct message *m)
-{
-	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
-
-	registry_drop_pool(r->registry, &r->shared);
-	free(r);
-}
-
-static void deliver_evict(struct message *m, void *owner)
-{
-	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
-
-	evict_here(owner, r->shared, r->full);
-	discard_evict(m);
-}
-
-static void evict_elsewhere(struct pool *p, enum slot_result full)
-{
-	if (p->worker->loop.now - p->evict_asked < EVICT_EVERY)
-		return;
-	p->evict_asked = p->worker->loop.now;
-	for (int i = 0; i < p->worker->n_workers; i++) {
-		struct evict_request *r;
-
-		if (i == p->worker->index)
-			continue;
-		r = xcalloc(1, sizeof(*r));
-		r->message.deliver = deliver_evict;
-		r->message.discard = discard_evict;
-		r->registry = p->worker->registry;
-		r->shared = registry_ref_pool(r->registry, p->shared);
-		r->full = full;
-		mailbox_post(&p->worker->peers[i]->loop.mailbox, &r->message);
-	}
-}
-
 static struct slot_limits limits_now(const struct pool *p)
 {
 	struct slot_limits limits = p->limits;
@@ -115,14 +42,12 @@ static struct slot_limits limits_now(const struct pool *p)
 
 static bool take_slot(struct pool *p, const struct slot_limits *limits)
 {
-	enum slot_result full = slot_take(p->shared, limits);
+	enum slot_result full = evict_may_open(p) ? slot_take(p->shared, limits) : SLOT_DATABASE_FULL;
 
-	if (full == SLOT_DATABASE_FULL || full == SLOT_USER_FULL) {
-		if (evict_here(p->worker, p->shared, full))
-			full = slot_take(p->shared, limits);
-		else
-			evict_elsewhere(p, full);
-	}
+	if ((full == SLOT_DATABASE_FULL || full == SLOT_USER_FULL) && evict_for(p, full))
+		full = slot_take(p->shared, limits);
+	if (full == SLOT_TAKEN)
+		evict_opened(p);
 	return full == SLOT_TAKEN;
 }
 

@@ -1,6 +1,7 @@
 #include "pool/pool.h"
 
 #include "pool/admission.h"
+#include "pool/evict.h"
 #include "pool/reclaim.h"
 #include "pool/server.h"
 #include "wire/msg.h"
@@ -124,8 +125,7 @@ void pool_configure(struct pool *p)
 	configure_credential(p);
 }
 
-/* Moves the reference. */
-static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
+struct pool *pool_get_by_shared(struct worker *w, struct pool_shared *shared)
 {
 	struct pool *p;
 
@@ -150,19 +150,19 @@ static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user)
 {
-	return get_by_shared(w, registry_pool(w->registry, database, user));
+	return pool_get_by_shared(w, registry_pool(w->registry, database, user));
 }
 
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user)
 {
-	return get_by_shared(w, registry_own_pool(w->registry, database, user));
+	return pool_get_by_shared(w, registry_own_pool(w->registry, database, user));
 }
 
 struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,
 	enum replication replication, uint64_t id, struct settings *startup)
 {
 	struct pool *p =
-		get_by_shared(w, registry_replication_pool(w->registry, database, user, replication, id));
+		pool_get_by_shared(w, registry_replication_pool(w->registry, database, user, replication, id));
 
 	settings_unref(&p->startup);
 	p->startup = settings_ref(startup);
@@ -308,7 +308,7 @@ static void deliver_server(struct message *m, void *owner)
 	struct server *s = CONTAINER_OF(m, struct server, message);
 	struct worker *w = owner;
 	struct pool_shared *shared = s->moving_pool;
-	struct pool *p = get_by_shared(w, registry_ref_pool(w->registry, shared));
+	struct pool *p = pool_get_by_shared(w, registry_ref_pool(w->registry, shared));
 
 	s->moving_pool = NULL;
 	w->n_moved++;
@@ -476,6 +476,10 @@ void pool_put_server(struct pool *p, struct server **sp)
 	}
 	if (server_asks(s))
 		return;
+	if (evict_owes(p)) {
+		server_close(s, "given up for a user with less than its share");
+		return;
+	}
 	first = admission_next(p);
 	elsewhere = oldest_elsewhere(p, &since);
 	if (first && !(elsewhere >= 0 && is_handed_over(p, age_at(p, elsewhere, since)))) {
@@ -553,6 +557,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 
 	ASSERT_ON_WORKER(p->worker);
 	w->since = p->worker->loop.now;
+	w->deadline = admission_deadline(p, w);
 	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
 	if (!p->queue.count && !p->is_paused && (s = take_idle(p, w->wants, w->prefers))) {

@@ -64,6 +64,7 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
+struct pool *pool_get_by_shared(struct worker *w, struct pool_shared *shared); /* moves the reference */
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
 /* For one replication client; id is its. Its server has these settings from the start. */
 struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,
@@ -77,6 +78,9 @@ bool pool_knows_settings(const struct pool *p, const struct settings *s);
 void pool_know_settings(struct pool *p, const struct settings *s);
 void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
+/* Its deadline is over, although it has been granted a server, and hasn't used it yet: it is refused as in the queue. */
+bool pool_is_late(const struct pool *p, const struct waiter *w);
+void pool_refuse_late(struct pool *p, struct waiter *w);
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
 void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
 void pool_publish_servers(struct pool *p);		   /* how many it has at this worker has changed */

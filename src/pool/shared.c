@@ -20,6 +20,7 @@ struct registry *registry_new(int n_workers)
 }
 
 static void free_pool(struct registry *r, struct pool_shared *p);
+static void drop_origin(struct registry *r, struct origin_shared *o);
 
 static void free_limits(struct limit_shared **table)
 {
@@ -34,10 +35,13 @@ static void free_limits(struct limit_shared **table)
 
 void registry_free(struct registry *r)
 {
+	struct origin_shared *o, *next_origin;
 	struct pool_shared *p, *next;
 
 	HASH_ITER(hh, r->pools, p, next)
 		free_pool(r, p);
+	HASH_ITER(hh, r->origins, o, next_origin)
+		drop_origin(r, o);
 	free_limits(&r->databases); /* of clients that never reached their worker */
 	free_limits(&r->users);
 	hosts_destroy(&r->hosts);
@@ -187,24 +191,45 @@ bool take_one(atomic_int *n, int max)
 	return true;
 }
 
-bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all,
-	int max_database, int max_user, const char **why)
+static void reach(struct limit_reached *why, const char *message, int n, int max, const char *of)
+{
+	why->message = message;
+	snprintf(why->detail, sizeof(why->detail), "%d of at most %d client connections%s are open.", n, max, of);
+}
+
+static bool take_place(struct registry *r, const struct client_limits *l, struct limit_reached *why)
+{
+	int max = l->all - l->reserved;
+
+	if (!l->all)
+		return take_one(&r->clients, 0);
+	if (max > 0 && take_one(&r->clients, max))
+		return true;
+	reach(why, "no more connections allowed (max_client_conn)", atomic_load(&r->clients), l->all, "");
+	if (l->reserved)
+		snprintf(why->detail + strlen(why->detail), sizeof(why->detail) - strlen(why->detail),
+			" %d are reserved (reserved_client_conn).", l->reserved);
+	return false;
+}
+
+bool registry_count_client(struct registry *r, const char *database, const char *user,
+	const struct client_limits *l, struct limit_reached *why)
 {
 	struct limit_shared *d, *u;
 	bool is_ok = false;
 
-	if (!take_one(&r->clients, max_all)) {
-		*why = "no more connections allowed (max_client_conn)";
+	if (!take_place(r, l, why))
 		return false;
-	}
 	pthread_mutex_lock(&r->lock);
 	d = limit_get(&r->databases, database);
 	u = limit_get(&r->users, user);
-	if (!take_one(&d->clients, max_database)) {
-		*why = "client connections exceeded (max_db_client_connections)";
-	} else if (!take_one(&u->clients, max_user)) {
+	if (!take_one(&d->clients, l->database)) {
+		reach(why, "client connections exceeded (max_db_client_connections)",
+			atomic_load(&d->clients), l->database, " of this database");
+	} else if (!take_one(&u->clients, l->user)) {
 		atomic_fetch_sub(&d->clients, 1);
-		*why = "client connections exceeded (max_user_client_connections)";
+		reach(why, "client connections exceeded (max_user_client_connections)",
+			atomic_load(&u->clients), l->user, " of this user");
 	} else {
 		is_ok = true;
 		atomic_fetch_add(&r->clients_ever, 1);
@@ -216,6 +241,55 @@ bool registry_count_client(struct registry *r, const char *database, const char 
 	}
 	pthread_mutex_unlock(&r->lock);
 	return is_ok;
+}
+
+/* Under the lock. */
+static struct origin_shared *find_origin(struct registry *r, const struct address_origin *o)
+{
+	struct origin_shared *found;
+
+	HASH_FIND(hh, r->origins, o, sizeof(*o), found);
+	return found;
+}
+
+static void drop_origin(struct registry *r, struct origin_shared *o)
+{
+	HASH_DEL(r->origins, o);
+	free(o);
+}
+
+bool registry_count_origin(struct registry *r, const struct address_origin *o, int max, struct limit_reached *why)
+{
+	struct origin_shared *found;
+	bool is_in;
+
+	pthread_mutex_lock(&r->lock);
+	found = find_origin(r, o);
+	is_in = !max || !found || found->clients < max;
+	if (!is_in)
+		reach(why, "no more connections allowed from this address (max_client_conn_per_addr)",
+			found->clients, max, " from this address");
+	if (is_in && !found) {
+		found = xcalloc(1, sizeof(*found));
+		found->origin = *o;
+		HASH_ADD(hh, r->origins, origin, sizeof(found->origin), found);
+	}
+	if (is_in)
+		found->clients++;
+	pthread_mutex_unlock(&r->lock);
+	return is_in;
+}
+
+void registry_uncount_origin(struct registry *r, const struct address_origin *o)
+{
+	struct origin_shared *found;
+
+	pthread_mutex_lock(&r->lock);
+	found = find_origin(r, o);
+	ASSERT(found && found->clients > 0);
+	if (--found->clients == 0)
+		drop_origin(r, found);
+	pthread_mutex_unlock(&r->lock);
 }
 
 void registry_uncount_client(struct registry *r, const char *database, const char *user)

@@ -19,6 +19,7 @@
 
 #include "auth/credential.h"
 #include "base/table.h"
+#include "net/address.h"
 #include "pool/host.h"
 #include "state/settings.h"
 #include "wire/startup.h"
@@ -36,7 +37,17 @@ struct limit_shared { /* of a database or a user */
 	int refs; /* under the registry's lock */
 	atomic_int servers, clients;
 	atomic_int replicating;	 /* a database's: so many of its servers are replication clients' */
+	/* Of a database, by evict.c: what the pool would have that lacks a slot most; until when it holds; whether one has been given up for it. */
+	atomic_uint claim;
+	_Atomic uint64_t claim_until;
+	atomic_bool is_paid;
 	_Atomic uint64_t schema; /* a database's: counts the changes that its servers told of */
+};
+
+struct origin_shared { /* clients from one address */
+	UT_hash_handle hh;
+	struct address_origin origin;
+	int clients;
 };
 
 struct worker_view { /* what one worker lets the others know about a pool; a cache line each */
@@ -81,6 +92,7 @@ struct registry {
 	struct pool_shared *pools;
 	struct limit_shared *databases, *users;
 	struct hosts hosts;
+	struct origin_shared *origins;		 /* that have clients, or logins on the way */
 	struct limit_shared own;		 /* of all own pools together, in the place of both */
 	atomic_int clients;			 /* all but those of the console */
 	_Atomic uint64_t clients_ever;		 /* those and all before them */
@@ -102,10 +114,23 @@ struct pool_shared *registry_replication_pool(struct registry *r, const char *da
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p);
 void registry_drop_pool(struct registry *r, struct pool_shared **p);
 
-/* Takes a place for a client; false: *why names the limit. Limits of 0 are none. */
-bool registry_count_client(struct registry *r, const char *database, const char *user, int max_all,
-	int max_database, int max_user, const char **why);
+struct client_limits { /* 0: none */
+	int all;       /* of which .. */
+	int reserved;  /* .. so many are for others than this client */
+	int database, user;
+};
+#define LIMIT_DETAIL_MAX 200
+struct limit_reached { /* what a client is told whom a limit keeps out */
+	const char *message;
+	char detail[LIMIT_DETAIL_MAX];
+};
+/* Takes a place for a client; false: *why names the limit. */
+bool registry_count_client(struct registry *r, const char *database, const char *user,
+	const struct client_limits *l, struct limit_reached *why);
 void registry_uncount_client(struct registry *r, const char *database, const char *user);
+/* The same for those from an address, from the startup packet on. max 0: they are counted only. */
+bool registry_count_origin(struct registry *r, const struct address_origin *o, int max, struct limit_reached *why);
+void registry_uncount_origin(struct registry *r, const struct address_origin *o);
 
 /* Under the registry's lock: fn looks and calls nothing of the registry's. */
 typedef void registry_limit_fn(void *ctx, const char *name, int servers, int clients);

@@ -1,6 +1,8 @@
 #include "session/client.h"
 
 #include "pool/cancel.h"
+#include "session/ask.h"
+#include "session/flow.h"
 #include "wire/msg.h"
 
 #include <stdlib.h>
@@ -138,6 +140,7 @@ void client_set_settings(struct client *c, struct settings *s)
 
 	c->settings = settings_ref(s);
 	settings_unref(&old);
+	c->classified_for = 0; /* it may have another application_name */
 	c->context = statement_context(c->settings, c->pool->shared->database, c->pool->shared->user);
 }
 
@@ -231,6 +234,20 @@ static void leave_server(struct client *c)
 	server_unlink(s, is_half);
 }
 
+static void uncount(struct client *c)
+{
+	struct address_origin origin;
+	struct address peer;
+
+	if (c->is_counted)
+		registry_uncount_client(c->worker->registry, c->database, c->user);
+	if (!c->is_origin_counted)
+		return;
+	address_restore(&c->peer, &peer);
+	address_origin(&peer, &origin);
+	registry_uncount_origin(c->worker->registry, &origin);
+}
+
 /* Everything but the socket: from here on it costs nobody anything. */
 static void leave(struct client *c)
 {
@@ -241,6 +258,7 @@ static void leave(struct client *c)
 	client_set_pins(c, 0);
 	give_back_slot(c);
 	client_statements_clear(&c->statements, false);
+	ask_forget(c);
 	statement_unref(&c->unnamed);
 	statement_unref(&c->unnamed_kept);
 	settings_unref(&c->startup);
@@ -249,8 +267,7 @@ static void leave(struct client *c)
 	settings_unref(&c->custom_names);
 	c->pool->n_clients--;
 	atomic_fetch_sub(&w->registry->worker_clients[w->index], 1);
-	if (c->is_counted)
-		registry_uncount_client(w->registry, c->database, c->user);
+	uncount(c);
 	client_set_state(c, CLIENT_CLOSING);
 	list_remove(&w->clients, &c->node);
 	list_push_back(&w->lingering, &c->node);
@@ -392,6 +409,7 @@ bool client_get_server(struct client *c)
 		return true;
 	ASSERT(c->state == CLIENT_IDLE);
 	c->waiter.wants = c->settings;
+	flow_check(c);
 	client_set_state(c, CLIENT_WAITING);
 	client_pause(c, PAUSE_STATE);
 	s = pool_request(c->pool, &c->waiter);
@@ -557,14 +575,17 @@ void client_synced(struct server *s, const struct error_info *e)
 		after_resync(c, e);
 		return;
 	}
-	if (!e) {
+	if (!e && !pool_is_late(c->pool, &c->waiter)) {
 		become_active(c);
 		client_unpause(c, PAUSE_STATE);
 		return;
 	}
 	c->server = NULL;
 	server_unlink(s, false);
-	client_refuse(c, e);
+	if (e)
+		client_refuse(c, e);
+	else
+		pool_refuse_late(c->pool, &c->waiter);
 }
 
 static void on_delayed(struct waiter *w)
@@ -702,13 +723,16 @@ static void move_fields(struct client *c, struct newcomer *n)
 	c->user = c->is_own_user ? n->user : c->pool->shared->user;
 	if (c->is_own_user)
 		n->user = NULL;
+	ask_take_settings(c, &n->settings);
+	c->startup_wait_max = c->waiter.wait_max;
 	settings_share(&c->worker->settings, &n->settings);
 	c->startup = n->settings;
 	c->greeting = n->greeting;
 	c->is_counted = n->is_counted;
+	c->is_origin_counted = n->is_origin_counted;
 	c->connected_at = n->since;
 	n->settings = NULL;
-	n->is_counted = false;
+	n->is_counted = n->is_origin_counted = false;
 	memset(&n->greeting, 0, sizeof(n->greeting));
 }
 

@@ -8,6 +8,8 @@
  * extended.c  .. of which those of the extended protocol: prepared statements get their servers' names here
  * stateful.c  .. and what a statement may leave in its session
  * relay.c     what its server sends
+ * flow.c      which share of the servers is its
+ * ask.c       what it asks pgweir itself
  * lost.c      its answers when it loses its server, and the virtual failed transaction afterwards
  * frozen.c    who loses it for having gone silent
  *
@@ -114,9 +116,12 @@ struct client {
 	bool is_stalled;   /* it doesn't read: its server is taken from it after the message in hand */
 	bool is_reclaimed; /* CLIENT_TX_LOST: it was silent; each statement is told so */
 	char *lost_why;	   /* CLIENT_TX_LOST: told with each error; NULL: its server died */
-	bool is_counted, is_greeted, is_own_user;
+	bool is_counted, is_origin_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
+	unsigned classified_for; /* which of the worker's snapshots: see flow.h; 0: anew */
+	struct asked *asked;	 /* ask.c: names of statements that pgweir answers itself; mostly NULL */
+	usec_t startup_wait_max; /* pgweir.query_wait as it came with the startup packet; what holds is waiter.wait_max */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
 	usec_t connected_at, request_at, idle_since, linger_until, peer_shut_at;
 };

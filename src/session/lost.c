@@ -35,7 +35,8 @@ static void settle(void *ctx, struct pending_entry *e)
 		return;
 	tell(d);
 	if (e->type == PEND_QUERY || e->type == PEND_FUNCTION || e->type == PEND_SYNC ||
-		(e->type == PEND_LOCAL && e->detail == LOCAL_DEALLOCATE)) {
+		(e->type == PEND_LOCAL && e->detail >= LOCAL_DEALLOCATE &&
+			e->detail < LOCAL_ASK_FIRST + LOCAL_ASK_QUERIES)) {
 		write_ready_for_query(&d->w, d->tx_status);
 		d->is_told = false;
 	}

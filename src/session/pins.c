@@ -1,5 +1,6 @@
 #include "session/client.h"
 
+#include "session/ask.h"
 #include "wire/msg.h"
 
 #include <stdlib.h>
@@ -78,6 +79,7 @@ static void take_found_settings(struct client *c, struct server *s)
 	for (size_t i = 0; c->startup && i < c->startup->n; i++)
 		if (!settings_get(wanted, c->startup->items[i].name))
 			settings_put(&wanted, c->startup->items[i].name, c->startup->items[i].value);
+	ask_take_settings(c, &wanted);
 	client_set_settings(c, wanted);
 	settings_unref(&wanted);
 }

@@ -4,6 +4,7 @@
  */
 #include "session/client.h"
 
+#include "session/ask.h"
 #include "session/frozen.h"
 #include "session/request.h"
 #include "wire/msg.h"
@@ -164,10 +165,11 @@ static void confirm(struct client *c, const struct pending_entry *e)
 
 void relay_local(struct client *c, const struct pending_entry *e)
 {
-	switch ((enum local_answer)e->detail) {
+	switch ((enum local_answer)MIN(e->detail, LOCAL_ASK_FIRST)) {
 	case LOCAL_PARSE_COMPLETE: put_empty_message(c, MSG_PARSE_COMPLETE); break;
 	case LOCAL_CLOSE_COMPLETE: put_empty_message(c, MSG_CLOSE_COMPLETE); break;
 	case LOCAL_DEALLOCATE: answer_deallocate(c); break;
+	case LOCAL_ASK_FIRST: ask_answer(c, e); break;
 	}
 	confirm(c, e);
 }
@@ -193,6 +195,8 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 		[FAIL_FEATURE] = "0A000",
 		[FAIL_PINNED] = "53400",
 		[FAIL_RESULT_TYPE] = "0A000",
+		[FAIL_VALUE] = "22023",
+		[FAIL_READ_ONLY] = "55P02",
 	};
 	struct prepared_note *note = e->ref;
 	struct error_info info = { .severity = "ERROR",
@@ -232,6 +236,7 @@ static void on_tag(struct client *c, const struct server_message *m)
 		return;
 	client_statements_clear(&c->statements, true); /* its settings: see client_probed() */
 	c->wants_sequences = false;
+	c->waiter.wait_max = c->startup_wait_max;
 }
 
 /* Not at the release: a pipeline holds many transactions, and in session mode there is none. */

@@ -6,6 +6,7 @@
  */
 #include "session/client.h"
 
+#include "session/ask.h"
 #include "session/extended.h"
 #include "session/lost.h"
 #include "session/names.h"
@@ -69,7 +70,7 @@ enum step request_flush_barrier(struct client *c, struct message_in *m)
 }
 
 /* A Query that isn't sent: what fails in its place is a Bind, and its ReadyForQuery is a Sync's. */
-static enum step refuse_query(
+enum step request_refuse_query(
 	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note)
 {
 	prepare_fail(c, m->g, reason, note);
@@ -130,7 +131,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	refused = stateful_refuse(c, r.makes, &reason);
 	if (refused)
-		return refuse_query(c, m, reason, refused);
+		return request_refuse_query(c, m, reason, refused);
 	if (own) {
 		struct prepared_note *note = xcalloc(1, sizeof(*note));
 
@@ -295,6 +296,8 @@ static bool is_kept_whole(const struct message_in *m)
 
 static enum step dispatch(struct client *c, struct message_in *m)
 {
+	enum step step;
+
 	if (!msg_is_from_client(m->frame.type)) {
 		char text[64];
 
@@ -311,6 +314,8 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return request_discard(c, m);
 	if (is_kept_whole(m))
 		return STEP_MORE;
+	if (ask_may_be(c, m->frame.type) && ask_request(c, m, &step))
+		return step;
 	return requests[m->frame.type](c, m);
 }
 

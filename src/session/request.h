@@ -19,14 +19,18 @@ enum step {
 	STEP_GONE,  /* the client is closing */
 };
 
-enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE };
+enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE, LOCAL_ASK_FIRST /* ask.c has those from here on */ };
+#define LOCAL_ASK_QUERIES 16 /* .. the first so many of which answer a Query, with its ReadyForQuery */
+
 enum fail_reason {
 	FAIL_DUPLICATE,
 	FAIL_NO_STATEMENT,
 	FAIL_TOO_MANY,
 	FAIL_FEATURE,
 	FAIL_PINNED,
-	FAIL_RESULT_TYPE
+	FAIL_RESULT_TYPE,
+	FAIL_VALUE,
+	FAIL_READ_ONLY,
 };
 
 /* Recorded in the server's queue, behind the bytes. Takes note. */
@@ -84,5 +88,8 @@ bool request_link(struct client *c, struct message_in *m);
 enum step request_barrier(struct client *c); /* it is offered again after the next answers */
 /* The same for an answer in this very batch: the server is asked to send what it has. */
 enum step request_flush_barrier(struct client *c, struct message_in *m);
+/* A Query that isn't sent: it fails in its place. Takes note. */
+enum step request_refuse_query(
+	struct client *c, struct message_in *m, enum fail_reason reason, struct prepared_note *note);
 
 #endif

@@ -18,7 +18,8 @@ static const char hba[] =					/* clients come by TCP from 127.0.0.1 */
 static struct snapshot *snapshots[N_ELEMENTS(auth_types)], *hba_snapshot;
 static struct lookup *asked; /* what the login waits for */
 
-static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+static bool count_client(
+	void *ctx, const struct config *c, const char *database, const char *user, struct limit_reached *why)
 {
 	(void)c;
 	(void)ctx, (void)database, (void)user, (void)why;
@@ -30,6 +31,18 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 	(void)ctx, (void)database, (void)user;
 }
 
+static bool count_origin(
+	void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why)
+{
+	(void)ctx, (void)c, (void)o, (void)why;
+	return true;
+}
+
+static void uncount_origin(void *ctx, const struct address_origin *o)
+{
+	(void)ctx, (void)o;
+}
+
 static void ask(void *ctx, struct lookup *q)
 {
 	(void)ctx;
@@ -37,7 +50,7 @@ static void ask(void *ctx, struct lookup *q)
 	asked = q;
 }
 
-static const struct login_env env = { NULL, count_client, uncount_client, ask, false };
+static const struct login_env env = { NULL, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 
 /* Random secrets, or the fuzzer would learn them. */
 static void make_snapshots(void)

@@ -139,8 +139,9 @@ class Pooler:
 
     # -- clients
 
-    def connect(self, user=None, database=None, **kw):
-        return Client(self.host, self.port).login(user or self.user, database or self.database, **kw)
+    def connect(self, user=None, database=None, source=None, **kw):
+        """source: the client's own address, if it isn't to be the usual one."""
+        return Client(self.host, self.port, source=source).login(user or self.user, database or self.database, **kw)
 
     def raw(self):
         return Client(self.host, self.port)

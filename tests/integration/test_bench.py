@@ -142,3 +142,17 @@ def test_a_short_run(tmp_path):
     assert set(content["results"]["simple20"]["values"]) == names
     assert all(v[0] > 0 for v in content["results"]["select_wide"]["values"].values())
     assert set(content["results"]["login_secret"]["values"]) == names - {"relay"}
+
+
+@pytest.mark.skipif(SLOW > 1, reason="what the bench runs isn't built with sanitizers")
+@pytest.mark.timeout(180)
+def test_a_short_overload(tmp_path):
+    """All cases run, and their figures are what they say."""
+    command = [sys.executable, BENCH + "/bench", "overload", "--seconds", "1.5", "--clients", "0.1", "--workers", "1", "--output", str(tmp_path)]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=150, check=False,
+                         env=dict(os.environ, PGWEIR=os.path.abspath(pooler.binary())))
+    assert run.returncode == 0, run.stdout
+    with open(tmp_path / "overload.json") as f:
+        content = json.load(f)
+    assert content["overload"][".. and the forecast"]["in_time"] > 0
+    assert content["crowd"][".. queue_fairness"]["answers"] > 0

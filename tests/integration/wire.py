@@ -276,7 +276,7 @@ def md5_password(user, password, salt):
 class Client:
     """One connection. login() makes it a session; before that, send and receive what you like."""
 
-    def __init__(self, host, port, timeout=TIMEOUT, rcvbuf=None):
+    def __init__(self, host, port, timeout=TIMEOUT, rcvbuf=None, source=None):
         family = socket.AF_UNIX if host[0] in "/@" else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
@@ -286,6 +286,8 @@ class Client:
             path = "%s/.s.PGSQL.%d" % (host, port)
             self.sock.connect("\0" + path[1:] if host[0] == "@" else path)
         else:
+            if source:
+                self.sock.bind((source, 0))
             self.sock.connect((host, port))
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # one send, one segment
         self.address = (host, port)

@@ -189,7 +189,34 @@ START_TEST(both_ends_of_a_pair_are_unix_without_error)
 }
 END_TEST
 
+static const struct {
+	const char *a, *b;
+	bool is_same;
+} origins[] = {
+	{ "10.0.0.1", "10.0.0.1", true },
+	{ "10.0.0.1", "10.0.0.2", false },
+	{ "10.0.0.1", "::ffff:10.0.0.1", true },
+	{ "2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true },
+	{ "2001:db8:1:2::1", "2001:db8:1:3::1", false },
+	{ "a00:1::", "10.0.0.1", false },
+};
+
+START_TEST(a_machine_is_known_by_its_address)
+{
+	struct address a, b, unix_;
+	struct address_origin x, y, none;
+
+	ck_assert(address_numeric(&a, origins[_i].a, 1) && address_numeric(&b, origins[_i].b, 2));
+	ck_assert(address_origin(&a, &x) && address_origin(&b, &y));
+	ck_assert_msg((memcmp(&x, &y, sizeof(x)) == 0) == origins[_i].is_same, "%s %s", origins[_i].a,
+		origins[_i].b);
+	ck_assert(address_unix(&unix_, "/tmp", 1));
+	ck_assert(!address_origin(&unix_, &none));
+}
+END_TEST
+
 UNIT_MAIN("address", {
+	tcase_add_loop_test(tc, a_machine_is_known_by_its_address, 0, N_ELEMENTS(origins));
 	tcase_add_test(tc, what_a_listener_accepts_has_its_options);
 	tcase_add_loop_test(tc, numbers_are_addresses_and_names_are_not, 0, N_ELEMENTS(numerics));
 	tcase_add_loop_test(tc, unix_sockets_are_named_as_postgresql_does, 0, N_ELEMENTS(unixes));

@@ -186,9 +186,13 @@ static const char *const own_keys[] = {
 	"password_ttl",
 	"pin_idle_timeout",
 	"pin_notice",
+	"max_client_conn_per_addr",
+	"priority_users",
 	"query_wait_prediction",
+	"queue_fairness",
 	"query_wait_timeout_action",
 	"reclaim_after",
+	"reserved_client_conn",
 	"server_tls_negotiation",
 	"server_census",
 	"server_connect_concurrency",
@@ -656,7 +660,7 @@ START_TEST(user_comes_before_database_before_global)
 		"[databases]\na = pool_size=11 pool_mode=statement query_wait_timeout=8 max_db_connections=0 "
 		"server_lifetime=0\nb =\n"
 		"[users]\nu = pool_size=12 pool_mode=session query_wait_timeout=0 reserve_pool_size=2 query_timeout=0 "
-		"max_user_connections=3 max_user_client_connections=4 idle_transaction_timeout=5 "
+		"max_user_connections=3 max_user_client_connections=4 weight=8 idle_transaction_timeout=5 "
 		"transaction_timeout=6 client_idle_timeout=7\nv =\n");
 	const struct config_database *a = config_database(c, "a"), *b = config_database(c, "b");
 	const struct config_user *u = config_user(c, "u"), *v = config_user(c, "v");
@@ -681,6 +685,8 @@ START_TEST(user_comes_before_database_before_global)
 	ck_assert_int_eq(config_max_user_connections(c, v), 60);
 	ck_assert_int_eq(config_max_user_connections(c, u), 3);
 	ck_assert_int_eq(config_max_user_client_connections(c, u), 4);
+	ck_assert_int_eq(config_weight(u), 8);
+	ck_assert_int_eq(config_weight(v), 1);
 	ck_assert_uint_eq(config_idle_transaction_timeout(c, v), 60 * USEC_PER_SEC);
 	ck_assert_uint_eq(config_idle_transaction_timeout(c, u), 5 * USEC_PER_SEC);
 	ck_assert_uint_eq(config_transaction_timeout(c, u), 6 * USEC_PER_SEC);

@@ -725,7 +725,29 @@ START_TEST(deadlines_are_swept_however_high_the_tolerance_is)
 }
 END_TEST
 
+START_TEST(priority_counts_between_workers)
+{
+	static struct rig r;
+	struct borrower *b;
+
+	start(&r, 1, 1, "");
+	borrow(&r, GIVER, 2);
+	pass(&r, USEC_PER_SEC); /* who waits here has waited for long */
+	r.borrowers[3] = (struct borrower){ .waiter = { .ops = &waiter_ops, .is_priority = true },
+		.pool = r.pools[ASKER] };
+	b = &r.borrowers[3];
+	ck_assert_ptr_null(pool_request(b->pool, &b->waiter));
+	give_back(&r.borrowers[1]);
+	round_of(&r, GIVER);
+	round_of(&r, ASKER);
+	ck_assert_ptr_nonnull(b->server);
+	ck_assert(is_waiting(&r.borrowers[2]));
+	end(&r);
+}
+END_TEST
+
 UNIT_MAIN("lending", {
+	tcase_add_test(tc, priority_counts_between_workers);
 	tcase_add_test(tc, without_servers_a_client_gets_an_idle_one_at_once);
 	tcase_add_test(tc, without_servers_a_client_gets_the_next_that_comes_free_at_once);
 	tcase_add_test(tc, no_more_servers_move_than_clients_wait);

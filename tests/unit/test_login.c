@@ -26,20 +26,24 @@ struct rig {
 	struct login login;
 	struct writer in;      /* what the client says next */
 	struct lookup *lookup; /* what was asked elsewhere */
-	int places, counted;
+	int places, counted, from_there;
+	bool is_unwelcome; /* its address is */
 };
 
-static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+static bool count_client(
+	void *ctx, const struct config *c, const char *database, const char *user, struct limit_reached *why)
 {
 	struct rig *r = ctx;
 
 	(void)c;
 	ck_assert(database && user);
-	if (r->counted == r->places)
-		*why = "no more connections allowed (max_client_conn)";
-	else
-		r->counted++;
-	return *why == NULL || strncmp(*why, "no more", 7) != 0;
+	if (r->counted == r->places) {
+		*why = (struct limit_reached){ .message = "no more connections allowed (max_client_conn)",
+			.detail = "Numbers." };
+		return false;
+	}
+	r->counted++;
+	return true;
 }
 
 static void uncount_client(void *ctx, const char *database, const char *user)
@@ -48,6 +52,26 @@ static void uncount_client(void *ctx, const char *database, const char *user)
 
 	ck_assert(database && user);
 	r->counted--;
+}
+
+static bool count_origin(
+	void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why)
+{
+	struct rig *r = ctx;
+
+	(void)c;
+	ck_assert_uint_eq(o->bytes[0], 4);
+	*why = (struct limit_reached){ .message = "not from there", .detail = "Numbers." };
+	r->from_there += !r->is_unwelcome;
+	return !r->is_unwelcome;
+}
+
+static void uncount_origin(void *ctx, const struct address_origin *o)
+{
+	struct rig *r = ctx;
+
+	ck_assert_uint_eq(o->bytes[0], 4);
+	r->from_there--;
 }
 
 static void ask(void *ctx, struct lookup *q)
@@ -71,7 +95,7 @@ static void rig_start(struct rig *r, const char *settings)
 	memset(r, 0, sizeof(*r));
 	r->places = 10;
 	r->snapshot = rig_snapshot(settings, users);
-	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 	rig_login(r);
 }
 
@@ -80,7 +104,7 @@ static void rig_start_tls(struct rig *r, const char *settings)
 	memset(r, 0, sizeof(*r));
 	r->places = 10;
 	r->snapshot = rig_tls_snapshot(settings, users);
-	r->env = (struct login_env){ r, count_client, uncount_client, ask, false };
+	r->env = (struct login_env){ r, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 	rig_login(r);
 }
 
@@ -814,8 +838,33 @@ START_TEST(a_newcomer_has_what_servers_need)
 	ck_assert_mem_eq(n->greeting.data + n->greeting.len - 9, "R\0\0\0\x8\0\0\0\0", 9);
 	login_free(&r.login); /* the newcomer keeps its place */
 	ck_assert_int_eq(r.counted, n->is_counted);
+	ck_assert_int_eq(n->is_origin_counted, !n->is_admin);
+	ck_assert_int_eq(r.from_there, n->is_origin_counted);
 	r.counted = 0;
 	newcomer_free(&n);
+	rig_end(&r);
+}
+END_TEST
+
+static const struct {
+	const char *database;
+	bool is_unwelcome, is_refused;
+} doorsteps[] = { { "app", false, false }, { "app", true, true }, { "pgbouncer", true, false } };
+
+START_TEST(an_address_at_its_limit_is_told_before_the_password)
+{
+	struct rig r;
+
+	rig_start(&r, "auth_type = md5");
+	r.is_unwelcome = doorsteps[_i].is_unwelcome;
+	STARTUP(&r, "user", "admin", "database", doorsteps[_i].database);
+	rig_feed(&r);
+	if (doorsteps[_i].is_refused)
+		assert_fatal(&r, "53300", "not from there", "unwelcome");
+	else
+		ck_assert_int_eq(r.login.state, LOGIN_MD5);
+	login_free(&r.login);
+	ck_assert_int_eq(r.from_there, 0); /* a login that wasn't finished gives its place back */
 	rig_end(&r);
 }
 END_TEST
@@ -1086,7 +1135,7 @@ START_TEST(md5_asks_strangers_as_most_others)
 {
 	struct rig r = { .places = 10, .snapshot = rig_snapshot("auth_type = md5", strangers[_i].users) };
 
-	r.env = (struct login_env){ &r, count_client, uncount_client, ask, false };
+	r.env = (struct login_env){ &r, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 	rig_login(&r);
 	STARTUP(&r, "user", strangers[_i].user, "database", "app");
 	rig_feed(&r);
@@ -1102,7 +1151,7 @@ START_TEST(a_strangers_password_costs_as_much)
 	bool is_scram = strcmp(strangers[_i].asked, "Rx") == 0;
 	struct scram_secret secret;
 
-	r.env = (struct login_env){ &r, count_client, uncount_client, ask, false };
+	r.env = (struct login_env){ &r, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 	rig_login(&r);
 	STARTUP(&r, "user", strangers[_i].user, "database", "app");
 	rig_feed(&r);
@@ -1375,6 +1424,7 @@ UNIT_MAIN("login", {
 	tcase_add_loop_test(tc, consoles_and_failures_take_no_place, 0, N_ELEMENTS(logins));
 	tcase_add_test(tc, shutting_down_lets_only_consoles_in);
 	tcase_add_loop_test(tc, only_our_own_user_is_an_operator_without_a_password, 0, N_ELEMENTS(operators));
+	tcase_add_loop_test(tc, an_address_at_its_limit_is_told_before_the_password, 0, N_ELEMENTS(doorsteps));
 	tcase_add_loop_test(tc, a_newcomer_has_what_servers_need, 0, N_ELEMENTS(newcomers));
 	tcase_add_loop_test(tc, a_login_teaches_the_servers_keys, 0, N_ELEMENTS(lessons));
 	tcase_add_loop_test(tc, other_messages_end_the_exchange, 0, N_ELEMENTS(exchanges));

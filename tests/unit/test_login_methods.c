@@ -21,7 +21,8 @@ struct fixture {
 	struct lookup *lookup; /* what was asked elsewhere */
 };
 
-static bool count_client(void *ctx, const struct config *c, const char *database, const char *user, const char **why)
+static bool count_client(
+	void *ctx, const struct config *c, const char *database, const char *user, struct limit_reached *why)
 {
 	(void)ctx, (void)c, (void)database, (void)user, (void)why;
 	return true;
@@ -30,6 +31,18 @@ static bool count_client(void *ctx, const struct config *c, const char *database
 static void uncount_client(void *ctx, const char *database, const char *user)
 {
 	(void)ctx, (void)database, (void)user;
+}
+
+static bool count_origin(
+	void *ctx, const struct config *c, const struct address_origin *o, struct limit_reached *why)
+{
+	(void)ctx, (void)c, (void)o, (void)why;
+	return true;
+}
+
+static void uncount_origin(void *ctx, const struct address_origin *o)
+{
+	(void)ctx, (void)o;
 }
 
 static void ask(void *ctx, struct lookup *q)
@@ -75,7 +88,7 @@ static void begin(struct fixture *f, struct snapshot *s, const char *address)
 
 	memset(f, 0, sizeof(*f));
 	f->snapshot = s;
-	f->env = (struct login_env){ f, count_client, uncount_client, ask, false };
+	f->env = (struct login_env){ f, count_client, uncount_client, ask, false, count_origin, uncount_origin };
 	peer.sa.sa_family = AF_UNIX;
 	if (address)
 		ck_assert(address_numeric(&peer, address, 5123));

@@ -194,30 +194,34 @@ END_TEST
 
 static const struct {
 	const char *name;
-	int all, database, user;
+	int all, reserved, database, user;
 	int others[3];	  /* clients that are there: bob at app, amy at app, bob at web */
 	const char *want; /* what the refusal names; NULL: gets in */
 } clients[] = {
-	{ "no limits", 0, 0, 0, { 5, 5, 5 }, NULL },
-	{ "the last one", 4, 0, 0, { 1, 1, 1 }, NULL },
-	{ "one too many", 3, 0, 0, { 1, 1, 1 }, "max_client_conn" },
-	{ "the database's last", 0, 3, 0, { 1, 1, 7 }, NULL },
-	{ "the database is full", 0, 2, 0, { 1, 1, 0 }, "max_db_client_connections" },
-	{ "the user's last", 0, 0, 3, { 1, 7, 1 }, NULL },
-	{ "the user is full", 0, 0, 2, { 1, 0, 1 }, "max_user_client_connections" },
-	{ "all full", 1, 1, 1, { 1, 0, 0 }, "max_client_conn" },
+	{ "no limits", 0, 0, 0, 0, { 5, 5, 5 }, NULL },
+	{ "the last one", 4, 0, 0, 0, { 1, 1, 1 }, NULL },
+	{ "the last one that isn't reserved", 5, 1, 0, 0, { 1, 1, 1 }, NULL },
+	{ "the rest is reserved", 5, 2, 0, 0, { 1, 1, 1 }, "max_client_conn" },
+	{ "all are reserved", 5, 5, 0, 0, { 0, 0, 0 }, "max_client_conn" },
+	{ "more than all are reserved", 5, 9, 0, 0, { 0, 0, 0 }, "max_client_conn" },
+	{ "one too many", 3, 0, 0, 0, { 1, 1, 1 }, "max_client_conn" },
+	{ "the database's last", 0, 0, 3, 0, { 1, 1, 7 }, NULL },
+	{ "the database is full", 0, 0, 2, 0, { 1, 1, 0 }, "max_db_client_connections" },
+	{ "the user's last", 0, 0, 0, 3, { 1, 7, 1 }, NULL },
+	{ "the user is full", 0, 0, 0, 2, { 1, 0, 1 }, "max_user_client_connections" },
+	{ "all full", 1, 0, 1, 1, { 1, 0, 0 }, "max_client_conn" },
 };
 
 static void count_many(struct registry *r, const int n[3], bool in)
 {
 	static const char *const who[][2] = { { "app", "bob" }, { "app", "amy" }, { "web", "bob" } };
-	const char *why;
+	static const struct client_limits none = { 0, 0, 0, 0 };
+	struct limit_reached why;
 
 	for (int i = 0; i < 3; i++) {
 		for (int k = 0; k < n[i]; k++) {
 			if (in)
-				ck_assert(registry_count_client(
-					r, who[i][0], who[i][1], MAX_NONE, MAX_NONE, MAX_NONE, &why));
+				ck_assert(registry_count_client(r, who[i][0], who[i][1], &none, &why));
 			else
 				registry_uncount_client(r, who[i][0], who[i][1]);
 		}
@@ -228,15 +232,19 @@ START_TEST(clients_are_counted_three_times)
 {
 	struct registry *r = registry_new(1);
 	int before = clients[_i].others[0] + clients[_i].others[1] + clients[_i].others[2];
-	const char *why = "";
+	const struct client_limits limits = { clients[_i].all, clients[_i].reserved, clients[_i].database,
+		clients[_i].user };
+	struct limit_reached why;
 	bool is_in;
 
 	count_many(r, clients[_i].others, true);
-	is_in = registry_count_client(
-		r, "app", "bob", clients[_i].all, clients[_i].database, clients[_i].user, &why);
+	is_in = registry_count_client(r, "app", "bob", &limits, &why);
 	ck_assert_msg(is_in == !clients[_i].want, "%s", clients[_i].name);
 	if (!is_in)
-		ck_assert_msg(strstr(why, clients[_i].want) != NULL, "%s: %s", clients[_i].name, why);
+		ck_assert_msg(strstr(why.message, clients[_i].want) != NULL, "%s: %s", clients[_i].name,
+			why.message);
+	if (!is_in)
+		ck_assert_ptr_nonnull(strstr(why.detail, "of at most"));
 	ck_assert_int_eq(atomic_load(&r->clients), before + is_in);
 	if (is_in)
 		registry_uncount_client(r, "app", "bob");
@@ -251,13 +259,47 @@ END_TEST
 START_TEST(a_place_that_is_given_back_can_be_taken)
 {
 	struct registry *r = registry_new(1);
-	const char *why;
+	static const struct client_limits one = { 1, 0, 1, 1 };
+	struct limit_reached why;
 
 	for (int i = 0; i < 3; i++) {
-		ck_assert(registry_count_client(r, "app", "bob", 1, 1, 1, &why));
-		ck_assert(!registry_count_client(r, "app", "bob", 1, 1, 1, &why));
+		ck_assert(registry_count_client(r, "app", "bob", &one, &why));
+		ck_assert(!registry_count_client(r, "app", "bob", &one, &why));
 		registry_uncount_client(r, "app", "bob");
 	}
+	registry_free(r);
+}
+END_TEST
+
+static struct address_origin origin_of(const char *host)
+{
+	struct address_origin o;
+	struct address a;
+
+	ck_assert(address_numeric(&a, host, 1) && address_origin(&a, &o));
+	return o;
+}
+
+START_TEST(clients_are_counted_by_their_address)
+{
+	struct address_origin a = origin_of("10.0.0.1"), b = origin_of("2001:db8::1"),
+			      c = origin_of("2001:db8::2");
+	struct registry *r = registry_new(1);
+	struct limit_reached why;
+
+	ck_assert(registry_count_origin(r, &a, 2, &why) && registry_count_origin(r, &a, 2, &why));
+	ck_assert(!registry_count_origin(r, &a, 2, &why));
+	ck_assert_ptr_nonnull(strstr(why.message, "max_client_conn_per_addr"));
+	ck_assert_str_eq(why.detail, "2 of at most 2 client connections from this address are open.");
+	ck_assert(registry_count_origin(r, &b, 1, &why) && !registry_count_origin(r, &c, 1, &why)); /* the same /64 */
+	ck_assert(registry_count_origin(r, &a, 0, &why)); /* no limit, and counted all the same */
+	ck_assert(!registry_count_origin(r, &a, 3, &why));
+	for (int i = 0; i < 3; i++)
+		registry_uncount_origin(r, &a);
+	ck_assert(registry_count_origin(r, &a, 1, &why));
+	registry_uncount_origin(r, &a);
+	registry_uncount_origin(r, &b);
+	ck_assert_ptr_null(r->origins);
 	registry_free(r);
 }
 END_TEST
@@ -397,6 +439,7 @@ UNIT_MAIN("shared", {
 	tcase_add_test(tc, each_replication_client_has_a_pool_of_its_own);
 	tcase_add_test(tc, ids_are_unique);
 	tcase_add_loop_test(tc, clients_are_counted_three_times, 0, N_ELEMENTS(clients));
+	tcase_add_test(tc, clients_are_counted_by_their_address);
 	tcase_add_test(tc, a_place_that_is_given_back_can_be_taken);
 	tcase_add_test(tc, each_failure_doubles_the_wait_up_to_the_limit);
 	tcase_add_test(tc, a_limit_below_the_first_wait_holds);

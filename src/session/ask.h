@@ -1,0 +1,30 @@
+/*
+ * ask.h - what a client asks pgweir itself, by statements that look like PostgreSQL's: SHOW pgweir.last_wait, SHOW pgweir.server, and
+ * SHOW, SET and RESET of pgweir.query_wait, by the simple and the extended protocol.
+ *
+ * Nothing of it is sent to PostgreSQL. A client without a server needs none for it; one that has a server is answered when it's its turn.
+ * Not transactional: a SET isn't undone by ROLLBACK, and isn't answered by us in a failed transaction.
+ * Names:    of statements and portals that mean such a statement are the client's own, and are kept beside its others: up to ASKED_MAX.
+ * Settings: pgweir.query_wait may also come in the startup packet, by set_config() or in a text with several statements. Then PostgreSQL
+ *           has it as a custom setting for a moment, and ask_take_settings() takes it from what was found.
+ */
+#ifndef PGWEIR_ASK_H
+#define PGWEIR_ASK_H
+
+#include "session/request.h"
+
+#define ASKED_MAX 64
+
+/* True: the message was about it, and *step says how it went. */
+bool ask_request(struct client *c, struct message_in *m, enum step *step);
+/* Could it be? On the path of each message. */
+static inline bool ask_may_be(const struct client *c, uint8_t type)
+{
+	return c->asked || type == MSG_QUERY || type == MSG_PARSE;
+}
+void ask_answer(struct client *c, const struct pending_entry *e); /* a PEND_LOCAL of ours is due */
+void ask_forget(struct client *c);				  /* all names */
+/* pgweir.query_wait is taken out of the set, and holds for this client from now on. */
+void ask_take_settings(struct client *c, struct settings **s);
+
+#endif
