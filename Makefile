@@ -43,7 +43,7 @@ LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -pthread
 
 # Bottom first: a layer includes itself and those before it (tests/lint_layers.py)
-LAYERS := base wire stats config net auth state pool session front admin core
+LAYERS := base wire stats config net auth state pool session front admin http core
 LIB_SRC := $(foreach l,$(LAYERS),$(sort $(wildcard src/$(l)/*.c)))
 MAIN_SRC := $(wildcard src/main.c)
 STORM_SRC := $(sort $(wildcard src/storm/*.c))
@@ -53,7 +53,7 @@ BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC)
 ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h tests/bench/*.h))
 
-LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o) $(OBJ)/src/http/page_html.o
 STORM_OBJ := $(STORM_SRC:%.c=$(OBJ)/%.o)
 UNIT_BIN := $(UNIT_SRC:%.c=$(OBJ)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OBJ)/%)
@@ -82,6 +82,15 @@ $(OBJ)/libpgweir.a: $(LIB_OBJ)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# The status page as an array: od and sed are everywhere
+$(OBJ)/src/http/page_html.c: src/http/page.html
+	@mkdir -p $(@D)
+	$(call short,PAGE,$<){ echo '#include "http/page.h"'; echo 'const unsigned char page_html[] = {'; \
+		od -An -v -tu1 $< | sed 's/ *\([0-9][0-9]*\)/\1,/g'; echo '};'; \
+		echo 'const size_t page_html_len = sizeof(page_html);'; } >$@
+$(OBJ)/src/http/page_html.o: $(OBJ)/src/http/page_html.c $(OBJ)/flags
+	$(call short,CC,$<)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)

@@ -157,6 +157,10 @@ struct config {
 	int scram_iterations;
 	usec_t password_ttl;
 
+	/* monitoring by HTTP; http_listen.h checks them */
+	char *http_listen, *http_token, *http_token_file;
+	usec_t http_unready_after;
+
 	/* encryption */
 	struct config_tls client_tls, server_tls;
 	enum tls_negotiation server_tls_negotiation;

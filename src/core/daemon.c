@@ -9,6 +9,7 @@
 #include "core/process.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
+#include "http/http.h"
 #include "pool/auth_query.h"
 #include "session/client.h"
 
@@ -34,6 +35,8 @@ struct daemon {
 	struct file_watch auth_file;
 	struct ebb ebb;
 	struct console *console;
+	struct console_host console_host;
+	struct http *http;
 	struct worker **workers;
 	pthread_t *threads;
 	int n_workers;
@@ -177,6 +180,7 @@ static void publish_snapshot(struct daemon *d, struct snapshot **s)
 	d->snapshot = *s;
 	*s = NULL;
 	listener_tune(d->listener, d->snapshot->config);
+	http_set_config(d->http, d->snapshot->config);
 	resolver_set_ttl(d->resolver, d->snapshot->config->dns_max_ttl, d->snapshot->config->dns_nxdomain_ttl);
 	for (int i = 0; i < d->n_workers; i++)
 		worker_order_snapshot(d->workers[i], d->snapshot);
@@ -410,6 +414,8 @@ static void make_console(struct daemon *d)
 		.is_shutting_down = host_is_shutting_down };
 
 	d->console = console_new(&host);
+	d->console_host = host;
+	http_start(d->http, &(struct http_host){ &d->loop, d->console, &d->console_host });
 }
 
 /* ---- starting ---- */
@@ -431,6 +437,7 @@ static usec_t main_tick(void *owner)
 
 	give_memory_back(d);
 	console_tick(d->console);
+	http_tick(d->http);
 	watch_users(d);
 	return USEC_PER_SEC;
 }
@@ -519,6 +526,7 @@ static void end_threads(struct daemon *d)
 		worker_destroy(d->workers[i]);
 		free(d->workers[i]);
 	}
+	http_free(&d->http);
 	console_free(&d->console);
 	registry_free(d->registry);
 	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
@@ -551,7 +559,8 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
 	d->listener = listener_open(c, error, size);
-	if (!d->listener)
+	d->http = d->listener ? http_open(c, error, size) : NULL;
+	if (!d->http)
 		return false;
 	return process_become(c, d->options->user, d->options->is_daemon, error, size);
 }
@@ -583,6 +592,7 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 	} else {
 		log_error(NULL, "%s", error);
 	}
+	http_free(&d.http);
 	listener_close(&d.listener);
 	snapshot_unref(&d.snapshot);
 	log_stop();

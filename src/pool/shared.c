@@ -237,6 +237,33 @@ void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx)
 	each_limit(r, &r->users, fn, ctx);
 }
 
+/* Classes 08 and 57: nobody answers, or it starts or stops. Another refusal shows that it is there. */
+static bool is_unreachable(struct pool_shared *p)
+{
+	bool is;
+
+	pthread_mutex_lock(&p->lock);
+	is = p->failures && !p->is_final && (strncmp(p->sqlstate, "08", 2) == 0 || strncmp(p->sqlstate, "57", 2) == 0);
+	pthread_mutex_unlock(&p->lock);
+	return is;
+}
+
+bool registry_is_away(struct registry *r)
+{
+	bool is_away = false, is_there = false;
+	struct pool_shared *p, *next;
+
+	pthread_mutex_lock(&r->lock);
+	HASH_ITER(hh, r->pools, p, next) {
+		if (is_unreachable(p))
+			is_away = true;
+		else if (atomic_load(&p->servers) > 0)
+			is_there = true;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return is_away && !is_there;
+}
+
 enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 {
 	if (!take_one(&p->servers, l->pool))

@@ -98,6 +98,9 @@ typedef void registry_limit_fn(void *ctx, const char *name, int servers, int cli
 void registry_each_database(struct registry *r, registry_limit_fn *fn, void *ctx);
 void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx);
 
+/* Do all logins to PostgreSQL fail because it isn't there, with no server left of any pool that doesn't? */
+bool registry_is_away(struct registry *r);
+
 bool take_one(atomic_int *n, int max); /* n + 1 if that stays within max; a max of 0 is none */
 
 struct slot_limits {

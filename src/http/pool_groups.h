@@ -1,0 +1,28 @@
+/*
+ * pool_groups.h - what the workers reported of pools, summed: per pool, per database, or all together.
+ *
+ * Threads: the main thread's. Names point into the reports.
+ */
+#ifndef PGWEIR_POOL_GROUPS_H
+#define PGWEIR_POOL_GROUPS_H
+
+#include "admin/report.h"
+
+enum grouping { GROUP_POOLS, GROUP_DATABASES, GROUP_ALL };
+#define GROUP_NAME_ALL "(all)"
+
+struct pool_group {
+	const char *database, *user;
+	bool has_past_only; /* only counters, of pools that are gone */
+	struct pool_row row;
+};
+
+struct pool_groups { /* sorted by database and user */
+	struct pool_group *items;
+	size_t n;
+};
+
+struct pool_groups pool_groups_make(struct report *const *reports, int n_reports, enum grouping g);
+void pool_groups_free(struct pool_groups *g);
+
+#endif
