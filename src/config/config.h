@@ -107,7 +107,7 @@ struct config {
 	bool syslog, log_connections, log_disconnections, log_pooler_errors, log_stats;
 	int verbose;
 	usec_t stats_period;
-	int worker_threads, login_threads; /* worker_threads 0: auto, the CPUs that this process may use */
+	int worker_threads, login_threads; /* 0: auto, by the CPUs that this process may use */
 
 	/* listening */
 	char *listen_addr; /* comma list, "*", names; "": no TCP */

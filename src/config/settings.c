@@ -156,7 +156,7 @@ static const struct setting global_rows[] = {
 	BOOL("log_stats", log_stats, LIVE, "1", NO_WEIR),
 	TEXT("logfile", logfile, LIVE, "", NO_WEIR),
 	COUNT("login_concurrency", login_concurrency, LIVE, "64", NO_WEIR, 1),
-	INT("login_threads", login_threads, BOOT, "1", NO_WEIR, 1, 256),
+	AUTO("login_threads", login_threads, BOOT, "auto", NO_WEIR, 1, 256),
 	COUNT("max_client_conn", max_client_conn, LIVE, "100", "10000", 1),
 	COUNT("max_db_client_connections", max_db_client_connections, LIVE, "0", NO_WEIR, 0),
 	COUNT("max_db_connections", max_db_connections, LIVE, "0", NO_WEIR, 0),

@@ -483,7 +483,7 @@ static void start_threads(struct daemon *d)
 	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
-	d->n_fronts = d->snapshot->config->login_threads;
+	d->n_fronts = process_login_thread_count(d->snapshot->config->login_threads);
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
 	for (int i = 0; i < d->n_fronts; i++) {
 		struct front_options o = { .listener = d->listener,
