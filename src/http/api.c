@@ -253,6 +253,17 @@ static void wanted_of(const struct http_conn *c, struct wanted *wanted)
 		wanted->names[wanted->n++] = name;
 }
 
+/* What no view says. */
+static void json_now(struct writer *w, const struct http *h)
+{
+	const struct console_host *d = h->host.daemon;
+
+	put(w, ",\"now\":{\"clients\":%d,\"clients_limit\":%d", MAX(atomic_load(&d->registry->clients), 0),
+		http_config(h)->max_client_conn);
+	put(w, ",\"clients_accepted\":%" PRIu64 ",\"logins\":%zu}", atomic_load(&d->registry->clients_ever),
+		d->login_count(d->ctx));
+}
+
 static void answer_all(struct http_conn *c, const struct show *show)
 {
 	struct writer w = { 0 };
@@ -268,6 +279,7 @@ static void answer_all(struct http_conn *c, const struct show *show)
 		put(&w, "null");
 	else
 		json_text(&w, why, strlen(why));
+	json_now(&w, c->http);
 	put(&w, ",\"views\":{");
 	for (size_t i = 0; i < wanted.n; i++) {
 		const struct view *v = find_view(wanted.names[i]);

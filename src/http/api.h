@@ -4,7 +4,7 @@
  *	{"view": "pools", "at": "2026-11-25T13:00:00Z", "rows": [{"database": "app", "cl_active": 3, …}, …], "is_cut": false}
  *
  * /api/all.json?views=pools,pins has several of them, from one question to the workers: {"at": …, "is_ready": true, "why": null,
- * "version": …, "views": {"pools": {"rows": […], "is_cut": false}, …}}. Unknown names have null in their place.
+ * "version": …, "now": {"clients": 3, …}, "views": {"pools": {"rows": […], "is_cut": false}, …}}. Unknown names have null in their place.
  *
  * Types:  columns of numbers are numbers, NULL is null, all else is text. Bytes that aren't UTF-8 become U+FFFD.
  * Bounds: ?limit= rows of each view (1000, at most 10000) and what fits into HTTP_BODY_MAX; is_cut says that there were more.
