@@ -318,12 +318,12 @@ static void answer_list(struct http_conn *c)
 
 	put(&w, "{\"views\":[");
 	for (size_t i = 0; i < n_views; i++) {
-		if (!views[i].n_columns)
+		if (!views[i]->n_columns)
 			continue;
 		if (!is_first)
 			write_u8(&w, ',');
 		is_first = false;
-		json_lower(&w, views[i].name);
+		json_lower(&w, views[i]->name);
 	}
 	put(&w, "]}");
 	answer_json(c, &w);

@@ -1,10 +1,12 @@
 #include "http/metrics.h"
 
+#include "base/events.h"
 #include "http/exposition.h"
 #include "http/http_private.h"
 #include "http/pool_groups.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,7 @@ struct scrape { /* what all samples are made of */
 	const struct console_host *d;
 	const struct config *c;
 	const struct show *show;
-	struct pool_groups pools;
+	struct pool_groups pools, histograms;
 	bool is_by_pool;
 	struct database_use databases[DATABASES_MAX + 1]; /* the last one is all others */
 	size_t n_databases;
@@ -191,6 +193,50 @@ POOL_COUNTER(server_parses, sample)
 POOL_COUNTER(binds, sample)
 _Static_assert(COUNTERS_N == 11, "a metric for each counter");
 
+/* ---- histograms ---- */
+
+#define LE_FIRST 8 /* 2^8 us; whole microseconds below it are in its bucket */
+#define LE_LAST 25 /* 33 s */
+
+static void sample_histogram(struct exposition *e, const struct histogram *h)
+{
+	char le[64], number[24], text[32];
+
+	for (unsigned bit = LE_FIRST; bit <= LE_LAST; bit++) {
+		snprintf(le, sizeof(le), "le=\"%s\"", seconds_text(UINT64_C(1) << bit, text));
+		snprintf(number, sizeof(number), "%" PRIu64, histogram_at_most(h, (UINT64_C(1) << bit) - 1));
+		sample_text(e, "_bucket", le, number);
+	}
+	snprintf(number, sizeof(number), "%" PRIu64, h->count);
+	sample_text(e, "_bucket", "le=\"+Inf\"", number);
+	sample_text(e, "_count", NULL, number);
+	sample_text(e, "_sum", NULL, seconds_text(h->sum, text));
+}
+
+static void sample_measure(struct scrape *s, enum measure m)
+{
+	for (size_t i = 0; i < s->histograms.n; i++) {
+		const struct pool_group *g = &s->histograms.items[i];
+
+		if (!g->latency[m])
+			continue;
+		label_pool(s, g);
+		sample_histogram(&s->e, g->latency[m]);
+	}
+}
+
+#define MEASURE_METRIC(name, measure)                                                                        \
+	static void name(struct scrape *s)                                                                   \
+	{                                                                                                    \
+		sample_measure(s, measure);                                                                  \
+	}
+MEASURE_METRIC(wait, MEASURE_WAIT)
+MEASURE_METRIC(query, MEASURE_QUERY)
+MEASURE_METRIC(transaction, MEASURE_TRANSACTION)
+MEASURE_METRIC(login, MEASURE_LOGIN)
+MEASURE_METRIC(server_connect, MEASURE_CONNECT)
+_Static_assert(MEASURES_N == 5, "a metric for each measure");
+
 /* ---- databases ---- */
 
 static void add_database(void *ctx, const char *name, int servers, int clients)
@@ -309,6 +355,15 @@ WORKER_METRIC(messages, messages, sample)
 WORKER_METRIC(moved, moved, sample)
 WORKER_METRIC(cpu, cpu, sample_usec)
 
+/* ---- events ---- */
+
+static void events(struct scrape *s)
+{
+	for (int kind = 0; kind < EVENT_KINDS_N; kind++)
+		sample_state(s, "kind", event_kind_name((enum event_kind)kind),
+			events_total((enum event_kind)kind));
+}
+
 /* ---- this server ---- */
 
 static void http_connections(struct scrape *s)
@@ -412,6 +467,18 @@ static void write_all(struct scrape *s)
 	exposition_end(&s->e);
 }
 
+static void make_histograms(struct scrape *s, enum grouping from)
+{
+	for (enum grouping g = from; g <= GROUP_ALL; g++) {
+		s->histograms = pool_groups_make(s->show->reports, s->show->n_reports, g);
+		if (s->histograms.n <= METRICS_HISTOGRAM_POOLS_MAX) {
+			pool_groups_add_latency(&s->histograms, s->show->reports, s->show->n_reports, g);
+			return;
+		}
+		pool_groups_free(&s->histograms);
+	}
+}
+
 /* As fine as it may be. */
 static void write_fitting(struct scrape *s)
 {
@@ -420,7 +487,9 @@ static void write_fitting(struct scrape *s)
 		s->is_by_pool = g == GROUP_POOLS;
 		if (s->pools.n <= METRICS_POOLS_MAX) {
 			s->e.out.len = 0;
+			make_histograms(s, g);
 			write_all(s);
+			pool_groups_free(&s->histograms);
 			if (s->e.out.len <= HTTP_BODY_MAX)
 				return;
 		}
@@ -454,5 +523,5 @@ static void answer_metrics(struct http_conn *c, const struct show *show)
 
 void get_metrics(struct http_conn *c)
 {
-	ask_workers(c, WANT_POOLS | WANT_PINS | WANT_WORKER, answer_metrics);
+	ask_workers(c, WANT_POOLS | WANT_LATENCY | WANT_PINS | WANT_WORKER, answer_metrics);
 }

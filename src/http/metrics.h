@@ -7,6 +7,7 @@
  *
  * Cardinality: per pool up to METRICS_POOLS_MAX of them and as long as the answer stays in HTTP_BODY_MAX; then per database, then
  *           all in one, with "(all)" in place of the name. What pools that are gone have counted has an empty user.
+ * Buckets:  powers of two, where the console's finer ones end, too, so that their counts are exact.
  * Labels:   are escaped; bytes that aren't UTF-8 become U+FFFD.
  * Threads:  the main thread's.
  * Source:   OpenMetrics 1.0 (text format, ABNF); Prometheus' "Exposition formats".
@@ -17,6 +18,7 @@
 #include "base/base.h"
 
 #define METRICS_POOLS_MAX 200
+#define METRICS_HISTOGRAM_POOLS_MAX 50 /* 20 samples for each of 5 measures */
 
 /* X(type, name, unit, samples, help) */
 #define METRIC_TABLE(X)                                                                                               \
@@ -48,6 +50,15 @@
 	X(COUNTER, "pgweir_pool_client_parses", "", pool_client_parses, "Statements that clients have prepared")      \
 	X(COUNTER, "pgweir_pool_server_parses", "", pool_server_parses,                                               \
 		"Statements that were prepared at servers for them")                                                  \
+	X(HISTOGRAM, "pgweir_wait_seconds", "seconds", wait,                                                          \
+		"How long clients waited for a server; 0 where one was idle")                                         \
+	X(HISTOGRAM, "pgweir_query_seconds", "seconds", query, "From what a client sent to its ReadyForQuery")        \
+	X(HISTOGRAM, "pgweir_transaction_seconds", "seconds", transaction,                                            \
+		"Transactions, from their first message to their end")                                                \
+	X(HISTOGRAM, "pgweir_login_seconds", "seconds", login,                                                        \
+		"Logins of clients, from accept to their first ReadyForQuery")                                        \
+	X(HISTOGRAM, "pgweir_server_connect_seconds", "seconds", server_connect,                                      \
+		"From the start of connecting to a server until it could be used")                                    \
 	X(COUNTER, "pgweir_pool_binds", "", pool_binds, "Bind messages of clients")                                   \
 	X(GAUGE, "pgweir_database_servers", "", database_servers, "Server connections of a database")                 \
 	X(GAUGE, "pgweir_database_servers_limit", "", database_servers_limit,                                         \
@@ -65,6 +76,7 @@
 	X(COUNTER, "pgweir_worker_messages", "", worker_messages, "Messages that came from other threads")            \
 	X(COUNTER, "pgweir_worker_servers_received", "", worker_moved, "Servers that came from other workers")        \
 	X(COUNTER, "pgweir_worker_cpu_seconds", "seconds", worker_cpu, "CPU time of a worker thread")                 \
+	X(COUNTER, "pgweir_events", "", events, "Notable things by kind, as SHOW EVENTS has them")                    \
 	X(COUNTER, "pgweir_http_connections", "", http_connections, "Connections to this server")                     \
 	X(COUNTER, "pgweir_http_evicted_connections", "", http_evicted,                                               \
 		"Connections that gave way to newer ones, as they were slow and there were too many")                 \

@@ -39,6 +39,16 @@ static void merge(struct pool_groups *g)
 	g->n = n;
 }
 
+static struct pool_group group_of(const struct report *r, const struct pool_row *row, enum grouping grouping)
+{
+	return (struct pool_group){
+		.database = grouping == GROUP_ALL ? GROUP_NAME_ALL : report_text(r, row->database),
+		.user = grouping == GROUP_POOLS ? report_text(r, row->user) : GROUP_NAME_ALL,
+		.has_past_only = row->is_past,
+		.row = *row,
+	};
+}
+
 struct pool_groups pool_groups_make(struct report *const *reports, int n_reports, enum grouping grouping)
 {
 	struct pool_groups g = { .n = 0 };
@@ -50,23 +60,45 @@ struct pool_groups pool_groups_make(struct report *const *reports, int n_reports
 	for (int i = 0; i < n_reports; i++) {
 		const struct report *r = reports[i];
 
-		for (size_t k = 0; k < r->n_pools; k++) {
-			const struct pool_row *row = &r->pools[k];
-
-			g.items[g.n++] = (struct pool_group){
-				.database = grouping == GROUP_ALL ? GROUP_NAME_ALL : report_text(r, row->database),
-				.user = grouping == GROUP_POOLS ? report_text(r, row->user) : GROUP_NAME_ALL,
-				.has_past_only = row->is_past,
-				.row = *row,
-			};
-		}
+		for (size_t k = 0; k < r->n_pools; k++)
+			g.items[g.n++] = group_of(r, &r->pools[k], grouping);
 	}
 	merge(&g);
 	return g;
 }
 
+static void add_latency(struct pool_group *g, const struct pool_row *row)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!row->latency[m])
+			continue;
+		if (!g->latency[m])
+			g->latency[m] = xcalloc(1, sizeof(*g->latency[m]));
+		histogram_merge(g->latency[m], &row->latency[m][WINDOW_START]);
+	}
+}
+
+void pool_groups_add_latency(
+	struct pool_groups *g, struct report *const *reports, int n_reports, enum grouping grouping)
+{
+	for (int i = 0; i < n_reports; i++) {
+		const struct report *r = reports[i];
+
+		for (size_t k = 0; k < r->n_pools; k++) {
+			const struct pool_group key = group_of(r, &r->pools[k], grouping);
+			struct pool_group *found = bsearch(&key, g->items, g->n, sizeof(key), by_names);
+
+			ASSERT(found);
+			add_latency(found, &r->pools[k]);
+		}
+	}
+}
+
 void pool_groups_free(struct pool_groups *g)
 {
+	for (size_t i = 0; i < g->n; i++)
+		for (int m = 0; m < MEASURES_N; m++)
+			free(g->items[i].latency[m]);
 	free(g->items);
 	g->items = NULL;
 	g->n = 0;

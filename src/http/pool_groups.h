@@ -13,8 +13,9 @@ enum grouping { GROUP_POOLS, GROUP_DATABASES, GROUP_ALL };
 
 struct pool_group {
 	const char *database, *user;
-	bool has_past_only; /* only counters, of pools that are gone */
-	struct pool_row row;
+	bool has_past_only;		       /* only counters, of pools that are gone */
+	struct pool_row row;		       /* without its histograms */
+	struct histogram *latency[MEASURES_N]; /* since the start, also of pools that are gone; NULL: nothing was measured */
 };
 
 struct pool_groups { /* sorted by database and user */
@@ -23,6 +24,9 @@ struct pool_groups { /* sorted by database and user */
 };
 
 struct pool_groups pool_groups_make(struct report *const *reports, int n_reports, enum grouping g);
+/* The same reports and grouping again: they had WANT_LATENCY. */
+void pool_groups_add_latency(
+	struct pool_groups *g, struct report *const *reports, int n_reports, enum grouping grouping);
 void pool_groups_free(struct pool_groups *g);
 
 #endif

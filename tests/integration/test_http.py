@@ -120,6 +120,10 @@ def test_metrics_count_what_clients_did(new_pooler, workers):
     assert m.sum("pgweir_pool_servers", **pool) == m.get("pgweir_database_servers", database="test") >= 1
     assert m.get("pgweir_pool_servers_limit", kind="size", **pool) == 2
     assert m.get("pgweir_pool_received_bytes_total", **pool) > 0 and m.get("pgweir_pool_query_seconds_total", **pool) > 0
+    assert m.get("pgweir_query_seconds_count", **pool) == 15 and m.get("pgweir_transaction_seconds_count", **pool) == 14
+    assert m.get("pgweir_query_seconds_bucket", le="+Inf", **pool) == 15 and 0 < m.get("pgweir_query_seconds_sum", **pool) < 15
+    assert m.get("pgweir_wait_seconds_count", **pool) > 0 and m.get("pgweir_server_connect_seconds_count", **pool) >= 1
+    assert m.get("pgweir_login_seconds_count", **pool) == 2 and m.get("pgweir_events_total", kind="life") >= 1
     assert m.get("pgweir_clients") == 2 and m.get("pgweir_clients_limit") == 1000
     assert m.sum("pgweir_worker_clients") == 2 and len([s for s in m.samples if s[0] == "pgweir_worker_clients"]) == workers
     assert m.get("process_open_fds") > 5 and m.get("process_resident_memory_bytes") > 1e6

@@ -159,7 +159,43 @@ START_TEST(pools_are_summed_over_workers)
 }
 END_TEST
 
+START_TEST(histograms_are_summed_over_workers)
+{
+	struct report one = { .n_pools = 0 }, two = { .n_pools = 0 };
+	struct pool_row rows[] = { row(&one, "a", "u", false, 1), row(&one, "a", "", true, 0) },
+			more[] = { row(&two, "a", "u", false, 1) };
+	struct histogram first[WINDOWS_N] = { 0 }, past[WINDOWS_N] = { 0 }, second[WINDOWS_N] = { 0 };
+	struct report *reports[] = { &one, &two };
+	struct pool_groups g;
+
+	histogram_add(&first[WINDOW_START], 10);
+	histogram_add(&first[WINDOW_10S], 7);
+	histogram_add(&past[WINDOW_START], 20);
+	histogram_add(&second[WINDOW_START], 40);
+	rows[0].latency[MEASURE_WAIT] = first;
+	rows[1].latency[MEASURE_WAIT] = past;
+	more[0].latency[MEASURE_WAIT] = second;
+	one.pools = rows, one.n_pools = 2;
+	two.pools = more, two.n_pools = 1;
+	for (enum grouping by = GROUP_POOLS; by <= GROUP_ALL; by++) {
+		const struct histogram *h;
+
+		g = pool_groups_make(reports, 2, by);
+		pool_groups_add_latency(&g, reports, 2, by);
+		h = g.items[by == GROUP_POOLS ? 1 : 0].latency[MEASURE_WAIT]; /* the past comes first */
+		ck_assert_uint_eq(h->count, by == GROUP_POOLS ? 2 : 3);
+		ck_assert_uint_eq(h->sum, by == GROUP_POOLS ? 50 : 70);
+		ck_assert_ptr_null(g.items[0].latency[MEASURE_QUERY]);
+		pool_groups_free(&g);
+	}
+	ck_assert_uint_eq(first[WINDOW_START].count, 1);
+	writer_free(&one.text);
+	writer_free(&two.text);
+}
+END_TEST
+
 UNIT_MAIN("metrics", {
+	tcase_add_test(tc, histograms_are_summed_over_workers);
 	tcase_add_loop_test(tc, names_are_as_openmetrics_wants_them, 0, N_ELEMENTS(table));
 	tcase_add_test(tc, openmetrics_and_prometheus_differ_where_they_must);
 	tcase_add_loop_test(tc, times_are_in_seconds, 0, N_ELEMENTS(times));
