@@ -89,6 +89,8 @@ class Page:
         for domain in ("Page", "Runtime", "Log"):
             self.call(domain + ".enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
+        self.call("Page.bringToFront")  # a page in the background stops asking
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         if dark:
             self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
         self.call("Page.navigate", url=url)
@@ -103,7 +105,12 @@ class Page:
         return got["result"].get("value")
 
     def wait(self, script, timeout=20 * SLOW):
-        wait_until(lambda: self.run(script), timeout, script)
+        """Until the expression is true; what it needs may not be there yet."""
+        safe = "(() => { try { return %s } catch (e) { return false } })()" % script
+        try:
+            wait_until(lambda: self.run(safe), timeout, script)
+        except AssertionError as e:
+            raise AssertionError("%s\nthe page says: %s\nand complains: %s" % (e, self.text("header, body"), self.complaints())) from None
 
     def text(self, selector="body"):
         return self.run("document.querySelector(%s).innerText" % json.dumps(selector))
