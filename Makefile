@@ -4,13 +4,15 @@
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
 WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
-NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
+NO_CONFIG := help deps deps-build deps-dev deps-web deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
 DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev libpcre2-dev \
 	libldap-dev libpam0g-dev
-DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps slapd \
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout python3-yaml procps slapd \
 	libpam-wrapper openssl
+# promtool and a browser, for tests that skip without them
+DEPS_WEB := prometheus chromium logrotate
 DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
 DEPS_BENCH := pgbouncer strace valgrind openssl
 
@@ -250,6 +252,8 @@ deps-build: ## install what make alone needs
 deps-dev: ## install what lint, format and fuzz need
 	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_DEV)
 
+deps-web: ## install what tests of metrics and the status page need beyond that, or else skip
+	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_WEB)
 deps-bench: ## install what the bench goals need
 	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_BENCH)
 
@@ -264,6 +268,6 @@ help: ## this list
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
 	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
-	deps deps-build deps-dev deps-bench clean distclean help
+	deps deps-build deps-dev deps-web deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

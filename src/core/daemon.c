@@ -225,7 +225,7 @@ static bool try_reload(struct daemon *d, char *error, size_t size)
 	}
 	users = load_users(d, c, d->snapshot->userlist, error, size);
 	rules = users ? auth_rules_load(c, error, size) : NULL;
-	tls = rules ? tls_set_load(c, error, size) : NULL;
+	tls = rules && http_check(c, error, size) ? tls_set_load(c, error, size) : NULL;
 	if (!tls || !open_log(d, c, error, size)) {
 		tls_set_unref(&tls);
 		auth_rules_unref(&rules);
@@ -386,7 +386,7 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	/* other settings don't depend on what has become of the files */
 	rules = strncmp(key, "auth_", 5) == 0 ? auth_rules_load(c, error, size)
 					      : auth_rules_ref(d->snapshot->rules);
-	if (rules)
+	if (rules && (strncmp(key, "http_", 5) != 0 || http_check(c, error, size)))
 		tls = strstr(key, "_tls") ? tls_set_load(c, error, size) : tls_set_ref(d->snapshot->tls);
 	if (!tls || !open_log(d, c, error, size)) {
 		tls_set_unref(&tls);

@@ -38,6 +38,8 @@ struct http_host {
 	const struct console_host *daemon;
 };
 
+/* Is there a token that can be used, wherever the configuration says that it is? False, and why. */
+bool http_check(const struct config *c, char *error, size_t error_size);
 /* Listens, but answers nobody before http_start(). NULL, and why. */
 struct http *http_open(const struct config *c, char *error, size_t error_size);
 void http_start(struct http *h, const struct http_host *host);

@@ -348,6 +348,15 @@ static bool open_socket(struct http_socket *s, char *error, size_t size)
 	return true;
 }
 
+bool http_check(const struct config *c, char *error, size_t size)
+{
+	struct http h = { .n_sockets = 0 };
+	bool ok = !*c->http_listen || token_load(&h, c, error, size);
+
+	token_free(&h);
+	return ok;
+}
+
 struct http *http_open(const struct config *c, char *error, size_t size)
 {
 	struct http *h = xcalloc(1, sizeof(*h));

@@ -54,6 +54,14 @@ def test_the_token_changes_by_reload_and_by_its_file(new_pooler):
     os.unlink(path)
     w.pooler.logged("the old token stays")
     assert w.status("/metrics", token="rotated") == 200
+    w.pooler.files = {}
+    w.pooler.settings["default_pool_size"] = 7
+    with pytest.raises(psycopg2.Error, match="could not read http_token_file"):
+        w.pooler.reload()
+    assert {"key": "default_pool_size", "value": "1"}.items() <= next(r for r in w.pooler.ask("SHOW CONFIG") if r["key"] == "default_pool_size").items()
+    w.pooler.ask("SET http_token_file = ''")
+    with pytest.raises(psycopg2.Error, match="a token has up to"):
+        w.pooler.ask("SET http_token = 'two words'")
 
 
 def test_a_token_file_that_cannot_be_read_ends_the_start(new_pooler):
