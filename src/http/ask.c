@@ -11,9 +11,8 @@ struct asking {
 	int n_reports;
 };
 
-static void end_asking(struct http *h, struct asking *a)
+static void free_asking(struct asking *a)
 {
-	list_remove(&h->askings, &a->node);
 	while (a->n_reports)
 		report_free(&a->reports[--a->n_reports]);
 	free(a->reports);
@@ -38,7 +37,8 @@ static void answer_all(struct http *h, struct asking *a)
 		c->asking = NULL;
 		c->answer(c, &show);
 	}
-	end_asking(h, a);
+	list_remove(&h->askings, &a->node);
+	free_asking(a);
 }
 
 static struct asking *find(struct http *h, uint64_t id)
@@ -112,8 +112,7 @@ void ask_forget(struct http_conn *c)
 
 void ask_end(struct http *h)
 {
-	struct list_node *n;
-
-	while ((n = list_first(&h->askings)))
-		end_asking(h, CONTAINER_OF(n, struct asking, node));
+	LIST_FOREACH(&h->askings, n, next)
+		free_asking(CONTAINER_OF(n, struct asking, node));
+	list_init(&h->askings);
 }

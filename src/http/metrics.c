@@ -392,26 +392,35 @@ static void http_answers(struct scrape *s)
 
 /* ---- the process, under the names that all exporters use ---- */
 
-static uint64_t pages(int which)
-{
-	unsigned long long size = 0, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
+struct memory {
+	uint64_t all, resident;
+};
 
-	if (f && fscanf(f, "%llu %llu", &size, &resident) != 2)
-		size = resident = 0;
+/* statm has both in pages, as its first two numbers. */
+static struct memory memory_now(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct memory m = { 0, 0 };
+	char line[256], *at = line;
+
+	if (f && fgets(line, sizeof(line), f)) {
+		m.all = strtoull(at, &at, 10) * page;
+		m.resident = strtoull(at, &at, 10) * page;
+	}
 	if (f)
 		fclose(f);
-	return (which ? resident : size) * (uint64_t)sysconf(_SC_PAGESIZE);
+	return m;
 }
 
 static void process_resident(struct scrape *s)
 {
-	sample(&s->e, pages(1));
+	sample(&s->e, memory_now().resident);
 }
 
 static void process_virtual(struct scrape *s)
 {
-	sample(&s->e, pages(0));
+	sample(&s->e, memory_now().all);
 }
 
 static void process_fds(struct scrape *s)
