@@ -75,6 +75,7 @@ struct http {
 };
 
 /* server.c */
+void http_adopt(struct http *h, int fd); /* takes a connection that was accepted */
 /* The one answer to the request in hand. */
 void conn_answer(struct http_conn *c, int status, enum content type, const void *body, size_t len);
 void conn_answer_text(struct http_conn *c, int status, const char *text);

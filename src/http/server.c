@@ -271,7 +271,7 @@ static bool make_room(struct http *h)
 	return true;
 }
 
-static void adopt(struct http *h, int fd)
+void http_adopt(struct http *h, int fd)
 {
 	struct http_conn *c;
 
@@ -299,7 +299,7 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			adopt(s->http, fd);
+			http_adopt(s->http, fd);
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			if (errno != EAGAIN)
 				event_del(&s->event); /* out of descriptors: the next tick tries again */
