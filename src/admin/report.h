@@ -24,6 +24,7 @@ enum report_wants {
 	WANT_HOLDERS = 128,
 	WANT_PREPARED = 256,
 	WANT_MEMORY = 512,
+	WANT_LATENCY_START = 1024, /* with WANT_POOLS: WINDOW_START alone, which costs a third */
 };
 
 #define MEMORY_ROWS 6
