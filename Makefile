@@ -3,7 +3,7 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind bench-failures
 NO_CONFIG := help deps deps-build deps-dev deps-web deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
@@ -167,6 +167,11 @@ bench-callgrind: deps-bench ## instructions per transaction, and where they go
 	@$(MAKE) --no-print-directory bench-callgrind-run
 bench-scale: deps-bench ## throughput with 1, 2, 4 … workers, without PostgreSQL
 	@$(MAKE) --no-print-directory bench-scale-run
+bench-failures: deps-bench ## what clients notice when PostgreSQL restarts, freezes, is full or unreachable: a table of counts
+	@$(MAKE) --no-print-directory bench-failures-run
+bench-failures-run: all
+	@$(PYTHON) tests/bench/failures.py $(if $(SCENES),--scenes $(SCENES)) $(if $(WORKERS),--workers "$(WORKERS)") \
+		$(if $(PGBOUNCER),--pgbouncer $(PGBOUNCER)) $(if $(QUICK),--quick)
 bench-run: all $(BENCH_BIN)
 	@$(BENCH) rows $(bench_options)
 bench-%-run: all $(BENCH_BIN)

@@ -33,6 +33,8 @@
 	X(stats_averages)                                                                                    \
 	X(pins)                                                                                              \
 	X(pin_counts)                                                                                        \
+	X(hosts)                                                                                             \
+	X(limits)                                                                                            \
 	X(workers)                                                                                           \
 	X(queue)                                                                                             \
 	X(holders)                                                                                           \
@@ -91,6 +93,7 @@ struct usages { /* sorted by name */
 	size_t n;
 };
 
+const char *balance_name(const struct config_database *db); /* load_balance_hosts; NULL: there is one host */
 struct usages database_usages(const struct console *c);
 struct usages user_usages(const struct console *c);
 void usages_free(struct usages *u);

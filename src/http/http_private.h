@@ -10,6 +10,7 @@
 #include "http/http.h"
 #include "http/http_request.h"
 #include "net/stream.h"
+#include "pool/host.h"
 
 #include <sys/types.h>
 #include <time.h>
@@ -81,6 +82,11 @@ void conn_answer(struct http_conn *c, int status, enum content type, const void 
 void conn_answer_text(struct http_conn *c, int status, const char *text);
 void conn_wait(struct http_conn *c); /* the answer comes later */
 const struct config *http_config(const struct http *h);
+
+static inline bool host_is_up(const struct host *h)
+{
+	return h->state == HOST_UP || h->state == HOST_RAMP;
+}
 
 /* token.c */
 bool token_load(struct http *h, const struct config *c, char *error, size_t size);

@@ -14,10 +14,24 @@
 #include <unistd.h>
 
 #define DATABASES_MAX 500
+#define HOSTS_SHOWN_MAX 200
+#define PLACES_SHOWN_MAX 500
 
 struct database_use {
 	char *name;
 	int servers, clients;
+};
+
+struct host_use {
+	char *name, port[16];
+	bool is_up;
+	int servers, logins;
+	uint64_t failed;
+};
+
+struct place_use {
+	char *host, *database, *user, port[16];
+	int limit;
 };
 
 struct scrape { /* what all samples are made of */
@@ -30,6 +44,10 @@ struct scrape { /* what all samples are made of */
 	bool is_by_pool;
 	struct database_use databases[DATABASES_MAX + 1]; /* the last one is all others */
 	size_t n_databases;
+	struct host_use hosts[HOSTS_SHOWN_MAX];
+	size_t n_hosts;
+	struct place_use places[PLACES_SHOWN_MAX];
+	size_t n_places;
 };
 
 /* ---- the process's life ---- */
@@ -303,6 +321,70 @@ static void database_clients_limit(struct scrape *s)
 	database_limit(s, config_max_db_client_connections);
 }
 
+/* ---- hosts: names are copied, as their lock is held only for that ---- */
+
+static void add_host(void *ctx, const struct host *h)
+{
+	struct scrape *s = ctx;
+	struct host_use *u;
+
+	if (s->n_hosts == HOSTS_SHOWN_MAX)
+		return;
+	u = &s->hosts[s->n_hosts++];
+	*u = (struct host_use){ .name = xstrdup(h->name),
+		.is_up = host_is_up(h),
+		.servers = h->servers,
+		.logins = h->logins,
+		.failed = h->failed_ever };
+	snprintf(u->port, sizeof(u->port), "%d", h->port);
+}
+
+static void add_place(void *ctx, const struct host_pool *p)
+{
+	struct scrape *s = ctx;
+	struct place_use *u;
+
+	if (p->is_own || !p->places.is_limited || s->n_places == PLACES_SHOWN_MAX)
+		return;
+	u = &s->places[s->n_places++];
+	*u = (struct place_use){ .host = xstrdup(p->host->name),
+		.database = xstrdup(p->database),
+		.user = xstrdup(p->user),
+		.limit = p->places.limit };
+	snprintf(u->port, sizeof(u->port), "%d", p->host->port);
+}
+
+#define HOST_METRIC(name_, value)                                                                            \
+	static void host_##name_(struct scrape *s)                                                           \
+	{                                                                                                    \
+		for (size_t i = 0; i < s->n_hosts; i++) {                                                    \
+			const struct host_use *u = &s->hosts[i];                                             \
+                                                                                                             \
+			labels_clear(&s->e);                                                                 \
+			labels_add(&s->e, "host", u->name);                                                  \
+			labels_add(&s->e, "port", u->port);                                                  \
+			sample(&s->e, (uint64_t)(value));                                                    \
+		}                                                                                            \
+	}
+HOST_METRIC(up, u->is_up)
+HOST_METRIC(servers, u->servers)
+HOST_METRIC(logins, u->logins)
+HOST_METRIC(failures, u->failed)
+
+static void host_places(struct scrape *s)
+{
+	for (size_t i = 0; i < s->n_places; i++) {
+		const struct place_use *u = &s->places[i];
+
+		labels_clear(&s->e);
+		labels_add(&s->e, "host", u->host);
+		labels_add(&s->e, "port", u->port);
+		labels_add(&s->e, "database", u->database);
+		labels_add(&s->e, "user", u->user);
+		sample(&s->e, (uint64_t)MAX(u->limit, 0));
+	}
+}
+
 /* ---- pins ---- */
 
 static void pinned(struct scrape *s)
@@ -507,6 +589,22 @@ static void write_fitting(struct scrape *s)
 	s->e.out.len = 0;
 }
 
+static void scrape_free(struct scrape *s)
+{
+	for (size_t i = 0; i < s->n_databases; i++)
+		free(s->databases[i].name);
+	for (size_t i = 0; i < s->n_hosts; i++)
+		free(s->hosts[i].name);
+	for (size_t i = 0; i < s->n_places; i++) {
+		free(s->places[i].host);
+		free(s->places[i].database);
+		free(s->places[i].user);
+	}
+	pool_groups_free(&s->pools);
+	exposition_free(&s->e);
+	free(s);
+}
+
 static void answer_metrics(struct http_conn *c, const struct show *show)
 {
 	struct scrape *s = xcalloc(1, sizeof(*s));
@@ -517,17 +615,15 @@ static void answer_metrics(struct http_conn *c, const struct show *show)
 	s->show = show;
 	s->e.is_openmetrics = c->wants_openmetrics;
 	registry_each_database(s->d->registry, add_database, s);
+	hosts_each(&s->d->registry->hosts, add_host, s);
+	hosts_each_pool(&s->d->registry->hosts, add_place, s);
 	write_fitting(s);
 	if (s->e.out.len)
 		conn_answer(c, 200, c->wants_openmetrics ? CONTENT_OPENMETRICS : CONTENT_METRICS,
 			s->e.out.data, s->e.out.len);
 	else
 		conn_answer_text(c, 503, "the names of databases are too long for an answer\n");
-	for (size_t i = 0; i < s->n_databases; i++)
-		free(s->databases[i].name);
-	pool_groups_free(&s->pools);
-	exposition_free(&s->e);
-	free(s);
+	scrape_free(s);
 }
 
 void get_metrics(struct http_conn *c)

@@ -392,9 +392,28 @@ void http_set_config(struct http *h, const struct config *c)
 		log_error(NULL, "%s; the old token stays", error);
 }
 
+struct reach {
+	bool is_away, is_there;
+};
+
+/* A host that nobody has needed yet says nothing. */
+static void look_at_host(void *ctx, const struct host *host)
+{
+	struct reach *r = ctx;
+
+	if (!host_is_up(host))
+		r->is_away = true;
+	else if (host->servers > 0)
+		r->is_there = true;
+}
+
+/* One of several that is away takes nobody from behind a service: clients of the others are served. */
 static void watch_postgres(struct http *h)
 {
-	if (!registry_is_away(h->host.daemon->registry))
+	struct reach r = { .is_away = false };
+
+	hosts_each(&h->host.daemon->registry->hosts, look_at_host, &r);
+	if (!r.is_away || r.is_there)
 		h->away_since = 0;
 	else if (!h->away_since)
 		h->away_since = h->host.loop->now;

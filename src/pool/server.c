@@ -127,11 +127,21 @@ static void free_server(struct doomed *d)
 	free(s);
 }
 
-bool server_open(struct pool *p)
+usec_t server_patience(const struct server *s)
+{
+	usec_t timeout = worker_of(s)->config->server_connect_timeout;
+
+	return timeout ? now_of(s) + timeout : 0;
+}
+
+void server_open(struct pool *p, struct host_pool *host, const struct host_login *login, bool takes_any)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 
 	s->pool = p;
+	s->host = host_pool_ref(host);
+	s->host_login = *login;
+	s->takes_any = takes_any;
 	s->registry = p->worker->registry;
 	s->doomed.free = free_server;
 	s->state = SERVER_LOGIN;
@@ -141,14 +151,22 @@ bool server_open(struct pool *p)
 	s->connected_at = p->worker->loop.now;
 	s->lifetime_jitter =
 		p->server_lifetime ? hash64(&s->id, sizeof(s->id)) % (p->server_lifetime / 10 + 1) : 0;
-	s->deadline = s->connected_at + p->worker->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	pending_init(&s->pending, on_drop, s);
 	server_statements_init(&s->statements);
 	list_push_back(&p->servers, &s->node);
 	p->n_login++;
+	atomic_fetch_add(&p->shared->logins, 1);
 	worker_tick_fast(p->worker);
 	server_login_start(s);
-	return s->state != SERVER_CLOSING;
+}
+
+/* The place at the host, logged in or not. */
+static void leave_host(struct server *s, usec_t now)
+{
+	host_login_end(s->host, &s->host_login, HOST_DROPPED, "", "", now, 0);
+	host_server_closed(s->host);
+	host_pool_drop(&s->host);
 }
 
 static void forget_in_pool(struct server *s)
@@ -158,7 +176,7 @@ static void forget_in_pool(struct server *s)
 	if (s->state == SERVER_LOGIN) {
 		server_login_free(s); /* now: its address or its keys may arrive in this very round */
 		p->n_login--;
-		atomic_fetch_sub(&p->shared->by_database->logins, 1);
+		atomic_fetch_sub(&p->shared->logins, 1);
 	}
 	if (s->state == SERVER_TESTING)
 		p->n_testing--;
@@ -172,6 +190,7 @@ static void forget_in_pool(struct server *s)
 		list_remove(&p->servers, &s->node);
 	}
 	pool_publish_servers(p);
+	leave_host(s, p->worker->loop.now);
 	slot_give_back(p->shared);
 	worker_look_again(p->worker);
 }
@@ -191,6 +210,7 @@ void server_close(struct server *s, const char *reason)
 	if (s->cancel)
 		cancel_target_gone(s);
 	if (!s->pool) { /* on its way between workers when everything ended */
+		leave_host(s, 0);
 		slot_give_back(s->moving_pool);
 		registry_drop_pool(s->registry, &s->moving_pool);
 		s->state = SERVER_CLOSING;
@@ -225,7 +245,7 @@ void server_lost(struct server *s, const char *sqlstate, const char *message)
 	if (s->state == SERVER_CLOSING)
 		return;
 	if (s->state == SERVER_LOGIN) {
-		server_login_fail(s, sqlstate, message, false);
+		server_login_fail(s, sqlstate, message, LOGIN_HOST_DOWN);
 		return;
 	}
 	server_describe(s, &who, addr);
@@ -412,7 +432,7 @@ static void start_probe(struct server *s, struct writer *query)
 {
 	server_set_state(s, SERVER_PROBING);
 	s->is_touched = true;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	send_own_query(s, query);
 	worker_tick_fast(worker_of(s));
 }
@@ -447,8 +467,10 @@ static void finish_probe(struct server *s)
 
 static void finish_test(struct server *s)
 {
-	if (s->has_failed) {
-		server_close(s, "test query failed");
+	const char *why = s->asks ? server_judge_answer(s) : s->has_failed ? "test query failed" : NULL;
+
+	if (why) {
+		server_close(s, why);
 		return;
 	}
 	s->pool->n_testing--;
@@ -490,6 +512,8 @@ static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 	server_note_free(&note);
 	if (s->state == SERVER_PROBING && m->frame.type == MSG_DATA_ROW)
 		probe_row(&s->probe, reader_over(m->body, m->body_len));
+	if (s->asks && m->frame.type == MSG_DATA_ROW && m->body)
+		server_take_answer(s, reader_over(m->body, m->body_len));
 	if (m->verdict == PENDING_FATAL)
 		server_lost(s, s->has_failed ? s->our_sqlstate : "08006",
 			s->has_failed ? s->our_message : "server closed the connection");
@@ -554,7 +578,7 @@ bool server_sync(struct server *s, struct settings *to)
 	settings_unref(&s->syncing);
 	s->syncing = settings_ref(to);
 	s->sync_tries = 0;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	send_settings(s);
 	worker_tick_fast(worker_of(s));
 	return false;
@@ -634,9 +658,11 @@ static void on_closed(struct stream *st, enum stream_end why)
 	struct server *s = of_stream(st);
 
 	if (s->state == SERVER_LOGIN && st->tls && st->error == EPROTO) { /* a certificate, say: no waiting mends it */
-		server_login_fail(s, "08001", tls_why(st->tls), true);
+		server_login_fail(s, "08001", tls_why(st->tls), LOGIN_REFUSED);
 		return;
 	}
+	if (s->state == SERVER_LOGIN && st->is_connecting && server_login_next_address(s))
+		return;
 	if (s->has_failed) /* it said why before it went */
 		server_lost(s, s->our_sqlstate, s->our_message);
 	else
@@ -662,10 +688,12 @@ static void recheck(struct server *s, usec_t now)
 void server_tick(struct server *s, usec_t now)
 {
 	recheck(s, now);
+	if (s->state == SERVER_LOGIN)
+		server_login_tick(s, now);
 	if (!s->deadline || now < s->deadline)
 		return;
 	switch (s->state) {
-	case SERVER_LOGIN: server_login_fail(s, "08006", "server_connect_timeout", false); break;
+	case SERVER_LOGIN: server_login_late(s); break;
 	case SERVER_TESTING: server_close(s, "test query timed out"); break;
 	case SERVER_SYNCING:
 	case SERVER_PROBING: server_lost(s, "08006", "server did not answer in time"); break;

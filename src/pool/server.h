@@ -59,6 +59,18 @@ struct prepared_note { /* what a pending Parse or Close will have changed */
 	const char *hint;
 };
 
+enum login_failure {
+	LOGIN_HOST_DOWN,  /* or full: whoever tries that host would fare the same */
+	LOGIN_POOL_FAILS, /* for now, and it has to do with this user or database */
+	LOGIN_REFUSED,	  /* for good: clients are told at once */
+};
+
+enum server_question { /* of our own, to a server that is free */
+	ASK_NOTHING,
+	ASK_CENSUS, /* are all of PostgreSQL's places taken? */
+	ASK_ROLE,   /* it said that it is read-only: is it still what target_session_attrs wants? */
+};
+
 struct server_login;
 struct cancel;
 
@@ -72,6 +84,11 @@ struct server {
 	struct list_node node; /* in pool->idle, pool->servers or worker->moving */
 	enum server_state state;
 	struct pool *pool;
+	struct host_pool *host; /* a reference */
+	struct host_login host_login;
+	bool takes_any;		   /* prefer-standby, and there is none */
+	enum server_question asks; /* SERVER_TESTING */
+	bool is_role_doubtful, has_answer, answer;
 	uint64_t id;
 	void *client; /* struct client while lent */
 	const struct server_link *link;
@@ -127,7 +144,8 @@ struct server {
 	usec_t connected_at, used_at, request_at, xact_at, deadline;
 };
 
-bool server_open(struct pool *p); /* takes over a slot that has been taken; false: it couldn't even start, and the slot was given back */
+/* Takes over a slot, and the login that the host has granted. */
+void server_open(struct pool *p, struct host_pool *host, const struct host_login *login, bool takes_any);
 void server_close(struct server *s, const char *reason); /* idempotent; tells PostgreSQL if it can; frees the slot */
 void server_close_when_free(struct server *s, const char *reason);
 void server_set_state(struct server *s, enum server_state next);
@@ -141,6 +159,17 @@ void server_probe(struct server *s, const struct settings *names, unsigned tries
 void server_probe_single(struct server *s, const char *name);
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
+
+/* server_ask.c */
+/* Before it is lent again. True: it has a question to answer, and comes back to its pool by itself, or is closed. */
+bool server_asks(struct server *s);
+void server_doubt_role(struct server *s); /* something speaks against its being what target_session_attrs wants: ask */
+const char *server_role_query(const struct server *s); /* NULL: any server will do */
+bool server_reports_role(const struct server *s, bool *answer); /* the answer without the question; false: it doesn't say */
+const char *server_judge_role(const struct server *s, bool answer); /* why it isn't what is wanted, or NULL */
+void server_take_answer(struct server *s, struct reader row);
+const char *server_judge_answer(struct server *s); /* why it must be closed, or NULL */
+usec_t server_patience(const struct server *s);	   /* until when something of ours may take; 0: for ever */
 
 /* Sends our own query; its answers don't reach any client. */
 void server_query(struct server *s, const char *sql);
@@ -178,6 +207,9 @@ void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
 void server_login_handshake(struct server *s); /* a step of TLS was taken */
 void server_login_free(struct server *s);
-void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
+void server_login_fail(struct server *s, const char *sqlstate, const char *message, enum login_failure why);
+void server_login_tick(struct server *s, usec_t now);
+void server_login_late(struct server *s);	  /* its deadline has come */
+bool server_login_next_address(struct server *s); /* of the host's name; false: there is none left */
 
 #endif

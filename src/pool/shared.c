@@ -14,6 +14,7 @@ struct registry *registry_new(int n_workers)
 	r->n_workers = n_workers;
 	pthread_mutex_init(&r->lock, NULL);
 	atomic_store(&r->next_id, 1);
+	hosts_init(&r->hosts);
 	r->own.refs = 1; /* the registry's: it is in no table */
 	return r;
 }
@@ -39,6 +40,7 @@ void registry_free(struct registry *r)
 		free_pool(r, p);
 	free_limits(&r->databases); /* of clients that never reached their worker */
 	free_limits(&r->users);
+	hosts_destroy(&r->hosts);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -237,33 +239,6 @@ void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx)
 	each_limit(r, &r->users, fn, ctx);
 }
 
-/* Classes 08 and 57: nobody answers, or it starts or stops. Another refusal shows that it is there. */
-static bool is_unreachable(struct pool_shared *p)
-{
-	bool is;
-
-	pthread_mutex_lock(&p->lock);
-	is = p->failures && !p->is_final && (strncmp(p->sqlstate, "08", 2) == 0 || strncmp(p->sqlstate, "57", 2) == 0);
-	pthread_mutex_unlock(&p->lock);
-	return is;
-}
-
-bool registry_is_away(struct registry *r)
-{
-	bool is_away = false, is_there = false;
-	struct pool_shared *p, *next;
-
-	pthread_mutex_lock(&r->lock);
-	HASH_ITER(hh, r->pools, p, next) {
-		if (is_unreachable(p))
-			is_away = true;
-		else if (atomic_load(&p->servers) > 0)
-			is_there = true;
-	}
-	pthread_mutex_unlock(&r->lock);
-	return is_away && !is_there;
-}
-
 enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 {
 	if (!take_one(&p->servers, l->pool))
@@ -320,6 +295,15 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 	atomic_store(&p->next_try, next);
 	pthread_mutex_unlock(&p->lock);
 	return next;
+}
+
+void shared_note_failure(struct pool_shared *p, const char *sqlstate, const char *message)
+{
+	pthread_mutex_lock(&p->lock);
+	p->is_final = false;
+	snprintf(p->sqlstate, sizeof(p->sqlstate), "%s", sqlstate);
+	snprintf(p->message, sizeof(p->message), "%s", message);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void shared_forget_failure(struct pool_shared *p)

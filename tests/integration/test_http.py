@@ -89,9 +89,12 @@ def test_readiness_follows_postgresql_and_the_drain(new_pooler):
         c = w.pooler.connect()
         assert c.query("select 1")
         assert w.request("/readyz")[2] == "ready\n"
+        host = {"host": server.host, "port": str(server.port)}
+        assert w.metrics().get("pgweir_host_up", **host) == 1 and w.metrics().get("pgweir_host_servers", **host) == 1
         server.stop()
         c.send(query("select 2"))
         wait_until(lambda: w.status("/readyz") == 503, patience(20), "not ready without PostgreSQL")
+        assert w.metrics().get("pgweir_host_up", **host) == 0 and w.metrics().get("pgweir_host_login_failures_total", **host) > 0
         assert "PostgreSQL has been away for" in w.request("/readyz")[2]
         assert w.status("/healthz") == 200 and w.metrics().get("pgweir_ready") == 0
         assert w.metrics().get("pgweir_postgres_away_seconds") > 0
@@ -107,6 +110,21 @@ def test_readiness_follows_postgresql_and_the_drain(new_pooler):
         d.query("commit")
     finally:
         server.destroy()
+
+
+def test_one_host_that_is_away_does_not_make_it_unready(new_pooler, postgres):
+    """Clients of the others are still served."""
+    w = new_web(new_pooler, {"http_unready_after": 0.1, "server_login_retry": 0.1}, databases={
+        "test": "host=127.0.0.1 port=%d" % postgres.port, "gone": "host=127.0.0.1 port=%d" % free_port()})
+    here, gone = w.pooler.connect(), w.pooler.raw()
+    here.query("select 1")
+    gone.send(startup({"user": "app", "database": "gone"}))
+    wait_until(lambda: w.metrics().sum("pgweir_host_up") == 1 and len(w.json("/api/hosts.json")["rows"]) == 2, what="one is away")
+    for _ in range(3):
+        assert w.status("/readyz") == 200 and w.metrics().get("pgweir_postgres_away_seconds") == 0
+        here.query("select 1")
+    here.close()
+    gone.close()
 
 
 # ---- metrics -------------------------------------------------------------------------------------------------------
