@@ -17,14 +17,18 @@ RUN make -j"$(nproc)" && make install prefix=/usr DESTDIR=/out && strip /out/usr
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-	&& apt-get install -y --no-install-recommends ca-certificates libevent-core-2.1-7 \
-		libevent-pthreads-2.1-7 libidn12 libpq5 libssl3 \
+	&& apt-get install -y --no-install-recommends ca-certificates libevent-core-2.1-7 libidn12 libldap-2.5-0 \
+		libpam0g libpcre2-8-0 libpq5 libssl3 \
 	&& rm -rf /var/lib/apt/lists/* \
-	&& useradd --system --no-create-home --shell /usr/sbin/nologin pgweir
+	&& groupadd --gid 6432 pgweir \
+	&& useradd --uid 6432 --gid 6432 --no-create-home --shell /usr/sbin/nologin pgweir
 COPY --from=build /out/usr/bin/ /usr/bin/
-USER pgweir
+COPY etc/docker/pgweir-health /usr/bin/
+# By number, so that Kubernetes sees that it isn't root
+USER 6432:6432
 WORKDIR /etc/pgweir
-EXPOSE 6432
-# INT lets transactions end before pgweir does
+EXPOSE 6432 9187
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["pgweir-health"]
+# INT lets transactions end before pgweir does. It needs no init: it handles its signals itself and waits for what it starts
 STOPSIGNAL SIGINT
 ENTRYPOINT ["pgweir"]

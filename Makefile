@@ -5,13 +5,15 @@
 # make again for its second half, NAME-run.
 WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind \
 	bench-vanish bench-failures bench-overload
-NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
+NO_CONFIG := help deps deps-build deps-dev deps-web deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
 DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev libpcre2-dev \
 	libldap-dev libpam0g-dev
-DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps iproute2 slapd \
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout python3-yaml procps iproute2 slapd \
 	libpam-wrapper openssl
+# promtool and a browser, for tests that skip without them
+DEPS_WEB := prometheus chromium logrotate
 DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
 DEPS_BENCH := pgbouncer strace valgrind openssl
 
@@ -44,7 +46,7 @@ LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
 LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -pthread
 
 # Bottom first: a layer includes itself and those before it (tests/lint_layers.py)
-LAYERS := base wire stats config net auth state pool session front admin core
+LAYERS := base wire stats config net auth state pool session front admin http core
 LIB_SRC := $(foreach l,$(LAYERS),$(sort $(wildcard src/$(l)/*.c)))
 MAIN_SRC := $(wildcard src/main.c)
 STORM_SRC := $(sort $(wildcard src/storm/*.c))
@@ -54,7 +56,7 @@ BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 ALL_SRC := $(LIB_SRC) $(MAIN_SRC) $(STORM_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(BENCH_SRC)
 ALL_HDR := $(sort $(wildcard src/*.h src/*/*.h tests/unit/*.h tests/fuzz/*.h tests/bench/*.h))
 
-LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
+LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o) $(OBJ)/src/http/page_html.o
 STORM_OBJ := $(STORM_SRC:%.c=$(OBJ)/%.o)
 UNIT_BIN := $(UNIT_SRC:%.c=$(OBJ)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OBJ)/%)
@@ -83,6 +85,15 @@ $(OBJ)/libpgweir.a: $(LIB_OBJ)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
 	$(call short,CC,$@)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# The status page as an array: od and sed are everywhere
+$(OBJ)/src/http/page_html.c: src/http/page.html
+	@mkdir -p $(@D)
+	$(call short,PAGE,$<){ echo '#include "http/page.h"'; echo 'const unsigned char page_html[] = {'; \
+		od -An -v -tu1 $< | sed 's/ *\([0-9][0-9]*\)/\1,/g'; echo '};'; \
+		echo 'const size_t page_html_len = sizeof(page_html);'; } >$@
+$(OBJ)/src/http/page_html.o: $(OBJ)/src/http/page_html.c $(OBJ)/flags
+	$(call short,CC,$<)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(UNIT_BIN): $(OBJ)/%: %.c $(OBJ)/libpgweir.a $(OBJ)/flags
 	@mkdir -p $(@D)
@@ -253,6 +264,8 @@ deps-build: ## install what make alone needs
 deps-dev: ## install what lint, format and fuzz need
 	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_DEV)
 
+deps-web: ## install what tests of metrics and the status page need beyond that, or else skip
+	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_WEB)
 deps-bench: ## install what the bench goals need
 	@tests/need_packages.sh $(DEPS_BUILD) $(DEPS_TEST) $(DEPS_BENCH)
 
@@ -266,7 +279,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	bench bench-run bench-vanish bench-vanish-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
-	deps deps-build deps-dev deps-bench clean distclean help
+	bench bench-run bench-vanish bench-vanish-run bench-failures bench-overload bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
+	deps deps-build deps-dev deps-web deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -2,6 +2,7 @@
 #include "auth/credential.h"
 #include "auth/rules.h"
 #include "core/daemon.h"
+#include "http/http.h"
 #include "net/tls_set.h"
 
 #include <event2/event.h>
@@ -62,6 +63,7 @@ static int check(const char *file)
 		users = userlist_load(c->auth_file, NULL, e.text, sizeof(e.text));
 		is_ok = users != NULL;
 	}
+	is_ok = is_ok && http_check(c, e.text, sizeof(e.text));
 	if (is_ok)
 		printf("%s: ok\n", file);
 	else

@@ -89,13 +89,15 @@ uint32_t report_add_text(struct report *r, const char *text)
 	return (uint32_t)at;
 }
 
-static void report_latency(struct report *r, struct pool_row *row, struct latency *l)
+static void report_latency(struct report *r, struct pool_row *row, struct latency *l, unsigned wants)
 {
+	int first = wants & WANT_LATENCY ? 0 : WINDOW_START;
+
 	for (int m = 0; m < MEASURES_N; m++) {
 		if (!l->measured[m])
 			continue;
 		row->latency[m] = xcalloc(WINDOWS_N, sizeof(*row->latency[m]));
-		for (int w = 0; w < WINDOWS_N; w++)
+		for (int w = first; w < WINDOWS_N; w++)
 			latency_read(l, (enum measure)m, (enum window)w, r->now, &row->latency[m][w]);
 	}
 }
@@ -110,7 +112,7 @@ static void report_past_latency(struct pool_row *row, const struct past_counters
 	}
 }
 
-static void report_pool(struct report *r, struct pool *p, bool with_latency)
+static void report_pool(struct report *r, struct pool *p, unsigned wants)
 {
 	struct pool_row *row = add_pool(r);
 
@@ -129,18 +131,18 @@ static void report_pool(struct report *r, struct pool *p, bool with_latency)
 	row->oldest_wait = pool_oldest_wait(p, r->now);
 	row->mode = p->mode;
 	row->counters = p->counters;
-	if (with_latency)
-		report_latency(r, row, &p->latency);
+	if (wants & (WANT_LATENCY | WANT_LATENCY_START))
+		report_latency(r, row, &p->latency, wants);
 }
 
-static void report_pools(struct report *r, const struct worker *w, bool with_latency)
+static void report_pools(struct report *r, const struct worker *w, unsigned wants)
 {
 	struct past_counters *past, *next_past;
 	struct pool *p, *next;
 
 	HASH_ITER(hh, w->pools, p, next) {
 		if (!p->shared->is_own && !p->shared->replication)
-			report_pool(r, p, with_latency);
+			report_pool(r, p, wants);
 	}
 	HASH_ITER(hh, w->past, past, next_past) {
 		struct pool_row *row = add_pool(r);
@@ -149,7 +151,7 @@ static void report_pools(struct report *r, const struct worker *w, bool with_lat
 		row->database = report_add_text(r, past->database);
 		row->user = report_add_text(r, NULL);
 		row->counters = past->counters;
-		if (with_latency)
+		if (wants & (WANT_LATENCY | WANT_LATENCY_START))
 			report_past_latency(row, past);
 	}
 }
@@ -311,7 +313,7 @@ static void deliver_question(struct message *m, void *owner)
 		.now = w->loop.now };
 	r->n_done = control_apply(w, &a->q);
 	if (a->q.wants & WANT_POOLS)
-		report_pools(r, w, a->q.wants & WANT_LATENCY);
+		report_pools(r, w, a->q.wants);
 	if (a->q.wants & (WANT_CLIENTS | WANT_FDS))
 		report_clients(r, w, a->q.wants & WANT_FDS);
 	if (a->q.wants & (WANT_SERVERS | WANT_FDS))

@@ -25,6 +25,7 @@ enum report_wants {
 	WANT_PREPARED = 256,
 	WANT_MEMORY = 512,
 	WANT_FDS = 1024, /* clients and servers, with the fields that only SHOW FDS has */
+	WANT_LATENCY_START = 2048, /* with WANT_POOLS: WINDOW_START alone, which costs a third */
 };
 
 #define MEMORY_ROWS 6

@@ -2,6 +2,7 @@
 
 #include "config/connstr.h"
 #include "config/host_list.h"
+#include "config/http_listen.h"
 #include "config/ini.h"
 #include "config/settings.h"
 
@@ -22,6 +23,7 @@ struct loader {
 	struct config_database **last_database;
 	struct config_user **last_user;
 	bool has_section; /* [pgbouncer] or [pgweir] */
+	char http_where[400]; /* file:line of http_listen */
 };
 
 /* The position of name, or where it would go. */
@@ -238,6 +240,8 @@ static bool global_line(struct loader *l, const struct ini_line *line, char *why
 	if (!s)
 		return unknown_key(line->key, setting_guess(&global_settings, line->key),
 			l->c->is_pgbouncer ? "section [pgbouncer]" : "section [pgweir]", why, why_size);
+	if (strcmp(s->key, "http_listen") == 0)
+		snprintf(l->http_where, sizeof(l->http_where), "%.380s:%d", line->file, line->number);
 	return setting_parse(s, l->c, line->value, why, why_size);
 }
 
@@ -387,6 +391,16 @@ static bool check_auth_dbnames(const struct config *c, const char *name, struct 
 	return check_auth_dbname(c, c->auth_dbname, name, error);
 }
 
+static bool check_http(const struct loader *l, struct config_error *error)
+{
+	char why[WHY_SIZE];
+
+	if (http_settings_check(l->c, why, sizeof(why)))
+		return true;
+	snprintf(error->text, sizeof(error->text), "%.300s: %.200s", l->http_where, why);
+	return false;
+}
+
 /* What no single line can tell. */
 static bool check_whole(const struct loader *l, const char *name, struct config_error *error)
 {
@@ -399,7 +413,7 @@ static bool check_whole(const struct loader *l, const char *name, struct config_
 		what = "listen_addr and unix_socket_dir are both empty: nobody could connect";
 	if (what)
 		snprintf(error->text, sizeof(error->text), "%s: %s", name, what);
-	return what == NULL && check_auth_dbnames(c, name, error);
+	return what == NULL && check_auth_dbnames(c, name, error) && check_http(l, error);
 }
 
 static struct config *finish(struct loader *l, const char *name, bool ok, struct config_error *error)
@@ -549,7 +563,8 @@ struct config *config_with(const struct config *c, const char *key, const char *
 		return NULL;
 	}
 	copy = config_copy(c);
-	if (!setting_parse(s, copy, value, error->text, sizeof(error->text)))
+	if (!setting_parse(s, copy, value, error->text, sizeof(error->text)) ||
+		!http_settings_check(copy, error->text, sizeof(error->text)))
 		config_unref(&copy);
 	return copy;
 }
@@ -580,6 +595,9 @@ struct config *config_reload(
 		if (kept)
 			kept(ctx, s->key);
 	}
+	/* the sockets stay where they are: the new file may only seem not to need a token */
+	if (c && !http_settings_check(c, error->text, sizeof(error->text)))
+		config_unref(&c);
 	return c;
 }
 

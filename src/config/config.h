@@ -182,6 +182,9 @@ struct config {
 	usec_t password_ttl;
 
 	usec_t suspend_timeout;
+	/* monitoring by HTTP; http_listen.h checks them */
+	char *http_listen, *http_token, *http_token_file;
+	usec_t http_unready_after;
 
 	/* encryption */
 	struct config_tls client_tls, server_tls;

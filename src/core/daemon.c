@@ -11,6 +11,7 @@
 #include "core/process.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
+#include "http/http.h"
 #include "pool/auth_query.h"
 #include "session/client.h"
 
@@ -40,6 +41,8 @@ struct daemon {
 	struct file_watch auth_file;
 	struct ebb ebb;
 	struct console *console;
+	struct console_host console_host;
+	struct http *http;
 	struct worker **workers;
 	pthread_t *threads;
 	int n_workers;
@@ -208,6 +211,7 @@ static void publish_snapshot(struct daemon *d, struct snapshot **s)
 	d->snapshot = *s;
 	*s = NULL;
 	listener_tune(d->listener, d->snapshot->config);
+	http_set_config(d->http, d->snapshot->config);
 	resolver_set_ttl(d->resolver, d->snapshot->config->dns_max_ttl, d->snapshot->config->dns_nxdomain_ttl);
 	for (int i = 0; i < d->n_workers; i++)
 		worker_order_snapshot(d->workers[i], d->snapshot);
@@ -243,7 +247,7 @@ static bool try_reload(struct daemon *d, char *error, size_t size)
 	}
 	users = load_users(d, c, d->snapshot->userlist, error, size);
 	rules = users ? auth_rules_load(c, error, size) : NULL;
-	tls = rules ? tls_set_load(c, error, size) : NULL;
+	tls = rules && http_check(c, error, size) ? tls_set_load(c, error, size) : NULL;
 	if (!tls || !open_log(d, c, error, size)) {
 		tls_set_unref(&tls);
 		auth_rules_unref(&rules);
@@ -404,7 +408,7 @@ static bool host_set(void *ctx, const char *key, const char *value, char *error,
 	/* other settings don't depend on what has become of the files */
 	rules = strncmp(key, "auth_", 5) == 0 ? auth_rules_load(c, error, size)
 					      : auth_rules_ref(d->snapshot->rules);
-	if (rules)
+	if (rules && (strncmp(key, "http_", 5) != 0 || http_check(c, error, size)))
 		tls = strstr(key, "_tls") ? tls_set_load(c, error, size) : tls_set_ref(d->snapshot->tls);
 	if (!tls || !open_log(d, c, error, size)) {
 		tls_set_unref(&tls);
@@ -481,6 +485,8 @@ static void make_console(struct daemon *d)
 		.is_shutting_down = host_is_shutting_down };
 
 	d->console = console_new(&host);
+	d->console_host = host;
+	http_start(d->http, &(struct http_host){ &d->loop, d->console, &d->console_host });
 }
 
 /* ---- starting ---- */
@@ -546,6 +552,7 @@ static usec_t main_tick(void *owner)
 
 	give_memory_back(d);
 	console_tick(d->console);
+	http_tick(d->http);
 	watch_users(d);
 	say_status(d);
 	return MIN(drain, watchdog);
@@ -635,6 +642,7 @@ static void end_threads(struct daemon *d)
 		worker_destroy(d->workers[i]);
 		free(d->workers[i]);
 	}
+	http_free(&d->http);
 	console_free(&d->console);
 	registry_free(d->registry);
 	block_signals(NULL); /* one more of them doesn't end us before our time, and with a bad status */
@@ -693,6 +701,9 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	process_raise_descriptors(c);
 	if (!open_listener(d, error, size))
 		return false;
+	d->http = http_open(c, error, size);
+	if (!d->http)
+		return false;
 	return process_become(c, d->options->user, d->options->is_daemon, error, size);
 }
 
@@ -726,6 +737,7 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 	} else {
 		log_error(NULL, "%s", error);
 	}
+	http_free(&d.http);
 	listener_close(&d.listener);
 	snapshot_unref(&d.snapshot);
 	notify_close(&d.notify);
