@@ -40,7 +40,7 @@ CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL = -std=c11 -g $(WARN) $(OPT_$(VARIANT)) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(IDN_CFLAGS) \
 	$(PCRE_CFLAGS) $(LDAP_CFLAGS) $(PAM_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
-LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -pthread
+LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -lm -pthread
 
 # Bottom first: a layer includes itself and those before it (tests/lint_layers.py)
 LAYERS := base wire stats config net auth state pool session front admin core
@@ -206,22 +206,25 @@ format-check-run:
 INSTALL := install
 install_files = $(if $(strip $(1)),$(INSTALL) -m 644 $(1) $(DESTDIR)$(2))
 install: all ## into prefix (/usr/local), below DESTDIR where that is set
-	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 $(mandir)/man5 $(docdir) $(docdir)/examples)
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 $(mandir)/man5 $(docdir) $(docdir)/examples/scenarios)
 	$(INSTALL) -m 755 pgweir pgweir-storm $(DESTDIR)$(bindir)
 	$(call install_files,$(wildcard man/*.1),$(mandir)/man1)
 	$(call install_files,$(wildcard man/*.5),$(mandir)/man5)
 	$(call install_files,README.md CHANGELOG.md LICENSE $(wildcard doc/*.md),$(docdir))
 	$(call install_files,$(EXAMPLES),$(docdir)/examples)
+	$(call install_files,$(SCENARIOS),$(docdir)/examples/scenarios)
 	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' etc/pgweir.service >$(DESTDIR)$(docdir)/examples/pgweir.service
 # Configuration and unit are examples: what runs on a machine is its administrator's to decide, and an upgrade can't overwrite it
-EXAMPLES = $(filter-out etc/pgweir.service,$(wildcard etc/*))
+EXAMPLES = $(filter-out etc/pgweir.service etc/scenarios,$(wildcard etc/*))
+SCENARIOS = $(wildcard etc/scenarios/*.ini)
 uninstall: ## removes what install put there
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,pgweir pgweir-storm)
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard man/*.1)))
 	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard man/*.5)))
 	rm -f $(addprefix $(DESTDIR)$(docdir)/,README.md CHANGELOG.md LICENSE $(notdir $(wildcard doc/*.md)))
 	rm -f $(addprefix $(DESTDIR)$(docdir)/examples/,$(notdir $(wildcard etc/*)))
-	-rmdir $(DESTDIR)$(docdir)/examples $(DESTDIR)$(docdir)
+	rm -f $(addprefix $(DESTDIR)$(docdir)/examples/scenarios/,$(notdir $(SCENARIOS)))
+	-rmdir $(DESTDIR)$(docdir)/examples/scenarios $(DESTDIR)$(docdir)/examples $(DESTDIR)$(docdir)
 
 ##@ Packages and cleaning
 # A config.mk from before may lack what was just installed: it is made anew
