@@ -2,10 +2,12 @@
 
 #include "admin/console.h"
 #include "auth/external.h"
+#include "base/events.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/ebb.h"
 #include "core/file_watch.h"
+#include "core/notify.h"
 #include "core/process.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
@@ -18,6 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define STATUS_EVERY (10 * USEC_PER_SEC)
+#define BEAT_SLACK (3 * USEC_PER_SEC) /* a worker without work turns once a second */
 
 static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
@@ -42,6 +48,9 @@ struct daemon {
 	struct message *drained; /* one a worker */
 	int n_draining;
 	bool is_shutting_down;
+	usec_t drain_until; /* 0: nobody is waited for, or as long as it takes */
+	struct notify notify;
+	usec_t next_status, next_watchdog;
 };
 
 /* ---- what login threads hand over ---- */
@@ -191,7 +200,7 @@ static void on_kept(void *ctx, const char *key)
 }
 
 /* All of it or nothing: the old configuration stays whole until the new one has been read, with its user list and log. */
-static bool reload(struct daemon *d, char *error, size_t size)
+static bool try_reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
 	struct file_watch had = d->auth_file;
@@ -225,7 +234,17 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	snapshot_take_rules(s, &rules);
 	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
+	return true;
+}
+
+static bool reload(struct daemon *d, char *error, size_t size)
+{
+	if (!try_reload(d, error, size)) {
+		events_add(EVENT_RELOAD, "refused, the old configuration stays: %s", error);
+		return false;
+	}
 	log_info(NULL, "configuration reloaded");
+	events_add(EVENT_RELOAD, "configuration reloaded");
 	return true;
 }
 
@@ -243,9 +262,11 @@ static void watch_users(struct daemon *d)
 	users = load_users(d, d->snapshot->config, d->snapshot->userlist, error, sizeof(error));
 	if (!users) {
 		log_error(NULL, "auth_file has changed and can't be read, the old users stay: %s", error);
+		events_add(EVENT_SECRET, "auth_file has changed and can't be read, the old users stay: %s", error);
 		return;
 	}
 	log_info(NULL, "auth_file has changed: %zu users", userlist_count(users));
+	events_add(EVENT_SECRET, "auth_file has changed: %zu users", userlist_count(users));
 	c = config_ref(d->snapshot->config);
 	s = snapshot_new(&c, &users, d->snapshot);
 	publish_snapshot(d, &s);
@@ -277,6 +298,7 @@ static void keep(struct message *m)
 
 static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 {
+	notify_say(&d->notify, "STOPPING=1\nSTATUS=shutting down");
 	if (d->is_shutting_down || mode == STOP_NOW) {
 		log_info(NULL, "shutting down at once");
 		stop_workers(d);
@@ -285,9 +307,14 @@ static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 	d->is_shutting_down = true;
 	log_info(NULL, "shutting down: waiting for %s",
 		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
+	events_add(EVENT_LIFE, "shutting down: waiting for %s",
+		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
 	for (int i = 0; i < d->n_fronts; i++)
 		front_set_door(d->fronts[i], FRONT_CONSOLE_ONLY);
 	listener_close_tcp(d->listener);
+	if (d->snapshot->config->drain_timeout)
+		d->drain_until = d->loop.now + d->snapshot->config->drain_timeout;
+	loop_tick_soon(&d->loop);
 	d->n_draining = d->n_workers;
 	for (int i = 0; i < d->n_workers; i++) {
 		d->drained[i].deliver = on_drained;
@@ -311,8 +338,10 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	log_info(NULL, "got signal %d", (int)sig);
 	switch (sig) {
 	case SIGHUP:
+		notify_reloading(&d->notify);
 		if (!reload(d, error, sizeof(error)))
 			log_error(NULL, "reload failed, the old configuration stays: %s", error);
+		notify_say(&d->notify, "READY=1");
 		break;
 	case SIGTERM: begin_shutdown(d, mode_of_sigterm(d)); break;
 	case SIGINT: begin_shutdown(d, STOP_AT_BOUNDARIES); break;
@@ -422,17 +451,62 @@ static void give_memory_back(struct daemon *d)
 		return;
 	began = clock_now();
 	malloc_trim(0);
-	log_debug(NULL, "gave back what departed clients had: it took %llu us", (unsigned long long)(clock_now() - began));
+	log_debug(NULL, "gave back what departed clients had: it took %llu us",
+		(unsigned long long)(clock_now() - began));
+}
+
+static void say_status(struct daemon *d)
+{
+	unsigned waiting = 0;
+
+	if (d->is_shutting_down || d->loop.now < d->next_status)
+		return;
+	d->next_status = d->loop.now + STATUS_EVERY;
+	for (int i = 0; i < d->n_workers; i++)
+		waiting += atomic_load(&d->registry->worker_waiting[i]);
+	notify_say(&d->notify, "STATUS=%d clients, %u of them waiting for a server",
+		atomic_load(&d->registry->clients), waiting);
+}
+
+/* Returns when it wants to be called again. */
+static usec_t feed_watchdog(struct daemon *d)
+{
+	usec_t every = d->notify.watchdog / 3;
+
+	if (!every)
+		return USEC_PER_SEC;
+	if (d->loop.now >= d->next_watchdog &&
+		beats_are_alive(d->registry->beats, d->n_workers, d->loop.now,
+			MAX(d->notify.watchdog / 2, BEAT_SLACK))) {
+		d->next_watchdog = d->loop.now + every;
+		notify_say(&d->notify, "WATCHDOG=1");
+	}
+	return MIN(every, USEC_PER_SEC);
+}
+
+/* Those who are still here have had their time. Returns when it wants to be called again. */
+static usec_t limit_drain(struct daemon *d)
+{
+	if (!d->drain_until)
+		return USEC_PER_SEC;
+	if (d->loop.now < d->drain_until)
+		return MIN(d->drain_until - d->loop.now, USEC_PER_SEC);
+	log_warning(NULL, "drain_timeout: the clients that are left are told to go");
+	d->drain_until = 0;
+	stop_workers(d);
+	return USEC_PER_SEC;
 }
 
 static usec_t main_tick(void *owner)
 {
 	struct daemon *d = owner;
+	usec_t drain = limit_drain(d), watchdog = feed_watchdog(d);
 
 	give_memory_back(d);
 	console_tick(d->console);
 	watch_users(d);
-	return USEC_PER_SEC;
+	say_status(d);
+	return MIN(drain, watchdog);
 }
 
 static void init_hash(void)
@@ -476,7 +550,7 @@ static void start_threads(struct daemon *d)
 	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
-	d->n_fronts = d->snapshot->config->login_threads;
+	d->n_fronts = process_login_thread_count(d->snapshot->config->login_threads);
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
 	for (int i = 0; i < d->n_fronts; i++) {
 		struct front_options o = { .listener = d->listener,
@@ -521,11 +595,36 @@ static void end_threads(struct daemon *d)
 	}
 	console_free(&d->console);
 	registry_free(d->registry);
+	block_signals(NULL); /* one more of them doesn't end us before our time, and with a bad status */
 	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
 		event_del(&d->signal_events[i]);
 	free(d->workers);
 	free(d->threads);
 	free(d->fronts);
+}
+
+/* What systemd tells is for this process, not for the commands that it starts. */
+static void hear_systemd(struct daemon *d)
+{
+	static const char *const names[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID" };
+
+	notify_open(&d->notify, getenv(names[0]), getenv(names[1]), getenv(names[2]));
+	for (size_t i = 0; i < N_ELEMENTS(names); i++)
+		unsetenv(names[i]);
+}
+
+static bool open_listener(struct daemon *d, char *error, size_t size)
+{
+	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES" };
+	struct listen_given given;
+	enum result r = notify_take_sockets(getenv(names[0]), getenv(names[1]), &given, error, size);
+
+	for (size_t i = 0; i < N_ELEMENTS(names); i++)
+		unsetenv(names[i]);
+	if (r == RES_OK)
+		d->listener = listener_open(d->snapshot->config, &given, error, size);
+	listen_given_close(&given);
+	return d->listener != NULL;
 }
 
 static bool prepare(struct daemon *d, struct config **config, char *error, size_t size)
@@ -550,8 +649,7 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	snapshot_take_tls(d->snapshot, &tls);
 	c = d->snapshot->config;
 	process_raise_descriptors(c);
-	d->listener = listener_open(c, error, size);
-	if (!d->listener)
+	if (!open_listener(d, error, size))
 		return false;
 	return process_become(c, d->options->user, d->options->is_daemon, error, size);
 }
@@ -566,13 +664,16 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(&old); /* one that comes while we start is heard as soon as we can */
 	init_hash();
+	hear_systemd(&d);
 	if (prepare(&d, config, error, sizeof(error))) {
 		loop_init(&d.loop, &d, main_tick);
 		start_threads(&d);
 		watch_signals(&d);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		events_add(EVENT_LIFE, "started: pgweir %s", PGWEIR_VERSION);
 		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name,
 			PGWEIR_VERSION, d.n_workers);
+		notify_say(&d.notify, "READY=1\nMAINPID=%d", (int)getpid());
 		loop_run(&d.loop);
 		end_threads(&d);
 		loop_destroy(&d.loop);
@@ -585,6 +686,7 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 	}
 	listener_close(&d.listener);
 	snapshot_unref(&d.snapshot);
+	notify_close(&d.notify);
 	log_stop();
 	return status;
 }

@@ -4,6 +4,7 @@
 #include "net/address.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -20,6 +21,7 @@
 struct opening {
 	struct listener *l;
 	const struct config *config;
+	struct listen_given *given; /* may be NULL */
 	char *error;
 	size_t error_size;
 };
@@ -56,11 +58,88 @@ static struct tcp_options options_of(const struct config *c)
 		.user_timeout = c->tcp_user_timeout };
 }
 
+/* ---- sockets that are open already ---- */
+
+static int option_of(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+bool listen_given_add(struct listen_given *g, int fd, char *error, size_t error_size)
+{
+	struct address a;
+	int flags;
+
+	if (g->n == LISTEN_GIVEN_MAX || option_of(fd, SO_TYPE) != SOCK_STREAM || option_of(fd, SO_ACCEPTCONN) != 1) {
+		snprintf(error, error_size, "descriptor %d is no listening stream socket", fd);
+		return false;
+	}
+	address_local(fd, &a);
+	if (a.sa.sa_family != AF_INET && a.sa.sa_family != AF_INET6 && a.sa.sa_family != AF_UNIX) {
+		snprintf(error, error_size, "descriptor %d listens to neither TCP nor a Unix socket", fd);
+		return false;
+	}
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+		snprintf(error, error_size, "descriptor %d: %s", fd, strerror(errno));
+		return false;
+	}
+	g->fds[g->n++] = fd;
+	return true;
+}
+
+void listen_given_close(struct listen_given *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->fds[i] >= 0)
+			close(g->fds[i]);
+	g->n = 0;
+}
+
+/* Padding and flow information mustn't matter. */
+static bool is_same_address(const struct address *a, const struct address *b)
+{
+	char at[ADDRESS_TEXT_MAX], bt[ADDRESS_TEXT_MAX];
+
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (address_is_unix(a))
+		return a->len == b->len && memcmp(&a->un, &b->un, a->len) == 0;
+	address_text(a, at);
+	address_text(b, bt);
+	return strcmp(at, bt) == 0;
+}
+
+/* The one that listens there; NULL: none. */
+static int *find_given(const struct opening *o, const struct address *a)
+{
+	for (size_t i = 0; o->given && i < o->given->n; i++) {
+		struct address has;
+
+		if (o->given->fds[i] < 0)
+			continue;
+		address_local(o->given->fds[i], &has);
+		if (is_same_address(a, &has))
+			return &o->given->fds[i];
+	}
+	return NULL;
+}
+
 static int listen_on(struct opening *o, const struct address *a)
 {
 	const struct tcp_options options = options_of(o->config);
-	int fd = socket_listen(a, o->config->listen_backlog, o->config->so_reuseport, &options);
+	int *given = find_given(o, a), fd;
 
+	if (given) {
+		fd = *given;
+		*given = -1;
+		listen(fd, o->config->listen_backlog); /* again: the new length */
+		return fd;
+	}
+	fd = socket_listen(a, o->config->listen_backlog, o->config->so_reuseport, &options);
 	if (fd >= 0 && !address_is_unix(a) && o->config->tcp_defer_accept) {
 		int seconds = DEFER_ACCEPT_SECONDS; /* a silent peer doesn't even wake us */
 
@@ -145,6 +224,8 @@ static bool clear_path(struct opening *o, const struct address *a, const char *p
 {
 	struct stat st;
 
+	if (find_given(o, a))
+		return true; /* it is ours already */
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT || refuse(o, "cannot look at %s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
@@ -223,12 +304,29 @@ static bool open_unix(struct opening *o)
 	return !is_file || (remember_file(o, a.un.sun_path) && set_group(o, a.un.sun_path));
 }
 
-struct listener *listener_open(const struct config *config, char *error, size_t error_size)
+static bool take_all(struct opening *o)
+{
+	for (size_t i = 0; i < o->given->n; i++) {
+		struct address a;
+
+		address_local(o->given->fds[i], &a);
+		add(o, o->given->fds[i], &a);
+		if (address_is_unix(&a))
+			log_info(NULL, "listening on a Unix socket of systemd's");
+		o->given->fds[i] = -1;
+	}
+	listener_tune(o->l, o->config);
+	return true;
+}
+
+struct listener *listener_open(const struct config *config, struct listen_given *given, char *error, size_t error_size)
 {
 	struct listener *l = xcalloc(1, sizeof(*l));
-	struct opening o = { .l = l, .config = config, .error = error, .error_size = error_size };
+	struct opening o = { .l = l, .config = config, .given = given, .error = error, .error_size = error_size };
 
-	if (!open_unix(&o) || !open_tcp(&o) ||
+	if (given && given->is_all)
+		take_all(&o);
+	else if (!open_unix(&o) || !open_tcp(&o) ||
 		(l->n == 0 && !refuse(&o, "nowhere to listen: listen_addr and unix_socket_dir are empty")))
 		listener_close(&l);
 	return l;
@@ -270,6 +368,12 @@ static void remove_file(const struct listener *l)
 		return;
 	if (st.st_dev == l->unix_dev && st.st_ino == l->unix_ino)
 		unlink(l->unix_path);
+}
+
+void listener_disown(struct listener *l)
+{
+	free(l->unix_path);
+	l->unix_path = NULL;
 }
 
 void listener_close(struct listener **lp)

@@ -6,6 +6,8 @@
  * Unix:    unix_socket_dir/.s.PGSQL.port with unix_socket_mode and unix_socket_group. A socket that
  *          somebody answers is left alone ("unix socket is in use"), a stale one is replaced. Only the file
  *          that we made is removed in the end.
+ * Given:   sockets that somebody else has opened. Those of systemd are all that we listen on, whatever the configuration says; those
+ *          of the process that we replace are taken where the configuration asks for the same address, and closed otherwise.
  * Threads: the main thread, while it is the only one (the mode is set through umask). Login threads
  *          duplicate the descriptors.
  * Errors:  listener_open() gives NULL and the text; nothing stays open or on disk then.
@@ -30,11 +32,27 @@ struct listener {
 	ino_t unix_ino;
 };
 
-struct listener *listener_open(const struct config *config, char *error, size_t error_size);
+#define LISTEN_GIVEN_MAX 64
+
+struct listen_given {		   /* zeroed: none */
+	int fds[LISTEN_GIVEN_MAX]; /* -1: taken */
+	size_t n;
+	bool is_all; /* systemd's */
+};
+
+/* Looks at it first: a listening stream socket of a kind that we know. Close-on-exec and non-blocking from now on. */
+bool listen_given_add(struct listen_given *g, int fd, char *error, size_t error_size);
+void listen_given_close(struct listen_given *g); /* what nobody has taken */
+
+/* Takes those that it uses of *given, which may be NULL. */
+struct listener *listener_open(
+	const struct config *config, struct listen_given *given, char *error, size_t error_size);
 /* After a reload: the options of TCP connections that come from now on, which inherit them. Any time; it races with nothing. */
 void listener_tune(const struct listener *l, const struct config *config);
 /* For a shutdown that waits for clients: only the console can still come, by the Unix socket. */
 void listener_close_tcp(struct listener *l);
+/* Another process listens on these sockets from now on: the file is its. */
+void listener_disown(struct listener *l);
 void listener_close(struct listener **l);
 
 #endif
