@@ -3,7 +3,7 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind bench-storms
 NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
@@ -154,6 +154,8 @@ bench-syscalls: deps-bench ## system calls per transaction of all of them
 	@$(MAKE) --no-print-directory bench-syscalls-run
 bench-callgrind: deps-bench ## instructions per transaction, and where they go
 	@$(MAKE) --no-print-directory bench-callgrind-run
+bench-storms: deps-bench ## herds that arrive cold at one instant, alone and beside clients at work
+	@$(MAKE) --no-print-directory bench-storms-run
 bench-scale: deps-bench ## throughput with 1, 2, 4 … workers, without PostgreSQL
 	@$(MAKE) --no-print-directory bench-scale-run
 bench-run: all $(BENCH_BIN)
@@ -254,7 +256,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
+	bench bench-run bench-syscalls bench-callgrind bench-scale bench-storms lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
 	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -108,6 +108,12 @@ static usec_t due_at(const struct function *f, const struct plan *p)
 	return f->schedule_from + (usec_t)(f->invocations + f->missed) * p->period;
 }
 
+/* How many of those that aren't done are due by now. */
+static unsigned due_by(const struct function *f, const struct plan *p, usec_t now)
+{
+	return now < due_at(f, p) ? 0 : (unsigned)((now - due_at(f, p)) / p->period) + 1;
+}
+
 static bool is_on_schedule(const struct function *f, const struct plan *p)
 {
 	return p->period && f->schedule_from;
@@ -138,15 +144,22 @@ static void drop_connection(struct function *f)
 	f->is_failing = false;
 }
 
+/* A schedule ends early: so many of its invocations are never begun, or never finished. */
+static void miss(struct function *f, struct world *w, unsigned left)
+{
+	unsigned is_counted = is_on_schedule(f, w->plan) && !f->is_between;
+
+	w->stats.missed += left;
+	w->stats.due += left - is_counted;
+}
+
+static unsigned left_of(const struct function *f, const struct plan *p)
+{
+	return p->period ? p->invocations - f->invocations - f->missed : 0;
+}
+
 static void fail_for_good(struct function *f, struct world *w, usec_t now)
 {
-	if (w->plan->period) { /* what it won't even begin was due all the same */
-		unsigned left = w->plan->invocations - f->invocations - f->missed;
-		unsigned is_counted = is_on_schedule(f, w->plan) && !f->is_between;
-
-		w->stats.missed += left;
-		w->stats.due += left - is_counted;
-	}
 	set_state(f, FUNCTION_DONE);
 	f->dies_at = 0;
 	w->stats.failed++;
@@ -161,6 +174,8 @@ static void fail_for_good(struct function *f, struct world *w, usec_t now)
 static void give_up(struct function *f, struct world *w, usec_t now, enum function_state next)
 {
 	if (!is_on_schedule(f, w->plan) || f->invocations + f->missed + 1 == w->plan->invocations) {
+		if (w->plan->period) /* what it won't even begin was due all the same */
+			miss(f, w, left_of(f, w->plan));
 		fail_for_good(f, w, now);
 		return;
 	}
@@ -703,5 +718,9 @@ void function_end(struct function *f, struct world *w, usec_t now)
 		return;
 	}
 	die(f, w, "deadline", "cut off when the run ended");
+	if (w->plan->period)
+		miss(f, w,
+			is_on_schedule(f, w->plan) ? MIN(left_of(f, w->plan), due_by(f, w->plan, now))
+						   : left_of(f, w->plan));
 	fail_for_good(f, w, now);
 }

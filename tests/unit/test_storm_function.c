@@ -830,6 +830,22 @@ START_TEST(a_timeout_on_schedule_is_each_invocations_own)
 }
 END_TEST
 
+START_TEST(what_is_not_due_when_the_run_ends_is_not_missed)
+{
+	struct lab lab;
+	usec_t first;
+
+	start_schedule_of(&lab, 100, 0);
+	first = lab.now;
+	hear_ready(&lab, TX_IDLE);
+	lab.now = first + 3500; /* nobody came to begin those of 1000, 2000 and 3000 */
+	function_end(&lab.fn, &lab.world, lab.now);
+	ck_assert_uint_eq(lab.world.stats.due, 4);
+	ck_assert_uint_eq(lab.world.stats.missed, 3);
+	lab_free(&lab);
+}
+END_TEST
+
 START_TEST(who_never_logs_in_has_missed_it_all)
 {
 	struct lab lab;
@@ -879,5 +895,6 @@ UNIT_MAIN("storm function", {
 	tcase_add_test(tc, one_that_fails_on_schedule_is_missed_and_the_next_has_its_turn);
 	tcase_add_test(tc, a_lost_connection_on_schedule_is_made_anew_when_the_next_is_due);
 	tcase_add_test(tc, a_timeout_on_schedule_is_each_invocations_own);
+	tcase_add_test(tc, what_is_not_due_when_the_run_ends_is_not_missed);
 	tcase_add_test(tc, who_never_logs_in_has_missed_it_all);
 })
