@@ -72,14 +72,19 @@ static double y_of(const struct scale *s, double value)
 
 static void draw_axes(FILE *out, const struct chart *c, const struct scale *s)
 {
-	for (double v = 0; v <= s->y_max * 1.0001; v += s->y_tick)
+	unsigned ys = (unsigned)(s->y_max / s->y_tick * 1.0001), xs = (unsigned)(s->x_max / s->x_tick * 1.0001);
+
+	for (unsigned i = 0; i <= ys; i++) {
+		double v = i * s->y_tick;
+
 		fprintf(out,
 			"<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>"
 			"<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
 			LEFT, WIDTH - RIGHT, y_of(s, v), y_of(s, v), LEFT - 4, y_of(s, v) + 4, v);
-	for (double t = 0; t <= s->x_max * 1.0001; t += s->x_tick)
-		fprintf(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%g%s</text>\n", x_of(s, t),
-			HEIGHT - 8, t, t == 0 ? " s" : "");
+	}
+	for (unsigned i = 0; i <= xs; i++)
+		fprintf(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%g%s</text>\n",
+			x_of(s, i * s->x_tick), HEIGHT - 8, i * s->x_tick, i ? "" : " s");
 	fprintf(out, "<text x=\"%.0f\" y=\"%.0f\" class=\"unit\">", LEFT + 4, TOP + 10);
 	html_text(out, c->unit);
 	fputs("</text>\n", out);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #define AT_A_TIME 8 /* functions without a pace that are looked after before those with one are asked again */
+#define WAKES_AT_A_TIME                                                                                      \
+	32 /* functions that are woken before those who are awake have their turn: 1 ms of connect() */
 
 enum { PRIORITY_OURS, PRIORITY_PACED, PRIORITY_HERD, PRIORITIES };
 
@@ -24,7 +26,9 @@ struct herd {
 	size_t n_groups;
 	usec_t hold, deadline, began;
 	struct member *members;
-	unsigned n_members, n_finished;
+	struct member **wakes; /* in the order in which they wake */
+	unsigned n_members, n_woken, n_finished;
+	struct event *waker;
 	usec_t finished_at; /* 0: somebody is still at it */
 	struct event *end;  /* the deadline, or the end of the hold */
 	struct scratch scratch;
@@ -238,7 +242,44 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
 	event_base_loopbreak(h->base);
 }
 
-static void wake_group(struct herd *h, struct group *g, struct member *m)
+/* Waking. All at one instant are thousands of connect(): the first must be served before the last one is there. */
+
+static void set_waker(struct herd *h)
+{
+	struct timeval delay;
+
+	if (h->n_woken == h->n_members)
+		return;
+	delay = until(function_timer_at(&h->wakes[h->n_woken]->fn));
+	event_add(h->waker, &delay);
+}
+
+static void on_waker(evutil_socket_t fd, short what, void *ctx)
+{
+	struct herd *h = ctx;
+
+	(void)fd, (void)what;
+	for (unsigned i = 0; i < WAKES_AT_A_TIME && h->n_woken < h->n_members; i++) {
+		struct member *m = h->wakes[h->n_woken];
+
+		if (function_timer_at(&m->fn) > clock_now())
+			break;
+		h->n_woken++;
+		function_timer(&m->fn, &m->group->world, clock_now());
+		settle(m);
+	}
+	set_waker(h);
+}
+
+static int compare_wakes(const void *a, const void *b)
+{
+	const struct member *const *x = a, *const *y = b;
+	usec_t at = function_timer_at(&(*x)->fn), other = function_timer_at(&(*y)->fn);
+
+	return at != other ? (at > other) - (at < other) : (*x > *y) - (*x < *y);
+}
+
+static void prepare_group(struct herd *h, struct group *g, struct member *m)
 {
 	const struct phase *p = g->phase;
 	struct arrivals a = { .kind = p->arrival, .n = p->functions, .window = p->window };
@@ -250,7 +291,7 @@ static void wake_group(struct herd *h, struct group *g, struct member *m)
 		function_init(&m->fn, h->began + p->start + arrivals_next(&a, &g->world));
 		evtimer_assign(&m->timer, h->base, on_timer, m);
 		event_priority_set(&m->timer, priority_of(m));
-		set_timer(m);
+		h->wakes[m - h->members] = m;
 	}
 }
 
@@ -268,22 +309,26 @@ struct herd *herd_new(struct event_base *base, struct group *groups, size_t n_gr
 		h->n_members += groups[i].phase->functions;
 	}
 	h->members = xcalloc(h->n_members, sizeof(*h->members));
+	h->wakes = xcalloc(h->n_members, sizeof(struct member *));
 	h->end = event_new(base, -1, 0, on_end, h);
-	ASSERT(h->end);
+	h->waker = event_new(base, -1, 0, on_waker, h);
+	ASSERT(h->end && h->waker);
 	event_priority_set(h->end, PRIORITY_OURS);
+	event_priority_set(h->waker, PRIORITY_HERD);
 	h->began = clock_now();
 	return h;
 }
 
-static void wake_everybody(struct herd *h)
+static void prepare_everybody(struct herd *h)
 {
 	struct member *m = h->members;
 
 	for (size_t i = 0; i < h->n_groups; i++) {
 		h->groups[i].world.began = h->began;
-		wake_group(h, &h->groups[i], m);
+		prepare_group(h, &h->groups[i], m);
 		m += h->groups[i].phase->functions;
 	}
+	qsort(h->wakes, h->n_members, sizeof(struct member *), compare_wakes);
 }
 
 static void end_everybody(struct herd *h)
@@ -300,7 +345,8 @@ void herd_run(struct herd *h)
 {
 	struct timeval delay;
 
-	wake_everybody(h);
+	prepare_everybody(h);
+	set_waker(h);
 	delay = until(h->began + h->deadline);
 	event_add(h->end, &delay);
 	event_base_dispatch(h->base);
@@ -336,6 +382,8 @@ void herd_free(struct herd **h)
 		function_free(&(*h)->members[i].fn);
 	}
 	event_free((*h)->end);
+	event_free((*h)->waker);
+	free((*h)->wakes);
 	free((*h)->members);
 	free(*h);
 	*h = NULL;
