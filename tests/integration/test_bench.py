@@ -138,6 +138,14 @@ a line of something else
 """
 
 
+def test_the_median_of_several_reports():
+    def report(width, *served):
+        return {"histogram": {"bucket_ms": width, "served": list(served)}}
+    assert storms.median_served([report(2, 0, 5, 0, 1), report(4, 0, 0, 6)]) == 8
+    assert storms.median_served([report(1, 0, 1, 3)]) == 3
+    assert storms.median_served([report(1)]) != storms.median_served([report(1)])  # not a number
+
+
 def test_what_postgresql_saw():
     events = storms.parse_log(LOG)
     assert len(events) == 7
