@@ -19,7 +19,7 @@ CLIENTS = 5000
 STEADY, PACE = 20, 100
 WAIT_SQL = "select pg_sleep(0.002)"
 LOG_LINE = re.compile(r"^(\d+\.\d+) \[(\d+)\] LOG: +(connection received|connection authorized|disconnection)")
-UNITS = {"first": "ms", "median": "ms", "last": "ms", "median/last": "", "bound": "ms", "last/bound": "", "failed": "clients",
+UNITS = {"first": "ms", "median": "ms", "last": "ms", "median/last": "", "bound": "ms", "last/bound": "", "floor": "ms", "last/floor": "", "failed": "clients",
          "servers": "", "logins": "at once", "cpu": "s", "load cpu": "s", "others": "%"}
 STEADY_UNITS = {"p50": "ms", "p99": "ms", "direct p99": "ms", "p99/direct": "", "on time": "%", "direct on time": "%", "herd": "ms",
                 "herd failed": "clients", "others": "%"}
@@ -136,9 +136,17 @@ def median_served(reports):
     return float("nan")
 
 
+def direct_floor(server, clients):
+    """What the same queries take over as many direct connections as the pool has, at this moment and on this machine."""
+    per_connection = max(1, clients // contestants.SERVERS)
+    r = finish(begin(Direct(server), rows.TRUST, "-n", str(contestants.SERVERS), "-k", str(per_connection), "-w", "0", "-s", WAIT_SQL))
+    return r["served_at_ms"]["last"]
+
+
 def cold(login, clients):
     """The herd is as many processes as there are cores: TLS costs a client more than the server, and one core would be all we measure."""
     def measure(c, server):
+        floor = direct_floor(server, clients)
         log, cores = Log(server), len(os.sched_getaffinity(0))
         parts = min(cores, 4)
         own, others = c.cpu(), children_cpu()
@@ -152,6 +160,7 @@ def cold(login, clients):
         half = median_served(reports)
         bound = max(clients * 2 / contestants.SERVERS, 1e3 * (own + others) / cores)
         return {"first": first, "median": half, "last": last, "median/last": half / last, "bound": bound, "last/bound": last / bound,
+                "floor": floor, "last/floor": last / floor,
                 "failed": sum(r["failed"] for r in reports),
                 "servers": most_at_once(events, "received", ("disconnection",)),
                 "logins": most_at_once(events, "received", ("authorized", "disconnection")), "cpu": own, "load cpu": others}
