@@ -4,7 +4,7 @@
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
 WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind \
-	bench-vanish bench-failures bench-overload
+	bench-vanish bench-failures bench-overload bench-storms
 NO_CONFIG := help deps deps-build deps-dev deps-web deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
@@ -43,7 +43,7 @@ CPPFLAGS_ALL = -Isrc -D_GNU_SOURCE -DPGWEIR_VERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL = -std=c11 -g $(WARN) $(OPT_$(VARIANT)) -pthread $(EVENT_CFLAGS) $(SSL_CFLAGS) $(PQ_CFLAGS) $(IDN_CFLAGS) \
 	$(PCRE_CFLAGS) $(LDAP_CFLAGS) $(PAM_CFLAGS) $(CFLAGS)
 LDFLAGS_ALL = -Wl,--as-needed -Wl,-z,relro,-z,now $(LDFLAGS)
-LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -pthread
+LIBS_ALL = $(EVENT_LIBS) $(SSL_LIBS) $(PQ_LIBS) $(IDN_LIBS) $(PCRE_LIBS) $(LDAP_LIBS) $(PAM_LIBS) -lm -pthread
 
 # Bottom first: a layer includes itself and those before it (tests/lint_layers.py)
 LAYERS := base wire stats config net auth state pool session front admin http core
@@ -166,6 +166,8 @@ bench-syscalls: deps-bench ## system calls per transaction of all of them
 	@$(MAKE) --no-print-directory bench-syscalls-run
 bench-callgrind: deps-bench ## instructions per transaction, and where they go
 	@$(MAKE) --no-print-directory bench-callgrind-run
+bench-storms: deps-bench ## herds that arrive cold at one instant, alone and beside clients at work
+	@$(MAKE) --no-print-directory bench-storms-run
 bench-scale: deps-bench ## throughput with 1, 2, 4 … workers, without PostgreSQL
 	@$(MAKE) --no-print-directory bench-scale-run
 bench-failures: deps-bench ## what clients notice when PostgreSQL restarts, freezes, is full or unreachable: a table of counts
@@ -279,7 +281,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	bench bench-run bench-vanish bench-vanish-run bench-failures bench-overload bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
+	bench bench-run bench-vanish bench-vanish-run bench-failures bench-overload bench-storms bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
 	deps deps-build deps-dev deps-web deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -308,7 +308,7 @@ static void ask_all(struct http_conn *c)
 
 		wants |= v ? v->wants : 0;
 	}
-	ask_workers(c, wants, answer_all);
+	http_ask_workers(c, wants, answer_all);
 }
 
 static void answer_list(struct http_conn *c)
@@ -338,7 +338,7 @@ bool get_api(struct http_conn *c)
 	else if (strcmp(c->path, "/api/all.json") == 0)
 		ask_all(c);
 	else if (v)
-		ask_workers(c, v->wants, answer_view);
+		http_ask_workers(c, v->wants, answer_view);
 	else
 		return false;
 	return true;

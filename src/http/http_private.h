@@ -98,9 +98,9 @@ bool token_is(const struct http *h, const char *token, size_t len); /* in consta
 void route(struct http_conn *c, const struct http_request *r);
 
 /* ask.c */
-void ask_workers(struct http_conn *c, unsigned wants, http_answer_fn *answer);
-void ask_forget(struct http_conn *c); /* it has left */
-void ask_end(struct http *h);
+void http_ask_workers(struct http_conn *c, unsigned wants, http_answer_fn *answer);
+void http_ask_forget(struct http_conn *c); /* it has left */
+void http_ask_end(struct http *h);
 
 /* True, or why not. */
 bool http_is_ready(const struct http *h, char *why, size_t size);

@@ -628,5 +628,5 @@ static void answer_metrics(struct http_conn *c, const struct show *show)
 
 void get_metrics(struct http_conn *c)
 {
-	ask_workers(c, WANT_POOLS | WANT_LATENCY_START | WANT_PINS | WANT_WORKER, answer_metrics);
+	http_ask_workers(c, WANT_POOLS | WANT_LATENCY_START | WANT_PINS | WANT_WORKER, answer_metrics);
 }

@@ -50,7 +50,7 @@ static void drop(struct http_conn *c)
 		return;
 	if (c->state != CONN_CLOSING)
 		set_state(c, CONN_CLOSING);
-	ask_forget(c);
+	http_ask_forget(c);
 	stream_close(&c->stream);
 	list_remove(&c->http->conns, &c->node);
 	loop_doom(c->http->host.loop, &c->doomed);
@@ -82,7 +82,7 @@ static void expire(struct http_conn *c)
 	if (c->http->host.loop->now < c->since + limit_of(c))
 		return;
 	if (c->state == CONN_ASKING) {
-		ask_forget(c);
+		http_ask_forget(c);
 		conn_answer_text(c, 503, "a worker has not answered\n");
 	} else {
 		drop(c);
@@ -448,7 +448,7 @@ void http_free(struct http **hp)
 		return;
 	while ((n = list_first(&h->conns)))
 		drop(CONTAINER_OF(n, struct http_conn, node));
-	ask_end(h);
+	http_ask_end(h);
 	for (size_t i = 0; i < h->n_sockets; i++) {
 		struct http_socket *s = &h->sockets[i];
 

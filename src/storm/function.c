@@ -2,22 +2,20 @@
 
 #include "wire/msg.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define ERROR_MAX 65536 /* of an ErrorResponse; PostgreSQL's own are far shorter */
 #define BACKOFF_DOUBLINGS_MAX 6
-#define SCRAM_NAME "SCRAM-SHA-256"
 
 #define TO(s) (1u << (s))
 #define TO_THE_END (TO(FUNCTION_ASLEEP) | TO(FUNCTION_DONE)) /* a connection that fails: again, or for good */
 static const unsigned function_moves[FUNCTION_DONE + 1] = {
 	/* nothing leaves FUNCTION_DONE */
-	[FUNCTION_ASLEEP] = TO(FUNCTION_CONNECTING) | TO(FUNCTION_DONE),
+	[FUNCTION_ASLEEP] = TO(FUNCTION_CONNECTING) | TO_THE_END,
 	[FUNCTION_CONNECTING] = TO(FUNCTION_LOGGING_IN) | TO_THE_END,
 	[FUNCTION_LOGGING_IN] = TO(FUNCTION_STARTING) | TO_THE_END,
-	[FUNCTION_STARTING] = TO(FUNCTION_BEGINNING) | TO(FUNCTION_WORKING) | TO_THE_END,
+	[FUNCTION_STARTING] = TO(FUNCTION_BEGINNING) | TO(FUNCTION_WORKING) | TO(FUNCTION_RESTING) |
+		TO(FUNCTION_IDLE) | TO_THE_END,
 	[FUNCTION_RESTING] = TO(FUNCTION_BEGINNING) | TO(FUNCTION_WORKING) | TO_THE_END,
 	[FUNCTION_BEGINNING] = TO(FUNCTION_WORKING) | TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) | TO_THE_END,
 	[FUNCTION_WORKING] = TO(FUNCTION_COMMITTING) | TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) |
@@ -25,7 +23,7 @@ static const unsigned function_moves[FUNCTION_DONE + 1] = {
 	[FUNCTION_COMMITTING] = TO(FUNCTION_UNDOING) | TO(FUNCTION_RESTING) | TO(FUNCTION_IDLE) | TO_THE_END,
 	[FUNCTION_UNDOING] = TO(FUNCTION_RESTING) | TO_THE_END,
 	[FUNCTION_IDLE] = TO(FUNCTION_DONE),
-	[FUNCTION_FROZEN] = TO(FUNCTION_DONE),
+	[FUNCTION_FROZEN] = TO(FUNCTION_WORKING) | TO(FUNCTION_COMMITTING) | TO(FUNCTION_DONE),
 };
 
 static const char *const doing[] = {
@@ -39,6 +37,7 @@ static const char *const doing[] = {
 	[FUNCTION_WORKING] = "waiting for the answer to its statement",
 	[FUNCTION_COMMITTING] = "waiting for the answer to COMMIT",
 	[FUNCTION_UNDOING] = "waiting for the answer to ROLLBACK",
+	[FUNCTION_FROZEN] = "frozen",
 };
 
 double world_random(struct world *w)
@@ -60,20 +59,12 @@ void function_init(struct function *f, usec_t wake_at)
 {
 	memset(f, 0, sizeof(*f));
 	f->next_at = wake_at;
-}
-
-static void forget_login(struct function *f)
-{
-	if (!f->scram)
-		return;
-	scram_wipe(f->scram);
-	free(f->scram);
-	f->scram = NULL;
+	f->is_between = true;
 }
 
 void function_free(struct function *f)
 {
-	forget_login(f);
+	login_forget(&f->login);
 	writer_free(&f->out);
 	writer_free(&f->partial);
 }
@@ -81,8 +72,8 @@ void function_free(struct function *f)
 enum function_link function_link(const struct function *f)
 {
 	switch (f->state) {
-	case FUNCTION_ASLEEP:
-	case FUNCTION_DONE: return LINK_NONE;
+	case FUNCTION_DONE: return f->is_crashing ? LINK_CRASHED : LINK_NONE;
+	case FUNCTION_ASLEEP: return LINK_NONE;
 	case FUNCTION_FROZEN: return LINK_FROZEN;
 	case FUNCTION_CONNECTING:
 	case FUNCTION_LOGGING_IN:
@@ -104,13 +95,67 @@ usec_t function_timer_at(const struct function *f)
 	return f->next_at ? f->next_at : f->dies_at;
 }
 
-/* How a connection ends. */
+bool function_is_finished(const struct function *f)
+{
+	return f->state == FUNCTION_DONE || f->state == FUNCTION_IDLE ||
+		(f->state == FUNCTION_FROZEN && function_timer_at(f) == 0);
+}
+
+/* How an invocation begins and fails. */
+
+static usec_t due_at(const struct function *f, const struct plan *p)
+{
+	return f->schedule_from + (usec_t)(f->invocations + f->missed) * p->period;
+}
+
+/* How many of those that aren't done are due by now. */
+static unsigned due_by(const struct function *f, const struct plan *p, usec_t now)
+{
+	return now < due_at(f, p) ? 0 : (unsigned)((now - due_at(f, p)) / p->period) + 1;
+}
+
+static bool is_on_schedule(const struct function *f, const struct plan *p)
+{
+	return p->period && f->schedule_from;
+}
+
+/* due: when it should have begun. Our own lateness counts as waiting. */
+static void start_invocation(struct function *f, struct world *w, usec_t due)
+{
+	f->is_between = false;
+	f->retries = 0;
+	f->invoked_at = due;
+	if (is_on_schedule(f, w->plan)) {
+		f->dies_at = due + w->plan->timeout;
+		w->stats.due++;
+	}
+	timeline_at(&w->stats.timeline, due - w->began)->arrived++;
+}
+
+static void count_failure(struct world *w, usec_t now)
+{
+	timeline_at(&w->stats.timeline, now - w->began)->failed++;
+}
 
 static void drop_connection(struct function *f)
 {
-	forget_login(f);
-	f->out.len = f->partial.len = f->skip = 0;
-	f->is_failing = f->is_verified = false;
+	login_forget(&f->login);
+	f->out.len = f->held = f->partial.len = f->skip = 0;
+	f->is_failing = false;
+}
+
+/* A schedule ends early: so many of its invocations are never begun, or never finished. */
+static void miss(struct function *f, struct world *w, unsigned left)
+{
+	unsigned is_counted = is_on_schedule(f, w->plan) && !f->is_between;
+
+	w->stats.missed += left;
+	w->stats.due += left - is_counted;
+}
+
+static unsigned left_of(const struct function *f, const struct plan *p)
+{
+	return p->period ? p->invocations - f->invocations - f->missed : 0;
 }
 
 static void fail_for_good(struct function *f, struct world *w, usec_t now)
@@ -118,14 +163,38 @@ static void fail_for_good(struct function *f, struct world *w, usec_t now)
 	set_state(f, FUNCTION_DONE);
 	f->dies_at = 0;
 	w->stats.failed++;
-	samples_add(&w->stats.failed_at, now - w->began);
+	if (!f->is_between)
+		count_failure(w, now);
+}
+
+/*
+ * An invocation is given up: what follows is the next one on the schedule, or the function's own end. The connection is there still
+ * if next is FUNCTION_RESTING.
+ */
+static void give_up(struct function *f, struct world *w, usec_t now, enum function_state next)
+{
+	if (!is_on_schedule(f, w->plan) || f->invocations + f->missed + 1 == w->plan->invocations) {
+		if (w->plan->period) /* what it won't even begin was due all the same */
+			miss(f, w, left_of(f, w->plan));
+		fail_for_good(f, w, now);
+		return;
+	}
+	count_failure(w, now);
+	w->stats.missed++;
+	f->missed++;
+	f->is_between = true;
+	set_state(f, next);
+	f->dies_at = 0;
+	f->next_at = MAX(due_at(f, w->plan), now);
 }
 
 static usec_t pause_before_retry(const struct function *f, struct world *w)
 {
-	usec_t pause = w->plan->backoff << MIN(f->retries, BACKOFF_DOUBLINGS_MAX);
+	const struct plan *p = w->plan;
+	usec_t pause = p->backoff << MIN(f->retries, BACKOFF_DOUBLINGS_MAX);
 
-	return (usec_t)((double)pause * (0.5 + world_random(w))); /* jitter: a herd that failed together mustn't return together */
+	return (usec_t)((double)pause *
+		(1 - p->jitter + 2 * p->jitter * world_random(w))); /* a herd that failed together mustn't return together */
 }
 
 /* True: the function may try again, and next is its new state. */
@@ -149,10 +218,12 @@ static void attempt_failed(struct function *f, struct world *w, usec_t now, cons
 	if (f->state == FUNCTION_IDLE) { /* it was served long ago */
 		set_state(f, FUNCTION_DONE);
 		w->stats.lost++;
-		return;
+	} else if (f->is_between && f->schedule_from) { /* it lost its connection while it waited for the next one: that's late then */
+		set_state(f, FUNCTION_ASLEEP);
+		f->next_at = MAX(due_at(f, w->plan), now);
+	} else if (!try_again(f, w, now, FUNCTION_ASLEEP)) {
+		give_up(f, w, now, FUNCTION_ASLEEP);
 	}
-	if (!try_again(f, w, now, FUNCTION_ASLEEP))
-		fail_for_good(f, w, now);
 }
 
 static void broke_protocol(struct function *f, struct world *w, usec_t now, const char *how)
@@ -182,9 +253,12 @@ static void wake(struct function *f, struct world *w, usec_t now)
 	if (!f->has_woken) {
 		f->has_woken = true;
 		w->stats.woke++;
-		f->woke_at = f->next_at; /* when it should have woken: our own lateness counts as waiting */
-		f->invoked_at = f->woke_at;
+		f->woke_at = f->next_at; /* when it should have woken */
 		f->dies_at = f->woke_at + w->plan->timeout;
+		if (!w->plan->period)
+			start_invocation(f, w, f->woke_at);
+	} else if (f->is_between && f->schedule_from) {
+		start_invocation(f, w, due_at(f, w->plan));
 	}
 	start_attempt(f, w, now);
 }
@@ -216,30 +290,31 @@ void function_connected(struct function *f, struct world *w, usec_t now)
 	msg_end(&f->out);
 }
 
-static void begin(struct function *f, struct world *w, usec_t now)
-{
-	set_state(f, w->plan->is_simple ? FUNCTION_WORKING : FUNCTION_BEGINNING);
-	f->begin_at = now;
-	write_query(&f->out, w->plan->is_simple ? w->plan->sql : "BEGIN");
-}
-
 static void say(struct function *f, enum function_state next, const char *sql)
 {
 	set_state(f, next);
 	write_query(&f->out, sql);
 }
 
+/* Served, in a way that the plan has; its link says what becomes of the connection. */
 static void end_served(struct function *f, struct world *w, usec_t now)
 {
+	enum after after = w->plan->thaw ? AFTER_CLOSE : w->plan->after;
+
 	f->dies_at = 0;
 	w->stats.served++;
 	samples_add(&w->stats.served_at, now - w->began);
-	switch (w->plan->after) {
+	switch (after) {
 	case AFTER_CLOSE:
 		say_goodbye(f);
 		set_state(f, FUNCTION_DONE);
 		break;
-	case AFTER_DROP: set_state(f, FUNCTION_DONE); break;
+	case AFTER_CRASH:
+	case AFTER_DROP:
+		w->stats.vanished++;
+		f->is_crashing = after == AFTER_CRASH;
+		set_state(f, FUNCTION_DONE);
+		break;
 	case AFTER_IDLE: set_state(f, FUNCTION_IDLE); break;
 	case AFTER_FREEZE:
 		w->stats.frozen++;
@@ -248,23 +323,111 @@ static void end_served(struct function *f, struct world *w, usec_t now)
 	}
 }
 
-static void invocation_served(struct function *f, struct world *w, usec_t now)
+static void end_of_life(struct function *f, struct world *w, usec_t now)
 {
-	w->stats.transactions++;
-	samples_add(&w->stats.transaction, now - f->begin_at);
-	samples_add(&w->stats.total, now - f->invoked_at);
-	f->retries = 0;
-	if (++f->invocations == w->plan->invocations) {
+	if (f->missed == 0) {
 		end_served(f, w, now);
 		return;
 	}
-	set_state(f, FUNCTION_RESTING);
-	f->next_at = now + w->plan->think;
+	say_goodbye(f);
+	set_state(f, FUNCTION_DONE);
+	f->dies_at = 0;
+	w->stats.failed++;
 }
 
-static bool is_last_freezing(const struct function *f, const struct plan *p)
+static void count_served(struct function *f, struct world *w, usec_t now)
 {
-	return p->after == AFTER_FREEZE && f->invocations + 1 == p->invocations;
+	usec_t total = now - f->invoked_at;
+	struct timeline_span *span = timeline_at(&w->stats.timeline, now - w->began);
+
+	samples_add(&w->stats.total, total);
+	samples_add(&span->total, total);
+	span->served++;
+	if (is_on_schedule(f, w->plan) && total <= w->plan->period)
+		w->stats.on_time++;
+}
+
+static void invocation_served(struct function *f, struct world *w, usec_t now)
+{
+	const struct plan *p = w->plan;
+
+	if (p->work != WORK_LOGIN) {
+		w->stats.transactions++;
+		samples_add(&w->stats.transaction, now - f->begin_at);
+	}
+	if (f->thawed_at)
+		samples_add(&w->stats.resume, now - f->thawed_at);
+	f->thawed_at = 0;
+	count_served(f, w, now);
+	f->is_between = true;
+	f->invocations++;
+	if (f->invocations + f->missed == p->invocations) {
+		end_of_life(f, w, now);
+		return;
+	}
+	set_state(f, FUNCTION_RESTING);
+	if (is_on_schedule(f, p))
+		f->dies_at = 0;
+	f->next_at = is_on_schedule(f, p) ? MAX(due_at(f, p), now) : now + p->think;
+}
+
+static bool breaks_off(const struct function *f, const struct plan *p, enum at here)
+{
+	return p->at == here && !f->has_thawed && f->invocations + f->missed + 1 == p->invocations;
+}
+
+/* The plan ends here, in the middle: the function freezes for a while, for ever, or vanishes. */
+static void break_off(struct function *f, struct world *w, usec_t now)
+{
+	if (!w->plan->thaw) {
+		count_served(f, w, now);
+		end_served(f, w, now);
+		return;
+	}
+	w->stats.frozen++;
+	f->before_freeze = f->state;
+	f->froze_at = now;
+	set_state(f, FUNCTION_FROZEN);
+	f->dies_at = 0;
+	f->next_at = now + w->plan->thaw;
+}
+
+/* Back at the place where it froze, as if no time had passed for it. */
+static void thaw(struct function *f, struct world *w, usec_t now)
+{
+	usec_t slept = now - f->froze_at;
+
+	w->stats.thawed++;
+	f->has_thawed = true;
+	f->thawed_at = now;
+	f->begin_at += slept;
+	f->invoked_at += slept;
+	f->held = 0;
+	if (w->plan->at == AT_TRANSACTION)
+		say(f, FUNCTION_COMMITTING, "COMMIT");
+	else
+		set_state(f, f->before_freeze);
+	f->dies_at = now + w->plan->timeout;
+}
+
+static void say_statement(struct function *f, struct world *w, usec_t now)
+{
+	size_t before = f->out.len;
+
+	say(f, FUNCTION_WORKING, w->plan->sql);
+	if (breaks_off(f, w->plan, AT_MESSAGE))
+		f->held = (f->out.len - before) / 2;
+	if (f->held || breaks_off(f, w->plan, AT_QUERY))
+		break_off(f, w, now);
+}
+
+static void begin(struct function *f, struct world *w, usec_t now)
+{
+	f->begin_at = now;
+	if (w->plan->work == WORK_TRANSACTION)
+		say(f, FUNCTION_BEGINNING, "BEGIN");
+	else
+		say_statement(f, w, now);
 }
 
 /* ReadyForQuery after an ERROR: get out of the transaction, then repeat on the same connection or give up. */
@@ -279,10 +442,22 @@ static void recover(struct function *f, struct world *w, usec_t now, uint8_t tx_
 		return;
 	}
 	f->is_failing = false;
+	if (f->thawed_at)
+		samples_add(&w->stats.resume, now - f->thawed_at);
+	f->thawed_at = 0;
 	if (try_again(f, w, now, FUNCTION_RESTING))
 		return;
-	say_goodbye(f);
-	fail_for_good(f, w, now);
+	give_up(f, w, now, FUNCTION_RESTING);
+	if (f->state == FUNCTION_DONE)
+		say_goodbye(f);
+}
+
+static void start_schedule(struct function *f, struct world *w, usec_t now)
+{
+	f->schedule_from = now + (usec_t)(world_random(w) * (double)w->plan->period); /* not all at the same instant */
+	set_state(f, FUNCTION_RESTING);
+	f->dies_at = 0;
+	f->next_at = f->schedule_from;
 }
 
 static void first_ready(struct function *f, struct world *w, usec_t now)
@@ -291,7 +466,29 @@ static void first_ready(struct function *f, struct world *w, usec_t now)
 	if (!f->was_connected)
 		w->stats.connected++;
 	f->was_connected = true;
-	begin(f, w, now);
+	if (w->plan->period && !f->schedule_from)
+		start_schedule(f, w, now);
+	else if (w->plan->work == WORK_LOGIN)
+		invocation_served(f, w, now);
+	else
+		begin(f, w, now);
+}
+
+static void begun(struct function *f, struct world *w, usec_t now)
+{
+	samples_add(&w->stats.wait, now - f->begin_at);
+	samples_add(&timeline_at(&w->stats.timeline, now - w->began)->wait, now - f->begin_at);
+	say_statement(f, w, now);
+}
+
+static void worked(struct function *f, struct world *w, usec_t now)
+{
+	if (breaks_off(f, w->plan, AT_TRANSACTION))
+		break_off(f, w, now);
+	else if (w->plan->work == WORK_QUERY)
+		invocation_served(f, w, now);
+	else
+		say(f, FUNCTION_COMMITTING, "COMMIT");
 }
 
 static void on_ready(struct function *f, struct world *w, usec_t now, struct reader body)
@@ -308,13 +505,8 @@ static void on_ready(struct function *f, struct world *w, usec_t now, struct rea
 	}
 	switch (f->state) {
 	case FUNCTION_STARTING: first_ready(f, w, now); break;
-	case FUNCTION_BEGINNING: say(f, FUNCTION_WORKING, w->plan->sql); break;
-	case FUNCTION_WORKING:
-		if (w->plan->is_simple || is_last_freezing(f, w->plan))
-			invocation_served(f, w, now);
-		else
-			say(f, FUNCTION_COMMITTING, "COMMIT");
-		break;
+	case FUNCTION_BEGINNING: begun(f, w, now); break;
+	case FUNCTION_WORKING: worked(f, w, now); break;
 	case FUNCTION_COMMITTING: invocation_served(f, w, now); break;
 	case FUNCTION_ASLEEP:
 	case FUNCTION_CONNECTING:
@@ -345,139 +537,23 @@ static void on_error(struct function *f, struct world *w, usec_t now, struct rea
 	f->is_failing = true;
 }
 
-/* Authentication. */
-
-static void send_password(struct function *f, const char *response)
-{
-	msg_begin(&f->out, MSG_PASSWORD);
-	write_cstring(&f->out, response);
-	msg_end(&f->out);
-}
-
-static void hex(char *out, const uint8_t digest[16])
-{
-	for (int i = 0; i < 16; i++)
-		snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
-
-static bool md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, char out[33])
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 && EVP_DigestUpdate(ctx, a, a_len) == 1 &&
-		EVP_DigestUpdate(ctx, b, b_len) == 1 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
-
-	EVP_MD_CTX_free(ctx);
-	if (ok)
-		hex(out, digest);
-	return ok;
-}
-
-static void answer_md5(struct function *f, struct world *w, usec_t now, struct reader body)
-{
-	const struct plan *p = w->plan;
-	const uint8_t *salt = read_bytes(&body, 4);
-	char stored[33], response[36] = "md5";
-
-	if (!salt)
-		broke_protocol(f, w, now, "malformed AuthenticationMD5Password");
-	else if (!md5_hex(p->password, strlen(p->password), p->user, strlen(p->user), stored) ||
-		!md5_hex(stored, 32, salt, 4, response + 3))
-		attempt_failed(f, w, now, "md5", "OpenSSL refuses MD5 here");
-	else
-		send_password(f, response);
-}
-
-static bool offers_scram(struct reader mechanisms)
-{
-	const char *name;
-
-	while (*(name = read_cstring(&mechanisms)))
-		if (strcmp(name, SCRAM_NAME) == 0)
-			return true;
-	return false;
-}
-
-static void start_scram(struct function *f, struct world *w, usec_t now, struct reader body)
-{
-	struct writer first = { 0 };
-
-	if (f->scram || !offers_scram(body)) {
-		attempt_failed(f, w, now, "authentication",
-			"the server offers no SASL mechanism but ones we don't know");
-		return;
-	}
-	f->scram = xcalloc(1, sizeof(*f->scram));
-	scram_client_first(f->scram, &first);
-	msg_begin(&f->out, MSG_PASSWORD);
-	write_cstring(&f->out, SCRAM_NAME);
-	write_u32(&f->out, (uint32_t)first.len);
-	write_bytes(&f->out, first.data, first.len);
-	msg_end(&f->out);
-	writer_free(&first);
-}
-
-static void continue_scram(struct function *f, struct world *w, usec_t now, struct reader body)
-{
-	struct writer final = { 0 };
-	const struct scram_keys *keys;
-
-	if (!f->scram || scram_client_challenge(f->scram, body) != RES_OK) {
-		broke_protocol(f, w, now, "malformed SCRAM challenge");
-		return;
-	}
-	keys = keys_find(&w->keys, w->plan->password, f->scram->secret.salt, f->scram->secret.salt_len,
-		f->scram->secret.iterations);
-	if (scram_client_final(f->scram, keys, &final) != RES_OK) {
-		broke_protocol(f, w, now, "malformed SCRAM challenge");
-	} else {
-		msg_begin(&f->out, MSG_PASSWORD);
-		write_bytes(&f->out, final.data, final.len);
-		msg_end(&f->out);
-	}
-	writer_free(&final);
-}
-
-static void finish_scram(struct function *f, struct world *w, usec_t now, struct reader body)
-{
-	if (!f->scram || scram_client_verify(f->scram, body) != RES_OK)
-		attempt_failed(f, w, now, "authentication", "the server couldn't prove that it knows the password");
-	else
-		f->is_verified = true;
-}
-
 static void on_authentication(struct function *f, struct world *w, usec_t now, struct reader body)
 {
-	uint32_t request = read_u32(&body);
+	struct login_failure why;
 
-	if (body.bad || f->state != FUNCTION_LOGGING_IN) {
+	if (f->state != FUNCTION_LOGGING_IN) {
 		broke_protocol(f, w, now, "unexpected Authentication message");
 		return;
 	}
-	if (request != AUTH_OK && !w->plan->password) {
-		attempt_failed(f, w, now, "authentication",
-			"the server asks for a password, and there is none in the URI or PGPASSWORD");
-		return;
-	}
-	switch (request) {
-	case AUTH_OK:
-		if (f->scram && !f->is_verified) {
-			attempt_failed(f, w, now, "authentication",
-				"the server broke off SCRAM before its own proof");
-			return;
-		}
-		forget_login(f);
-		f->state = FUNCTION_STARTING; /* not set_state(): connect_timeout runs until ReadyForQuery */
-		break;
-	case AUTH_CLEARTEXT_PASSWORD: send_password(f, w->plan->password); break;
-	case AUTH_MD5_PASSWORD: answer_md5(f, w, now, body); break;
-	case AUTH_SASL: start_scram(f, w, now, body); break;
-	case AUTH_SASL_CONTINUE: continue_scram(f, w, now, body); break;
-	case AUTH_SASL_FINAL: finish_scram(f, w, now, body); break;
-	default:
-		attempt_failed(f, w, now, "authentication",
-			"the server asks for a method other than password, md5 or SCRAM-SHA-256");
-		break;
+	switch (login_answer(&f->login, w->plan->user, w->plan->password, &w->keys, body, &f->out, &why)) {
+	case RES_OK:
+		f->state = FUNCTION_STARTING;
+		break; /* not set_state(): connect_timeout runs until ReadyForQuery */
+	case RES_MORE: break;
+	case RES_PROTOCOL:
+	case RES_LIMIT:
+	case RES_REFUSED:
+	case RES_SYSTEM: attempt_failed(f, w, now, why.key, why.message); break;
 	}
 }
 
@@ -579,7 +655,7 @@ void function_lost(struct function *f, struct world *w, usec_t now, const char *
 		attempt_failed(f, w, now, key, message);
 }
 
-static void die(struct function *f, struct world *w, usec_t now, const char *key, const char *limit)
+static void die(struct function *f, struct world *w, const char *key, const char *limit)
 {
 	char message[ERROR_MESSAGE_SIZE];
 
@@ -587,27 +663,36 @@ static void die(struct function *f, struct world *w, usec_t now, const char *key
 		f->has_woken ? doing[f->state] : "not awake yet");
 	stats_error(&w->stats, key, message);
 	drop_connection(f);
-	fail_for_good(f, w, now);
+}
+
+static void run_out_of_time(struct function *f, struct world *w, usec_t now)
+{
+	char limit[64];
+
+	snprintf(limit, sizeof(limit), "not served in %g s", (double)w->plan->timeout / USEC_PER_SEC);
+	die(f, w, "timeout", limit);
+	give_up(f, w, now, FUNCTION_ASLEEP);
+}
+
+static void end_of_rest(struct function *f, struct world *w, usec_t now)
+{
+	if (f->is_between)
+		start_invocation(f, w, is_on_schedule(f, w->plan) ? due_at(f, w->plan) : now);
+	begin(f, w, now);
 }
 
 void function_timer(struct function *f, struct world *w, usec_t now)
 {
-	char limit[64];
-
 	if (f->dies_at && now >= f->dies_at) {
-		snprintf(limit, sizeof(limit), "not served in %g s", (double)w->plan->timeout / USEC_PER_SEC);
-		die(f, w, now, "timeout", limit);
+		run_out_of_time(f, w, now);
 		return;
 	}
 	if (!f->next_at || now < f->next_at)
 		return;
 	switch (f->state) {
 	case FUNCTION_ASLEEP: wake(f, w, now); break;
-	case FUNCTION_RESTING:
-		if (f->retries == 0)
-			f->invoked_at = now;
-		begin(f, w, now);
-		break;
+	case FUNCTION_RESTING: end_of_rest(f, w, now); break;
+	case FUNCTION_FROZEN: thaw(f, w, now); break;
 	case FUNCTION_CONNECTING:
 	case FUNCTION_LOGGING_IN:
 	case FUNCTION_STARTING:
@@ -618,7 +703,6 @@ void function_timer(struct function *f, struct world *w, usec_t now)
 	case FUNCTION_COMMITTING:
 	case FUNCTION_UNDOING:
 	case FUNCTION_IDLE:
-	case FUNCTION_FROZEN:
 	case FUNCTION_DONE: ASSERT(!"a state without a timer");
 	}
 }
@@ -627,11 +711,16 @@ void function_end(struct function *f, struct world *w, usec_t now)
 {
 	if (f->state == FUNCTION_DONE)
 		return;
-	if (f->state == FUNCTION_IDLE || f->state == FUNCTION_FROZEN) {
+	if (function_is_finished(f)) {
 		if (f->state == FUNCTION_IDLE)
 			say_goodbye(f);
 		set_state(f, FUNCTION_DONE);
 		return;
 	}
-	die(f, w, now, "deadline", "cut off when the run ended");
+	die(f, w, "deadline", "cut off when the run ended");
+	if (w->plan->period)
+		miss(f, w,
+			is_on_schedule(f, w->plan) ? MIN(left_of(f, w->plan), due_by(f, w->plan, now))
+						   : left_of(f, w->plan));
+	fail_for_good(f, w, now);
 }

@@ -1,189 +1,183 @@
 #include "storm/options.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-#define SECONDS_MAX 3600
-
-const char *const after_names[] = {
-	[AFTER_CLOSE] = "close", [AFTER_IDLE] = "idle", [AFTER_FREEZE] = "freeze", [AFTER_DROP] = "drop"
-};
+#include <string.h>
 
 const char options_usage[] =
 	"Usage: pgweir-storm [OPTION]... URI\n"
+	"       pgweir-storm --scenario=FILE [OPTION]... [URI]\n"
 	"\n"
 	"A herd of functions wakes, connects to PostgreSQL or a pooler at URI (or conninfo), and runs\n"
 	"a short transaction each. Prints who was served, how fast, and what failed.\n"
 	"\n"
+	"Who comes, and when\n"
 	"  -n, --functions=N      how many (default 1000)\n"
+	"      --arrival=HOW      burst, ramp or poisson (default burst)\n"
 	"  -w, --window=SECONDS   they wake within this time (default 0.1)\n"
-	"  -s, --sql=STATEMENT    in their transaction (default: select pg_sleep(0.002))\n"
-	"      --simple           the statement alone, without BEGIN and COMMIT\n"
-	"  -a, --after=WHAT       then close, idle (stay connected), freeze (in the middle of the\n"
-	"                         transaction), drop (no Terminate message) (default close)\n"
-	"      --hold=SECONDS     how long the idle and frozen stay, from when all others are done\n"
-	"                         (default 5)\n"
+	"      --rate=N           functions per second, in place of --functions or --window\n"
+	"      --start=SECONDS    when the first may wake (default 0)\n"
+	"      --seed=N           of chance, to repeat a run\n"
+	"What they do\n"
+	"      --work=WHAT        transaction (BEGIN, statement, COMMIT), query (the statement alone) or\n"
+	"                         login (nothing) (default transaction); --simple is --work=query\n"
+	"  -s, --sql=STATEMENT    (default: select pg_sleep(0.002))\n"
 	"  -k, --invocations=K    transactions of each function (default 1)\n"
 	"      --think=SECONDS    between them (default 0)\n"
-	"  -r, --retries=N        after a failure (default 0), for each invocation\n"
-	"      --backoff=SECONDS  before the first retry, doubled for each, with jitter (default 0.1)\n"
-	"  -t, --timeout=SECONDS  of a function's whole life until it is served (default 10)\n"
+	"      --pace=R           steady load: R transactions per second of each, on a schedule\n"
+	"      --duration=SECONDS of the schedule\n"
+	"How it ends\n"
+	"  -a, --after=WHAT       close, idle (stay connected), freeze, drop (no Terminate message)\n"
+	"                         or crash (not even a FIN; needs CAP_NET_ADMIN) (default close)\n"
+	"      --at=WHERE         freeze, drop or crash at the end, or in the last transaction: in the\n"
+	"                         middle of the transaction, the query or the message\n"
+	"      --thaw=SECONDS     the frozen go on after this time\n"
+	"      --hold=SECONDS     how long the idle and frozen stay, from when all others are done\n"
+	"                         (default 5)\n"
+	"  -t, --timeout=SECONDS  of a function's whole life until it is served, with --pace of each\n"
+	"                         transaction (default 10)\n"
 	"      --deadline=SECONDS of the whole run (default 120)\n"
+	"  -r, --retries=N        after a failure (default 0), for each invocation\n"
+	"      --backoff=SECONDS  before the first retry, doubled for each (default 0.1); 0: at once\n"
+	"      --jitter=PART      a pause is so much longer or shorter at most (default 0.5)\n"
+	"The rest\n"
+	"      --scenario=FILE    phases with all of the above, one beside the other\n"
+	"  -c, --check            say whether it all makes sense, and run nothing\n"
+	"      --sslnegotiation=HOW  postgres or direct\n"
 	"      --watch=URI        count the server's connections there (PostgreSQL itself)\n"
 	"  -j, --json=FILE        write the result as JSON, - for standard output instead of the table\n"
+	"      --html=FILE        write a page with charts\n"
 	"      --no-progress      no progress line\n"
 	"  -h, --help             this text\n"
 	"  -V, --version          the version\n"
 	"\n"
 	"Exit status: 0 all were served, 1 not all were, 2 wrong usage.\n";
 
-enum { OPT_SIMPLE = 256, OPT_HOLD, OPT_THINK, OPT_BACKOFF, OPT_DEADLINE, OPT_WATCH, OPT_NO_PROGRESS };
+enum { OPT_SIMPLE = 256, OPT_SCENARIO, OPT_KEYS };
 
-static const struct option long_options[] = {
-	{ "functions", required_argument, NULL, 'n' },
-	{ "window", required_argument, NULL, 'w' },
-	{ "sql", required_argument, NULL, 's' },
-	{ "simple", no_argument, NULL, OPT_SIMPLE },
-	{ "after", required_argument, NULL, 'a' },
-	{ "hold", required_argument, NULL, OPT_HOLD },
-	{ "invocations", required_argument, NULL, 'k' },
-	{ "think", required_argument, NULL, OPT_THINK },
-	{ "retries", required_argument, NULL, 'r' },
-	{ "backoff", required_argument, NULL, OPT_BACKOFF },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "deadline", required_argument, NULL, OPT_DEADLINE },
-	{ "watch", required_argument, NULL, OPT_WATCH },
-	{ "json", required_argument, NULL, 'j' },
-	{ "no-progress", no_argument, NULL, OPT_NO_PROGRESS },
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ NULL, 0, NULL, 0 },
+#define LONG_OPTIONS_MAX 64
+
+struct command_line {
+	struct option options[LONG_OPTIONS_MAX];
+	char letters[64];
 };
 
-static bool parse_count(const char *text, unsigned min, unsigned max, unsigned *out)
+static void add_option(struct command_line *c, size_t *n, const char *name, int has_arg, int val)
 {
-	char *end;
-	long v;
+	ASSERT(*n < LONG_OPTIONS_MAX - 1);
+	c->options[(*n)++] = (struct option){ name, has_arg, NULL, val };
+}
 
-	errno = 0;
-	v = strtol(text, &end, 10);
-	if (errno || end == text || *end || v < (long)min || v > (long)max)
+/* The table of keys, and what is no key. */
+static void describe(struct command_line *c)
+{
+	struct key_info k;
+	size_t n = 0;
+
+	memset(c, 0, sizeof(*c));
+	snprintf(c->letters, sizeof(c->letters), ":chV");
+	for (size_t i = 0; scenario_key(i, &k); i++) {
+		if (strcmp(k.name, "target") == 0) /* that's the URI without a name */
+			continue;
+		add_option(c, &n, k.name, k.is_flag ? no_argument : required_argument, OPT_KEYS + (int)i);
+		if (k.letter)
+			snprintf(c->letters + strlen(c->letters), sizeof(c->letters) - strlen(c->letters),
+				"%c:", k.letter);
+	}
+	add_option(c, &n, "simple", no_argument, OPT_SIMPLE);
+	add_option(c, &n, "scenario", required_argument, OPT_SCENARIO);
+	add_option(c, &n, "check", no_argument, 'c');
+	add_option(c, &n, "help", no_argument, 'h');
+	add_option(c, &n, "version", no_argument, 'V');
+}
+
+static struct key_info key_of(int which)
+{
+	struct key_info k = { 0 };
+	size_t i = 0;
+
+	if (which >= OPT_KEYS)
+		ASSERT(scenario_key((size_t)(which - OPT_KEYS), &k));
+	else
+		while (scenario_key(i, &k) && k.letter != which)
+			i++;
+	return k;
+}
+
+/* A phase's options say nothing in a scenario, which has its own for each phase. */
+static bool is_misplaced(const struct options *o, const struct key_info *k, char *error, size_t error_size)
+{
+	if (!o->file || k->scope != KEY_OF_PHASE)
 		return false;
-	*out = (unsigned)v;
+	snprintf(error, error_size, "--%s belongs into the scenario's file", k->name);
 	return true;
 }
 
-static bool parse_seconds(const char *text, double min, usec_t *out)
+static bool take_key(struct options *o, struct key_info k, const char *value, char *error, size_t error_size)
 {
-	char *end;
-	double v;
+	char why[256];
 
-	errno = 0;
-	v = strtod(text, &end);
-	if (errno || end == text || *end || !(v >= min && v <= SECONDS_MAX)) /* NaN compares false */
+	if (is_misplaced(o, &k, error, error_size))
 		return false;
-	*out = (usec_t)(v * USEC_PER_SEC + 0.5);
-	return true;
-}
-
-static bool parse_after(const char *text, enum after *out)
-{
-	for (size_t i = 0; i < 4; i++)
-		if (strcmp(text, after_names[i]) == 0) {
-			*out = (enum after)i;
-			return true;
-		}
+	if (scenario_set(&o->scenario, k.name, value, why, sizeof(why)))
+		return true;
+	snprintf(error, error_size, "--%s", why);
 	return false;
 }
 
-static bool parse_text(const char *text, const char **out)
-{
-	*out = text;
-	return *text != '\0';
-}
-
-static bool set_flag(bool *flag)
-{
-	return *flag = true;
-}
-
-static bool take_option(struct options *o, int which, const char *arg)
+static bool take_option(struct options *o, int which, const char *arg, char *error, size_t error_size)
 {
 	switch (which) {
-	case 'n': return parse_count(arg, 1, FUNCTIONS_MAX, &o->functions);
-	case 'w': return parse_seconds(arg, 0, &o->window);
-	case 's': return parse_text(arg, &o->sql);
-	case 'a': return parse_after(arg, &o->after);
-	case 'k': return parse_count(arg, 1, TRANSACTIONS_MAX, &o->invocations);
-	case 'r': return parse_count(arg, 0, 1000, &o->retries);
-	case 't': return parse_seconds(arg, 0.001, &o->timeout);
-	case 'j': return parse_text(arg, &o->json);
-	case 'h': return set_flag(&o->wants_help);
-	case 'V': return set_flag(&o->wants_version);
-	case OPT_SIMPLE: return set_flag(&o->is_simple);
-	case OPT_HOLD: return parse_seconds(arg, 0, &o->hold);
-	case OPT_THINK: return parse_seconds(arg, 0, &o->think);
-	case OPT_BACKOFF: return parse_seconds(arg, 0, &o->backoff);
-	case OPT_DEADLINE: return parse_seconds(arg, 0.001, &o->deadline);
-	case OPT_WATCH: return parse_text(arg, &o->watch);
-	case OPT_NO_PROGRESS: return set_flag(&o->is_quiet);
-	default: return false;
+	case 'h': return o->wants_help = true;
+	case 'V': return o->wants_version = true;
+	case 'c': return o->wants_check = true;
+	case OPT_SCENARIO: return true; /* read already */
+	case OPT_SIMPLE:
+		return take_key(o, (struct key_info){ .name = "work", .scope = KEY_OF_PHASE }, "query", error,
+			error_size);
+	default: return take_key(o, key_of(which), arg, error, error_size);
 	}
 }
 
-static const char *contradiction(const struct options *o)
+/* One turn over all options. is_first: only the scenario's file is of interest, since it decides what the others may be. */
+static bool take_options(struct options *o, int argc, char **argv, bool is_first, char *error, size_t error_size)
 {
-	if (o->wants_help || o->wants_version)
-		return NULL;
-	if (!o->target)
-		return "where to? a URI or conninfo string is missing";
-	if (o->is_simple && o->after == AFTER_FREEZE)
-		return "--simple opens no transaction in which --after=freeze could freeze";
-	if ((uint64_t)o->functions * o->invocations > TRANSACTIONS_MAX)
-		return "--functions times --invocations is more than 10000000";
-	return NULL;
-}
-
-static const char *option_name(int which)
-{
-	for (const struct option *p = long_options; p->name; p++)
-		if (p->val == which)
-			return p->name;
-	return "?";
-}
-
-bool options_parse_args(struct options *o, int argc, char **argv, char *error, size_t error_size)
-{
-	const char *problem;
+	struct command_line c;
 	int which;
 
-	*o = (struct options){ .sql = "select pg_sleep(0.002)",
-		.functions = 1000,
-		.invocations = 1,
-		.window = USEC_PER_SEC / 10,
-		.backoff = USEC_PER_SEC / 10,
-		.timeout = 10 * USEC_PER_SEC,
-		.hold = 5 * USEC_PER_SEC,
-		.deadline = 120 * USEC_PER_SEC };
-	optind = 0; /* glibc: start over, also when a test calls this twice */
+	describe(&c);
+	optind = 0; /* glibc: start over */
 	opterr = 0;
-	while ((which = getopt_long(argc, argv, ":n:w:s:a:k:r:t:j:hV", long_options, NULL)) != -1) {
+	while ((which = getopt_long(argc, argv, c.letters, c.options, NULL)) != -1) {
 		if (which == '?' || which == ':') {
 			snprintf(error, error_size, "%s %s",
 				which == '?' ? "unknown option" : "a value is missing after", argv[optind - 1]);
 			return false;
 		}
-		if (!take_option(o, which, optarg)) {
-			snprintf(error, error_size, "--%s can't be '%s'", option_name(which), optarg);
+		if (is_first && which == OPT_SCENARIO)
+			o->file = optarg;
+		else if (!is_first && !take_option(o, which, optarg, error, error_size))
 			return false;
-		}
+	}
+	return true;
+}
+
+bool options_parse_args(struct options *o, int argc, char **argv, char *error, size_t error_size)
+{
+	*o = (struct options){ 0 };
+	scenario_init(&o->scenario);
+	if (!take_options(o, argc, argv, true, error, error_size) ||
+		!take_options(o, argc, argv, false, error, error_size))
+		return false;
+	if (optind + 1 < argc) {
+		snprintf(error, error_size, "one URI is enough");
+		return false;
 	}
 	if (optind < argc)
-		o->target = argv[optind++];
-	problem = optind < argc ? "one URI is enough" : contradiction(o);
-	if (problem)
-		snprintf(error, error_size, "%s", problem);
-	return !problem;
+		return scenario_set(&o->scenario, "target", argv[optind], error, error_size);
+	if (!o->file && !o->wants_help && !o->wants_version) {
+		snprintf(error, error_size, "where to? a URI or conninfo string is missing");
+		return false;
+	}
+	return true;
 }

@@ -1,27 +1,22 @@
 /*
- * options.h - pgweir-storm's command line, checked.
+ * options.h - pgweir-storm's command line: a whole scenario of one phase, or the file of a scenario and what goes before it.
  *
- * Nothing is read but argv. Errors: false, and why. Strings are argv's own.
+ * Nothing is read but argv. Errors: false, and why. Strings are argv's own, those inside scenario its own.
  */
 #ifndef PGWEIR_STORM_OPTIONS_H
 #define PGWEIR_STORM_OPTIONS_H
 
-#include "storm/function.h"
-
-#define FUNCTIONS_MAX 100000
-#define TRANSACTIONS_MAX 10000000 /* functions times invocations: every sample is kept */
+#include "storm/scenario.h"
 
 struct options {
-	const char *target, *watch, *json, *sql; /* target: URI or conninfo; watch, json: NULL when not asked for */
-	unsigned functions, invocations, retries;
-	usec_t window, think, backoff, timeout, hold, deadline;
-	enum after after;
-	bool is_simple, is_quiet, wants_help, wants_version;
+	const char *file; /* of the scenario; NULL: the command line says it all */
+	bool wants_check, wants_help, wants_version;
+	struct scenario scenario; /* not finished yet */
 };
 
-extern const char *const after_names[];
 extern const char options_usage[];
 
+/* scenario_free() is the caller's, also after false. */
 bool options_parse_args(struct options *o, int argc, char **argv, char *error, size_t error_size);
 
 #endif

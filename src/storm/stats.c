@@ -3,44 +3,173 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Below 2 * SAMPLES_STEPS a value is its own place; above, the places of a power of two share its width. */
+static size_t place_of(uint32_t value)
+{
+	unsigned top = value < SAMPLES_STEPS ? 6 : 31 - (unsigned)__builtin_clz(value); /* the highest bit */
+
+	return value < SAMPLES_STEPS ? value
+				     : (top - 6) * SAMPLES_STEPS + ((value >> (top - 7)) & (SAMPLES_STEPS - 1));
+}
+
+static usec_t middle_of(size_t place)
+{
+	size_t block = place / SAMPLES_STEPS;
+	unsigned shift = block > 1 ? (unsigned)block - 1 : 0;
+
+	if (block == 0)
+		return place;
+	return ((usec_t)(SAMPLES_STEPS + place % SAMPLES_STEPS) << shift) + ((UINT64_C(1) << shift) - 1) / 2;
+}
+
+static uint32_t *block_at(struct samples *s, size_t block)
+{
+	if (!s->blocks[block])
+		s->blocks[block] = xcalloc(SAMPLES_STEPS, sizeof(uint32_t));
+	return s->blocks[block];
+}
+
+static void note_extremes(struct samples *s, uint32_t min, uint32_t max)
+{
+	s->min = s->n ? MIN(s->min, min) : min;
+	s->max = s->n ? MAX(s->max, max) : max;
+}
+
 void samples_add(struct samples *s, usec_t value)
 {
-	if (s->n == s->cap) {
-		s->cap = MAX(s->cap * 2, 256);
-		s->usec = xrealloc(s->usec, s->cap * sizeof(*s->usec));
-	}
-	s->usec[s->n++] = (uint32_t)MIN(value, UINT32_MAX);
-	s->is_sorted = false;
+	uint32_t v = (uint32_t)MIN(value, UINT32_MAX);
+	size_t place = place_of(v);
+
+	note_extremes(s, v, v);
+	s->n++;
+	block_at(s, place / SAMPLES_STEPS)[place % SAMPLES_STEPS]++;
 }
 
-static int compare_usec(const void *a, const void *b)
+void samples_merge(struct samples *into, const struct samples *from)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
+	if (from->n == 0)
+		return;
+	note_extremes(into, from->min, from->max);
+	into->n += from->n;
+	for (size_t b = 0; b < SAMPLES_BLOCKS; b++)
+		for (size_t i = 0; from->blocks[b] && i < SAMPLES_STEPS; i++)
+			block_at(into, b)[i] += from->blocks[b][i];
 }
 
-usec_t samples_percentile(struct samples *s, double percent)
+static usec_t value_at_rank(const struct samples *s, uint64_t rank)
+{
+	uint64_t seen = 0;
+
+	for (size_t b = 0; b < SAMPLES_BLOCKS; b++) {
+		for (size_t i = 0; s->blocks[b] && i < SAMPLES_STEPS; i++) {
+			seen += s->blocks[b][i];
+			if (seen >= rank)
+				return middle_of(b * SAMPLES_STEPS + i);
+		}
+	}
+	return s->max;
+}
+
+usec_t samples_percentile(const struct samples *s, double percent)
 {
 	double exact = percent / 100 * (double)s->n;
-	size_t rank = (size_t)exact;
+	uint64_t rank = (uint64_t)exact;
 
 	if (s->n == 0)
 		return 0;
-	if (!s->is_sorted) {
-		qsort(s->usec, s->n, sizeof(*s->usec), compare_usec);
-		s->is_sorted = true;
-	}
 	if ((double)rank < exact)
 		rank++; /* the smallest rank that at least this share of the samples doesn't exceed */
-	return s->usec[MIN(MAX(rank, 1), s->n) - 1];
+	if (rank >= s->n)
+		return s->max;
+	if (rank <= 1)
+		return s->min;
+	return MIN(MAX(value_at_rank(s, rank), s->min), s->max);
 }
 
 void samples_free(struct samples *s)
 {
-	free(s->usec);
+	for (size_t b = 0; b < SAMPLES_BLOCKS; b++)
+		free(s->blocks[b]);
 	memset(s, 0, sizeof(*s));
 }
+
+/* The timeline. */
+
+static void span_merge(struct timeline_span *into, const struct timeline_span *from)
+{
+	into->arrived += from->arrived;
+	into->served += from->served;
+	into->failed += from->failed;
+	samples_merge(&into->wait, &from->wait);
+	samples_merge(&into->total, &from->total);
+}
+
+static void span_free(struct timeline_span *s)
+{
+	samples_free(&s->wait);
+	samples_free(&s->total);
+	memset(s, 0, sizeof(*s));
+}
+
+static void double_width(struct timeline *t)
+{
+	t->width *= 2;
+	for (size_t i = 0; i < t->n; i++) {
+		struct timeline_span moved = t->spans[i];
+
+		memset(&t->spans[i], 0, sizeof(moved));
+		if (i % 2 == 0) {
+			t->spans[i / 2] = moved;
+		} else {
+			span_merge(&t->spans[i / 2], &moved);
+			span_free(&moved);
+		}
+	}
+	t->n = (t->n + 1) / 2;
+}
+
+struct timeline_span *timeline_at(struct timeline *t, usec_t since_began)
+{
+	size_t i;
+
+	if (!t->spans) {
+		t->spans = xcalloc(TIMELINE_SPANS, sizeof(*t->spans));
+		t->width = USEC_PER_MSEC;
+	}
+	since_began = MIN(since_began, UINT32_MAX);
+	while (since_began / t->width >= TIMELINE_SPANS)
+		double_width(t);
+	i = (size_t)(since_began / t->width);
+	t->n = MAX(t->n, i + 1);
+	return &t->spans[i];
+}
+
+void timeline_merge(struct timeline *into, const struct timeline *from)
+{
+	if (from->n == 0)
+		return;
+	timeline_at(into, (from->n - 1) * from->width);
+	while (into->width < from->width)
+		double_width(into);
+	for (size_t i = 0; i < from->n; i++)
+		span_merge(timeline_at(into, i * from->width), &from->spans[i]);
+}
+
+void timeline_coarsen(struct timeline *t, size_t spans)
+{
+	while (t->n > spans)
+		double_width(t);
+}
+
+void timeline_free(struct timeline *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		span_free(&t->spans[i]);
+	free(t->spans);
+	memset(t, 0, sizeof(*t));
+}
+
+/* Texts of strangers. */
 
 /* The length of the printable UTF-8 character at p, or 0. C1 controls count as unprintable: terminals obey them. */
 static size_t printable_length(const uint8_t *p)
@@ -84,14 +213,13 @@ void copy_printable(char *out, size_t size, const char *text)
 	out[used] = '\0';
 }
 
-void stats_error(struct stats *s, const char *key, const char *message)
+/* The place of this key; its message, should it be new, is the first one that it's told. */
+static struct error_count *error_of(struct stats *s, const char *key, const char *message)
 {
-	char clean[ERROR_KEY_SIZE];
 	struct error_count *e;
 	size_t i;
 
-	copy_printable(clean, sizeof(clean), *key ? key : "?");
-	for (i = 0; i < s->n_errors && strcmp(s->errors[i].key, clean) != 0; i++)
+	for (i = 0; i < s->n_errors && strcmp(s->errors[i].key, key) != 0; i++)
 		;
 	if (i == ERROR_KINDS_MAX)
 		i--; /* all taken: the last one is "other" by now */
@@ -99,12 +227,20 @@ void stats_error(struct stats *s, const char *key, const char *message)
 	if (i == s->n_errors) {
 		bool is_last = i == ERROR_KINDS_MAX - 1;
 
-		copy_printable(e->key, sizeof(e->key), is_last ? "other" : clean);
+		copy_printable(e->key, sizeof(e->key), is_last ? "other" : key);
 		copy_printable(e->message, sizeof(e->message),
 			is_last ? "more kinds of errors than are told apart" : message);
 		s->n_errors++;
 	}
-	e->count++;
+	return e;
+}
+
+void stats_error(struct stats *s, const char *key, const char *message)
+{
+	char clean[ERROR_KEY_SIZE];
+
+	copy_printable(clean, sizeof(clean), *key ? key : "?");
+	error_of(s, clean, message)->count++;
 }
 
 static int compare_errors(const void *a, const void *b)
@@ -121,42 +257,41 @@ void stats_sort_errors(struct stats *s)
 	qsort(s->errors, s->n_errors, sizeof(s->errors[0]), compare_errors);
 }
 
+void stats_merge(struct stats *into, const struct stats *from)
+{
+	into->functions += from->functions;
+	into->woke += from->woke;
+	into->connected += from->connected;
+	into->served += from->served;
+	into->failed += from->failed;
+	into->frozen += from->frozen;
+	into->thawed += from->thawed;
+	into->vanished += from->vanished;
+	into->lost += from->lost;
+	into->attempts += from->attempts;
+	into->retries += from->retries;
+	into->transactions += from->transactions;
+	into->due += from->due;
+	into->on_time += from->on_time;
+	into->missed += from->missed;
+	samples_merge(&into->connect, &from->connect);
+	samples_merge(&into->wait, &from->wait);
+	samples_merge(&into->transaction, &from->transaction);
+	samples_merge(&into->total, &from->total);
+	samples_merge(&into->resume, &from->resume);
+	samples_merge(&into->served_at, &from->served_at);
+	timeline_merge(&into->timeline, &from->timeline);
+	for (size_t i = 0; i < from->n_errors; i++)
+		error_of(into, from->errors[i].key, from->errors[i].message)->count += from->errors[i].count;
+}
+
 void stats_free(struct stats *s)
 {
 	samples_free(&s->connect);
+	samples_free(&s->wait);
 	samples_free(&s->transaction);
 	samples_free(&s->total);
+	samples_free(&s->resume);
 	samples_free(&s->served_at);
-	samples_free(&s->failed_at);
-}
-
-static usec_t samples_max(const struct samples *s)
-{
-	usec_t max = 0;
-
-	for (size_t i = 0; i < s->n; i++)
-		max = MAX(max, s->usec[i]);
-	return max;
-}
-
-static void histogram_count(uint32_t *buckets, usec_t width, const struct samples *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		buckets[s->usec[i] / width]++;
-}
-
-void histogram_build(struct histogram *h, const struct stats *s)
-{
-	static const unsigned steps[] = { 1, 2, 5 };
-	usec_t longest = MAX(samples_max(&s->served_at), samples_max(&s->failed_at)), decade = USEC_PER_MSEC;
-	size_t step = 0;
-
-	memset(h, 0, sizeof(*h));
-	while (longest / (decade * steps[step]) >= HISTOGRAM_BUCKETS)
-		if (++step == N_ELEMENTS(steps))
-			step = 0, decade *= 10;
-	h->width = decade * steps[step];
-	h->n = (size_t)(longest / h->width) + 1;
-	histogram_count(h->served, h->width, &s->served_at);
-	histogram_count(h->failed, h->width, &s->failed_at);
+	timeline_free(&s->timeline);
 }

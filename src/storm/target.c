@@ -1,11 +1,14 @@
 #include "storm/target.h"
 
 #include "auth/scram.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +41,9 @@ static const struct known {
 	{ "host", { NULL } }, { "hostaddr", { NULL } }, { "port", { NULL } }, { "user", { NULL } },
 	{ "password", { NULL } }, { "dbname", { NULL } }, { "options", { NULL } },
 	{ "application_name", { NULL } }, { "fallback_application_name", { NULL } },
-	{ "client_encoding", { NULL } }, { "connect_timeout", { NULL } },
-	{ "sslmode", { "disable", "allow", "prefer" } }, { "gssencmode", { "disable", "prefer" } },
+	{ "client_encoding", { NULL } }, { "connect_timeout", { NULL } }, { "sslmode", { NULL } },
+	{ "sslnegotiation", { NULL } }, { "sslrootcert", { NULL } }, { "sslcert", { NULL } },
+	{ "sslkey", { NULL } }, { "gssencmode", { "disable", "prefer" } },
 	{ "channel_binding", { "disable", "prefer" } }, { "target_session_attrs", { "any" } },
 	{ "load_balance_hosts", { "disable" } },
 	{ "require_auth", { "" } }, /* nothing is allowed: an empty value counts as none */
@@ -76,8 +80,8 @@ static enum result refuse_unknown(const struct values *v, char *error, size_t er
 
 		if (value && !is_allowed(&known[i], value)) {
 			snprintf(error, error_size,
-				"%s=%s isn't something that pgweir-storm can do: it speaks no TLS or GSSAPI and "
-				"knows one host",
+				"%s=%s isn't something that pgweir-storm can do: it speaks no GSSAPI, binds to no "
+				"channel and knows one host",
 				known[i].keyword, value);
 			return RES_REFUSED;
 		}
@@ -112,6 +116,50 @@ static enum result take_numbers(struct target *t, const struct values *v, char *
 	return RES_OK;
 }
 
+static enum result refuse_value(const char *keyword, const char *value, char *error, size_t error_size)
+{
+	snprintf(error, error_size, "%s can't be '%s'", keyword, value);
+	return RES_REFUSED;
+}
+
+static bool take_mode(const char *value, enum tls_mode *out)
+{
+	static const char *const modes[] = { "disable", "allow", "prefer", "require", "verify-ca", "verify-full" };
+
+	for (size_t i = 0; i < N_ELEMENTS(modes); i++)
+		if (strcmp(modes[i], value) == 0) {
+			*out = (enum tls_mode)i;
+			return true;
+		}
+	return false;
+}
+
+static enum result take_tls(struct target *t, const struct values *v, char *error, size_t error_size)
+{
+	const char *mode = value_of(v, "sslmode"), *negotiation = value_of(v, "sslnegotiation");
+
+	t->sslmode = TLS_PREFER;
+	if (mode && !take_mode(mode, &t->sslmode))
+		return refuse_value("sslmode", mode, error, error_size);
+	if (t->sslnegotiation == NEGOTIATE_UNSET)
+		t->sslnegotiation = negotiation && strcmp(negotiation, "direct") == 0 ? NEGOTIATE_DIRECT
+										      : NEGOTIATE_POSTGRES;
+	t->sslrootcert = xstrdup(value_of(v, "sslrootcert"));
+	t->sslcert = xstrdup(value_of(v, "sslcert"));
+	t->sslkey = xstrdup(value_of(v, "sslkey"));
+	if (t->sslmode == TLS_REQUIRE && t->sslrootcert)
+		t->sslmode = TLS_VERIFY_CA; /* as libpq has it */
+	if (t->sslmode >= TLS_VERIFY_CA && !t->sslrootcert) {
+		snprintf(error, error_size, "sslmode=%s needs sslrootcert: no file is looked for elsewhere", mode);
+		return RES_REFUSED;
+	}
+	if (t->sslnegotiation == NEGOTIATE_DIRECT && t->sslmode < TLS_REQUIRE) {
+		snprintf(error, error_size, "direct TLS needs sslmode=require or more");
+		return RES_REFUSED;
+	}
+	return RES_OK;
+}
+
 static enum result take_values(struct target *t, const struct values *v, char *error, size_t error_size)
 {
 	const char *user = value_of(v, "user"), *database = value_of(v, "dbname"),
@@ -126,6 +174,8 @@ static enum result take_values(struct target *t, const struct values *v, char *e
 		return RES_REFUSED;
 	}
 	res = take_numbers(t, v, error, error_size);
+	if (res == RES_OK)
+		res = take_tls(t, v, error, error_size);
 	if (res != RES_OK)
 		return res;
 	if (!user) {
@@ -139,6 +189,7 @@ static enum result take_values(struct target *t, const struct values *v, char *e
 	if (!name)
 		name = value_of(v, "fallback_application_name");
 	t->host = xstrdup(host);
+	t->tls_host = xstrdup(value_of(v, "host") ? value_of(v, "host") : host);
 	t->user = xstrdup(user);
 	t->database = xstrdup(database ? database : user);
 	t->password = xstrdup(value_of(v, "password"));
@@ -149,13 +200,15 @@ static enum result take_values(struct target *t, const struct values *v, char *e
 	return RES_OK;
 }
 
-enum result target_parse(struct target *t, const char *conninfo, char *error, size_t error_size)
+enum result target_parse(struct target *t, const char *conninfo, enum tls_negotiation negotiation,
+	char *error, size_t error_size)
 {
 	struct values v;
 	char *why = NULL;
 	enum result res;
 
 	memset(t, 0, sizeof(*t));
+	t->sslnegotiation = negotiation;
 	v.given = PQconninfoParse(conninfo, &why);
 	if (!v.given) {
 		snprintf(error, error_size, "%s", why ? why : "out of memory");
@@ -181,6 +234,11 @@ void target_free(struct target *t)
 	free(t->application_name);
 	free(t->client_encoding);
 	free(t->name);
+	free(t->sslrootcert);
+	free(t->sslcert);
+	free(t->sslkey);
+	free(t->tls_host);
+	SSL_CTX_free(t->context);
 	memset(t, 0, sizeof(*t));
 }
 
@@ -213,12 +271,51 @@ static enum result unix_address(struct target *t, const char *dir, char *error, 
 	return RES_OK;
 }
 
+static enum result refuse_file(const char *what, const char *path, char *error, size_t error_size)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	snprintf(error, error_size, "can't use %s %s: %s", what, path, reason ? reason : "it can't be read");
+	ERR_clear_error();
+	return RES_SYSTEM;
+}
+
+static enum result load_files(struct target *t, char *error, size_t error_size)
+{
+	if (t->sslrootcert && SSL_CTX_load_verify_file(t->context, t->sslrootcert) != 1)
+		return refuse_file("sslrootcert", t->sslrootcert, error, error_size);
+	if (t->sslcert && SSL_CTX_use_certificate_chain_file(t->context, t->sslcert) != 1)
+		return refuse_file("sslcert", t->sslcert, error, error_size);
+	if (t->sslkey && SSL_CTX_use_PrivateKey_file(t->context, t->sslkey, SSL_FILETYPE_PEM) != 1)
+		return refuse_file("sslkey", t->sslkey, error, error_size);
+	return RES_OK;
+}
+
+static enum result make_context(struct target *t, char *error, size_t error_size)
+{
+	static const unsigned char alpn[] = "\x0apostgresql";
+
+	t->context = SSL_CTX_new(TLS_client_method());
+	ASSERT(t->context);
+	SSL_CTX_set_min_proto_version(t->context, TLS1_2_VERSION);
+	SSL_CTX_set_mode(t->context, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_session_cache_mode(t->context, SSL_SESS_CACHE_OFF);
+	if (t->sslmode >= TLS_VERIFY_CA)
+		SSL_CTX_set_verify(t->context, SSL_VERIFY_PEER, NULL);
+	if (t->sslnegotiation == NEGOTIATE_DIRECT)
+		SSL_CTX_set_alpn_protos(t->context, alpn, sizeof(alpn) - 1);
+	tls_prepare(t->context);
+	return load_files(t, error, error_size);
+}
+
 enum result target_resolve(struct target *t, char *error, size_t error_size)
 {
+	bool is_unix = !t->host || t->host[0] == '/' || t->host[0] == '@';
+
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list;
 	int failed;
 
-	if (!t->host || t->host[0] == '/' || t->host[0] == '@')
+	if (is_unix)
 		return unix_address(t, t->host ? t->host : default_socket_dir(t->port), error, error_size);
 	failed = getaddrinfo(t->host, t->port, &hints, &list);
 	if (failed) {
@@ -232,5 +329,5 @@ enum result target_resolve(struct target *t, char *error, size_t error_size)
 		to->len = a->ai_addrlen;
 	}
 	freeaddrinfo(list);
-	return RES_OK;
+	return t->sslmode <= TLS_ALLOW ? RES_OK : make_context(t, error, error_size);
 }

@@ -14,6 +14,8 @@ struct watch {
 	PGconn *conn;
 	struct event *readable, *tick;
 	int before, max, limit;
+	usec_t began; /* 0: not yet */
+	struct course course;
 	bool is_asking, is_broken;
 };
 
@@ -26,6 +28,33 @@ static bool read_int(const PGresult *result, int column, int *out)
 	return !*end;
 }
 
+static void halve(struct course *c)
+{
+	c->width *= 2;
+	for (size_t i = 0; i < COURSE_SPANS; i++) {
+		size_t from = 2 * i;
+
+		c->max[i] = from + 1 < COURSE_SPANS ? MAX(c->max[from], c->max[from + 1]) : -1;
+	}
+}
+
+void course_note(struct course *c, usec_t since_began, int count)
+{
+	size_t i;
+
+	if (!c->width) {
+		c->width = WATCH_PERIOD_MS * USEC_PER_MSEC;
+		for (i = 0; i < COURSE_SPANS; i++)
+			c->max[i] = -1;
+	}
+	while (since_began / c->width >= COURSE_SPANS)
+		halve(c);
+	i = (size_t)(since_began / c->width);
+	c->max[i] = MAX(c->max[i], count);
+	for (c->n = COURSE_SPANS; c->n > 0 && c->max[c->n - 1] < 0; c->n--)
+		;
+}
+
 static bool take_count(struct watch *w, const PGresult *result)
 {
 	int count;
@@ -35,6 +64,8 @@ static bool take_count(struct watch *w, const PGresult *result)
 	if (!read_int(result, 0, &count) || !read_int(result, 1, &w->limit))
 		return false;
 	w->max = MAX(w->max, count);
+	if (w->began)
+		course_note(&w->course, clock_now() - w->began, count);
 	return true;
 }
 
@@ -112,6 +143,17 @@ struct watch *watch_open(struct event_base *base, const char *conninfo, char *er
 	event_add(w->readable, NULL);
 	event_add(w->tick, &period);
 	return w;
+}
+
+void watch_begin(struct watch *w, usec_t now)
+{
+	w->began = now;
+	course_note(&w->course, 0, w->max);
+}
+
+const struct course *watch_course(const struct watch *w)
+{
+	return &w->course;
 }
 
 int watch_before(const struct watch *w)

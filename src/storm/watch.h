@@ -12,13 +12,24 @@
 
 #include <event2/event.h>
 
+#define COURSE_SPANS 256
+
+struct course { /* the most connections in each span of time; the width doubles whenever they don't suffice */
+	usec_t width;
+	size_t n;
+	int max[COURSE_SPANS]; /* -1: nobody looked then */
+};
+
 struct watch;
 
 struct watch *watch_open(struct event_base *base, const char *conninfo, char *error, size_t error_size);
-int watch_before(const struct watch *w); /* client backends when it opened */
-int watch_max(const struct watch *w);	 /* the most that were seen so far */
-int watch_limit(const struct watch *w);	 /* max_connections */
+int watch_before(const struct watch *w);		  /* client backends when it opened */
+int watch_max(const struct watch *w);			  /* the most that were seen so far */
+int watch_limit(const struct watch *w);			  /* max_connections */
+const struct course *watch_course(const struct watch *w); /* since watch_begin() */
+void watch_begin(struct watch *w, usec_t now);
 bool watch_is_broken(const struct watch *w);
+void course_note(struct course *c, usec_t since_began, int count);
 void watch_close(struct watch **w); /* NULL inside is fine */
 
 #endif

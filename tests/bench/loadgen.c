@@ -575,8 +575,7 @@ static struct samples merged(const struct load *l, size_t offset)
 	for (unsigned i = 0; i < l->threads; i++) {
 		const struct samples *s = (const void *)((const char *)&l->workers[i] + offset);
 
-		for (size_t j = 0; j < s->n; j++)
-			samples_add(&all, s->usec[j]);
+		samples_merge(&all, s);
 	}
 	return all;
 }
@@ -585,7 +584,7 @@ static void print_samples(const char *name, struct samples s)
 {
 	static const double percents[] = { 0, 50, 90, 99, 99.9, 100 };
 
-	printf(", \"%s\": {\"n\": %zu", name, s.n);
+	printf(", \"%s\": {\"n\": %zu", name, (size_t)s.n);
 	for (size_t i = 0; i < N_ELEMENTS(percents); i++)
 		printf(", \"p%g\": %.6f", percents[i], (double)samples_percentile(&s, percents[i]) / 1e6);
 	printf("}");

@@ -34,6 +34,18 @@ def itself(row):
     return value
 
 
+def cold_storm(name):
+    row = "storms.%s." % name
+    return (Mark("cold storm by %s: failed" % name, itself(row + "failed"), 0),
+            Mark("cold storm by %s: server connections" % name, itself(row + "servers"), 20),
+            Mark("cold storm by %s: logins to PostgreSQL at once" % name, itself(row + "logins"), 8),
+            Mark("cold storm by %s: the last one over what must be, %d ms of queries or the CPU time" % (name, 500), itself(row + "last/bound"), 1.25),
+            Mark("cold storm by %s: the last one over pgbouncer's" % name, over_contestant(row + "last", "pgbouncer"), 1.0),
+            Mark("cold storm by %s: the first one after ms" % name, itself(row + "first"), 50, 430 if name == "scram" else 4300),
+            Mark("cold storm by %s: the median over the last, at most" % name, itself(row + "median/last"), 0.6, 0.93 if name == "tls" else None),
+            Mark("cold storm by %s: the median over the last, at least" % name, itself(row + "median/last"), 0.4, None, True))
+
+
 MODES = ("simple", "extended", "prepared")
 MARKS = [
     *(Mark("CPU per transaction over the relay's, %s, 64 clients" % mode, over_contestant(mode + "64", "relay"), limit, peer)
@@ -70,6 +82,9 @@ MARKS = [
     Mark("p99 of steady clients beside a TLS storm, over that directly at PostgreSQL", itself("tls_steady.p99/direct"), 2),
     Mark("memory per idle TLS client, KiB", itself("tls_memory.idle"), 12, 15.8),
     Mark("CPU per GB of a large SELECT over TLS, over pgbouncer's", over_contestant("tls_select", "pgbouncer"), 0.5),
+    *(mark for name in ("scram", "tls") for mark in cold_storm(name)),
+    Mark("steady beside a storm: p99 over that directly at PostgreSQL", itself("storms.beside.p99/direct"), 1.5, 4),
+    Mark("steady beside a storm: on time, %", itself("storms.beside.on time"), 97, 77, True),
     Mark("throughput with 8 workers over that with 1", lambda figures, ours: figures.get("scale.8/1", {}).get(ours), 6.5, None, True),
 ]
 

@@ -18,8 +18,17 @@ static struct outcome hear(const uint8_t *data, size_t size, size_t cut, uint8_t
 		.database = "d",
 		.password = choice & 1 ? "p" : NULL,
 		.sql = "select 1",
-		.is_simple = choice & 2,
-		.after = choice & 4 ? AFTER_IDLE : AFTER_CLOSE,
+		.work = choice & 2    ? WORK_QUERY
+			: choice & 16 ? WORK_LOGIN
+				      : WORK_TRANSACTION,
+		.after = choice & 4   ? AFTER_IDLE
+			: choice & 32 ? AFTER_FREEZE
+				      : AFTER_CLOSE,
+		.at = choice & 4      ? AT_END
+			: choice & 32 ? AT_QUERY
+				      : AT_END,
+		.thaw = choice & 64 ? 100 : 0,
+		.period = choice & 128 ? 10 : 0,
 		.invocations = 1,
 		.retries = choice & 8 ? 1 : 0,
 		.backoff = 10,

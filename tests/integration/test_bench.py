@@ -17,6 +17,7 @@ import figures  # noqa: E402
 import marks  # noqa: E402
 import rows  # noqa: E402
 import scale  # noqa: E402
+import storms  # noqa: E402
 
 
 def test_progress_lines_of_pgbench():
@@ -105,6 +106,7 @@ def test_marks_are_judged_where_their_rows_were_measured():
 def test_every_mark_names_rows_that_exist():
     """All marks can be judged out of a full run: with figures of 1 everywhere none is left out."""
     names = [n for row in rows.ROWS for n in row.figures()] + ["syscalls.%s%d" % (m, n) for m in marks.MODES for n in (20, 64)]
+    names += [n for row in storms.all_rows() for n in row.figures()]
     names += ["lexer." + mode for mode in marks.MODES] + ["scale.8/1"]
     everything = {n: {"relay": [1.0], "pgbouncer": [1.0], "pgweir/1": [1.0], "pgweir/2": [1.0]} for n in names}
     everything["scale.8/1"] = {"pgweir/2": 1.0}
@@ -115,6 +117,40 @@ def test_rows_by_beginnings_of_their_names():
     assert [r.name for r in rows.choose("simple20,tls_login")] == ["simple20", "tls_login_ecdsa", "tls_login_rsa"]
     with pytest.raises(SystemExit):
         rows.choose("simple20,nothing")
+
+
+def test_storms_by_beginnings_of_their_names():
+    assert [r.name for r in storms.choose("tls,storms.beside")] == ["storms.tls", "storms.beside"]
+    assert len(storms.choose(None)) == 3
+    with pytest.raises(SystemExit):
+        storms.choose("scram,nothing")
+
+
+LOG = """1764100000.100 [11] LOG:  connection received: host=127.0.0.1 port=1
+1764100000.101 [12] LOG:  connection received: host=127.0.0.1 port=2
+1764100000.102 [11] LOG:  connection authorized: user=app database=test
+1764100000.103 [13] LOG:  connection received: host=127.0.0.1 port=3
+1764100000.103 [13] FATAL:  sorry, too many clients already
+1764100000.103 [12] LOG:  connection authorized: user=app database=test
+a line of something else
+1764100000.104 [14] LOG:  connection received: host=127.0.0.1 port=4
+1764100000.200 [11] LOG:  disconnection: session time: 0:00:00.098
+"""
+
+
+def test_the_median_of_several_reports():
+    def report(width, *served):
+        return {"histogram": {"bucket_ms": width, "served": list(served)}}
+    assert storms.median_served([report(2, 0, 5, 0, 1), report(4, 0, 0, 6)]) == 8
+    assert storms.median_served([report(1, 0, 1, 3)]) == 3
+    assert storms.median_served([report(1)]) != storms.median_served([report(1)])  # not a number
+
+
+def test_what_postgresql_saw():
+    events = storms.parse_log(LOG)
+    assert len(events) == 7
+    assert storms.most_at_once(events, "received", ("disconnection",)) == 4
+    assert storms.most_at_once(events[:5], "received", ("authorized", "disconnection")) == 2
 
 
 def test_workers_that_the_cores_allow():

@@ -23,6 +23,7 @@ static void lab_init(struct lab *lab, struct plan plan)
 	lab->plan.sql = "select 1";
 	lab->plan.invocations = MAX(plan.invocations, 1);
 	lab->plan.timeout = plan.timeout ? plan.timeout : USEC_PER_SEC;
+	lab->plan.jitter = 0.5;
 	lab->world.plan = &lab->plan;
 	lab->world.random = 1;
 	lab->world.began = NOW;
@@ -138,8 +139,8 @@ START_TEST(a_transaction_takes_three_round_trips)
 	ck_assert_str_eq(said(&lab), "X");
 	ck_assert_int_eq(lab.fn.state, FUNCTION_DONE);
 	ck_assert_uint_eq(lab.world.stats.served, 1);
-	ck_assert_uint_eq(lab.world.stats.transaction.usec[0], 5000);
-	ck_assert_uint_eq(lab.world.stats.total.usec[0], 7000); /* it woke 2 ms late, and that counts */
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.transaction, 50), 5000);
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.total, 50), 7000); /* it woke 2 ms late, and that counts */
 	ck_assert_uint_eq(function_timer_at(&lab.fn), 0);
 	lab_free(&lab);
 }
@@ -155,13 +156,16 @@ static const struct {
 	{ AFTER_DROP, "", LINK_NONE, 3 },
 	{ AFTER_IDLE, "", LINK_OPEN, 3 },
 	{ AFTER_FREEZE, "", LINK_FROZEN, 2 },
+	{ AFTER_CRASH, "", LINK_CRASHED, 3 },
 };
 
 START_TEST(the_ending_is_the_planned_one)
 {
 	struct lab lab;
 
-	lab_init(&lab, (struct plan){ .after = endings[_i].after });
+	lab_init(&lab,
+		(struct plan){ .after = endings[_i].after,
+			.at = endings[_i].after == AFTER_FREEZE ? AT_TRANSACTION : AT_END });
 	log_in(&lab);
 	for (unsigned i = 1; i <= endings[_i].trips; i++) {
 		said(&lab);
@@ -183,7 +187,7 @@ START_TEST(simple_is_one_round_trip)
 {
 	struct lab lab;
 
-	lab_init(&lab, (struct plan){ .is_simple = true });
+	lab_init(&lab, (struct plan){ .work = WORK_QUERY });
 	log_in(&lab);
 	ck_assert_str_eq(said(&lab), "Q select 1");
 	hear_ready(&lab, TX_IDLE);
@@ -196,7 +200,7 @@ START_TEST(invocations_share_a_connection_and_think_between)
 {
 	struct lab lab;
 
-	lab_init(&lab, (struct plan){ .is_simple = true, .invocations = 2, .think = 3000 });
+	lab_init(&lab, (struct plan){ .work = WORK_QUERY, .invocations = 2, .think = 3000 });
 	log_in(&lab);
 	hear_ready(&lab, TX_IDLE);
 	said(&lab);
@@ -210,7 +214,7 @@ START_TEST(invocations_share_a_connection_and_think_between)
 	ck_assert_str_eq(said(&lab), "Q select 1");
 	hear_ready(&lab, TX_IDLE);
 	ck_assert_uint_eq(lab.world.stats.transactions, 2);
-	ck_assert_uint_eq(lab.world.stats.total.usec[1], 0); /* the think time isn't the server's */
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.total, 100), 0); /* the think time isn't the server's */
 	ck_assert_uint_eq(lab.world.stats.served, 1);
 	lab_free(&lab);
 }
@@ -302,7 +306,7 @@ START_TEST(one_who_is_idle_and_hung_up_on_was_served_and_is_lost)
 {
 	struct lab lab;
 
-	lab_init(&lab, (struct plan){ .is_simple = true, .after = AFTER_IDLE });
+	lab_init(&lab, (struct plan){ .work = WORK_QUERY, .after = AFTER_IDLE });
 	log_in(&lab);
 	hear_ready(&lab, TX_IDLE);
 	hear_error(&lab, "FATAL", "57P01");
@@ -433,7 +437,7 @@ START_TEST(copy_is_refused)
 {
 	struct lab lab;
 
-	lab_init(&lab, (struct plan){ .is_simple = true });
+	lab_init(&lab, (struct plan){ .work = WORK_QUERY });
 	log_in(&lab);
 	function_input(&lab.fn, &lab.world, lab.now, (const uint8_t *)"G\0\0\0\7\0\0\0", 8);
 	ck_assert_int_eq(lab.fn.state, FUNCTION_DONE);
@@ -556,6 +560,309 @@ START_TEST(a_server_that_skips_its_proof_is_not_trusted)
 }
 END_TEST
 
+START_TEST(without_backoff_a_retry_comes_at_once)
+{
+	struct lab lab;
+
+	lab_init(&lab, (struct plan){ .retries = 1, .backoff = 0 });
+	wake_and_connect(&lab);
+	hear_error(&lab, "FATAL", "53300");
+	ck_assert_int_eq(lab.fn.state, FUNCTION_ASLEEP);
+	ck_assert_uint_eq(function_timer_at(&lab.fn), lab.now);
+	wake_and_connect(&lab);
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(without_jitter_a_pause_is_what_the_plan_says)
+{
+	struct lab lab;
+
+	lab_init(&lab, (struct plan){ .retries = 1, .backoff = 1000 });
+	lab.plan.jitter = 0;
+	wake_and_connect(&lab);
+	hear_error(&lab, "FATAL", "53300");
+	ck_assert_uint_eq(function_timer_at(&lab.fn), lab.now + 1000);
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(one_who_only_logs_in_says_nothing_more)
+{
+	struct lab lab;
+
+	lab_init(&lab, (struct plan){ .work = WORK_LOGIN });
+	log_in(&lab);
+	ck_assert_str_eq(said(&lab), "X");
+	ck_assert_uint_eq(lab.world.stats.served, 1);
+	ck_assert_uint_eq(lab.world.stats.transactions, 0);
+	lab_free(&lab);
+}
+END_TEST
+
+/* Where it ends, what has left for the server by then, and what is held back. */
+static const struct {
+	enum at at;
+	const char *heard;
+	size_t held;
+} places[] = {
+	{ AT_MESSAGE, "Q select 1", 7 }, /* of 14 */
+	{ AT_QUERY, "Q select 1", 0 },
+	{ AT_TRANSACTION, "Q select 1", 0 },
+};
+
+START_TEST(one_may_vanish_in_the_middle)
+{
+	struct lab lab;
+
+	lab_init(&lab, (struct plan){ .after = AFTER_CRASH, .at = places[_i].at });
+	log_in(&lab);
+	said(&lab);
+	hear_ready(&lab, TX_BLOCK);
+	ck_assert_uint_eq(lab.fn.held, places[_i].held);
+	ck_assert_str_eq(said(&lab), places[_i].heard);
+	if (places[_i].at == AT_TRANSACTION)
+		hear_ready(&lab, TX_BLOCK);
+	ck_assert_str_eq(said(&lab), "");
+	ck_assert_int_eq(function_link(&lab.fn), LINK_CRASHED);
+	ck_assert_uint_eq(lab.world.stats.vanished, 1);
+	ck_assert_uint_eq(lab.world.stats.served, 1);
+	ck_assert_uint_eq(lab.world.stats.transactions, 0);
+	lab_free(&lab);
+}
+END_TEST
+
+static void freeze(struct lab *lab, enum at at, unsigned retries)
+{
+	lab_init(lab, (struct plan){ .after = AFTER_FREEZE, .at = at, .thaw = 500000, .retries = retries });
+	log_in(lab);
+	hear_ready(lab, TX_BLOCK);
+	said(lab);
+	if (at == AT_TRANSACTION)
+		hear_ready(lab, TX_BLOCK);
+	ck_assert_int_eq(function_link(&lab->fn), LINK_FROZEN);
+	ck_assert(!function_is_finished(&lab->fn));
+	ck_assert_uint_eq(function_timer_at(&lab->fn), NOW + 500000);
+	lab->now += 500000;
+	function_timer(&lab->fn, &lab->world, lab->now);
+	ck_assert_int_eq(function_link(&lab->fn), LINK_OPEN);
+}
+
+START_TEST(after_a_thaw_it_goes_on_over_the_same_connection)
+{
+	struct lab lab;
+
+	freeze(&lab, AT_TRANSACTION, 0);
+	ck_assert_str_eq(said(&lab), "Q COMMIT");
+	lab.now += 2000;
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_str_eq(said(&lab), "X");
+	ck_assert_uint_eq(lab.world.stats.thawed, 1);
+	ck_assert_uint_eq(lab.world.stats.served, 1);
+	ck_assert_uint_eq(lab.world.stats.attempts, 1);
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.resume, 100), 2000);
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.total, 100), 2000); /* the freeze is its own doing */
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(a_transaction_that_was_reclaimed_is_repeated)
+{
+	struct lab lab;
+
+	freeze(&lab, AT_TRANSACTION, 1);
+	said(&lab);
+	hear_error(&lab, "ERROR", "25P03");
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_int_eq(lab.fn.state, FUNCTION_RESTING);
+	ck_assert_str_eq(lab.world.stats.errors[0].key, "25P03");
+	ck_assert_uint_eq(lab.world.stats.resume.n, 1);
+	lab.now = function_timer_at(&lab.fn);
+	function_timer(&lab.fn, &lab.world, lab.now);
+	hear_ready(&lab, TX_BLOCK);
+	hear_ready(&lab, TX_BLOCK); /* it doesn't freeze again */
+	ck_assert_str_eq(said(&lab), "Q BEGIN, Q select 1, Q COMMIT");
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_uint_eq(lab.world.stats.served, 1);
+	ck_assert_uint_eq(lab.world.stats.attempts, 1);
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(half_a_message_has_its_other_half_after_a_thaw)
+{
+	struct lab lab;
+
+	lab_init(&lab, (struct plan){ .work = WORK_QUERY, .after = AFTER_FREEZE, .at = AT_MESSAGE, .thaw = 1000 });
+	log_in(&lab);
+	ck_assert_int_eq(function_link(&lab.fn), LINK_FROZEN);
+	ck_assert_uint_gt(lab.fn.held, 0);
+	function_timer(&lab.fn, &lab.world, NOW + 1000);
+	ck_assert_int_eq(function_link(&lab.fn), LINK_OPEN);
+	ck_assert_uint_eq(lab.fn.held, 0);
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_uint_eq(lab.world.stats.served, 1);
+	lab_free(&lab);
+}
+END_TEST
+
+/* Schedules: every 1000 us, queries alone; chance moves the first one, and no more. */
+
+static void start_schedule_of(struct lab *lab, unsigned invocations, unsigned retries)
+{
+	lab_init(lab,
+		(struct plan){ .work = WORK_QUERY,
+			.period = 1000,
+			.invocations = invocations,
+			.retries = retries,
+			.timeout = 5000 });
+	log_in(lab);
+	ck_assert_str_eq(said(lab), "");
+	ck_assert_uint_lt(function_timer_at(&lab->fn), NOW + 1000);
+	lab->now = function_timer_at(&lab->fn);
+	function_timer(&lab->fn, &lab->world, lab->now);
+	ck_assert_str_eq(said(lab), "Q select 1");
+}
+
+START_TEST(a_slow_answer_makes_the_next_ones_late_and_that_counts)
+{
+	struct lab lab;
+	usec_t first;
+
+	start_schedule_of(&lab, 4, 0);
+	first = lab.now;
+	lab.now += 2500;
+	hear_ready(&lab, TX_IDLE); /* 2500: two more are due by now */
+	for (int i = 1; i <= 2; i++) {
+		ck_assert_uint_eq(function_timer_at(&lab.fn), lab.now);
+		function_timer(&lab.fn, &lab.world, lab.now);
+		lab.now += 100;
+		hear_ready(&lab, TX_IDLE); /* 1600 and 700 after they were due */
+	}
+	ck_assert_uint_eq(function_timer_at(&lab.fn), first + 3000); /* back on schedule */
+	lab.now = first + 3000;
+	function_timer(&lab.fn, &lab.world, lab.now);
+	lab.now += 200;
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_uint_eq(lab.world.stats.served, 1);
+	ck_assert_uint_eq(lab.world.stats.due, 4);
+	ck_assert_uint_eq(lab.world.stats.on_time, 2);
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.total, 0), 200);
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.total, 100), 2500);
+	ck_assert_uint_eq(lab.world.stats.missed, 0);
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(one_that_fails_on_schedule_is_missed_and_the_next_has_its_turn)
+{
+	struct lab lab;
+	usec_t first;
+
+	start_schedule_of(&lab, 2, 0);
+	first = lab.now;
+	hear_error(&lab, "ERROR", "53300");
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_int_eq(lab.fn.state, FUNCTION_RESTING);
+	ck_assert_uint_eq(function_timer_at(&lab.fn), first + 1000);
+	lab.now = first + 1000;
+	function_timer(&lab.fn, &lab.world, lab.now);
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_str_eq(said(&lab), "Q select 1, X");
+	ck_assert_uint_eq(lab.world.stats.missed, 1);
+	ck_assert_uint_eq(lab.world.stats.due, 2);
+	ck_assert_uint_eq(lab.world.stats.transactions, 1);
+	ck_assert_uint_eq(lab.world.stats.served, 0);
+	ck_assert_uint_eq(lab.world.stats.failed, 1); /* not all that it had to do was done */
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(a_lost_connection_on_schedule_is_made_anew_when_the_next_is_due)
+{
+	struct lab lab;
+	usec_t first;
+
+	start_schedule_of(&lab, 3, 0);
+	first = lab.now;
+	function_lost(&lab.fn, &lab.world, lab.now, "ECONNRESET", "reset");
+	ck_assert_int_eq(function_link(&lab.fn), LINK_NONE);
+	ck_assert_uint_eq(function_timer_at(&lab.fn), first + 1000);
+	lab.now = first + 1000;
+	log_in(&lab);
+	ck_assert_str_eq(said(&lab), "Q select 1");
+	hear_ready(&lab, TX_IDLE);
+	function_lost(&lab.fn, &lab.world, lab.now, "closed", "while it rests");
+	ck_assert_uint_eq(lab.world.stats.missed, 1);
+	lab.now = first + 2000;
+	log_in(&lab);
+	lab.now += 300;
+	hear_ready(&lab, TX_IDLE);
+	ck_assert_uint_eq(lab.world.stats.missed, 1);
+	ck_assert_uint_eq(lab.world.stats.transactions, 2);
+	ck_assert_uint_eq(samples_percentile(&lab.world.stats.total, 100), 300); /* from when it was due: the login is in it */
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(a_timeout_on_schedule_is_each_invocations_own)
+{
+	struct lab lab;
+	usec_t first;
+
+	start_schedule_of(&lab, 3, 9);
+	first = lab.now;
+	ck_assert_uint_eq(function_timer_at(&lab.fn), first + 5000);
+	lab.now = first + 6500;
+	function_timer(&lab.fn, &lab.world, lab.now);
+	ck_assert_int_eq(lab.fn.state, FUNCTION_ASLEEP);
+	function_timer(&lab.fn, &lab.world, lab.now); /* due at 1000: too late for it, too */
+	function_timer(&lab.fn, &lab.world, lab.now);
+	ck_assert_uint_eq(lab.world.stats.missed, 2);
+	function_timer(&lab.fn, &lab.world, lab.now); /* due at 2000: half a millisecond is left */
+	ck_assert_int_eq(lab.fn.state, FUNCTION_CONNECTING);
+	ck_assert_uint_eq(function_timer_at(&lab.fn), first + 7000);
+	function_end(&lab.fn, &lab.world, lab.now);
+	ck_assert_uint_eq(lab.world.stats.due, 3);
+	ck_assert_uint_eq(lab.world.stats.missed, 3);
+	ck_assert_uint_eq(lab.world.stats.failed, 1);
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(what_is_not_due_when_the_run_ends_is_not_missed)
+{
+	struct lab lab;
+	usec_t first;
+
+	start_schedule_of(&lab, 100, 0);
+	first = lab.now;
+	hear_ready(&lab, TX_IDLE);
+	lab.now = first + 3500; /* nobody came to begin those of 1000, 2000 and 3000 */
+	function_end(&lab.fn, &lab.world, lab.now);
+	ck_assert_uint_eq(lab.world.stats.due, 4);
+	ck_assert_uint_eq(lab.world.stats.missed, 3);
+	lab_free(&lab);
+}
+END_TEST
+
+START_TEST(who_never_logs_in_has_missed_it_all)
+{
+	struct lab lab;
+
+	lab_init(&lab, (struct plan){ .work = WORK_QUERY, .period = 1000, .invocations = 50, .retries = 1 });
+	for (int i = 0; i < 2; i++) {
+		wake_and_connect(&lab);
+		hear_error(&lab, "FATAL", "53300");
+		lab.now = MAX(function_timer_at(&lab.fn), lab.now);
+	}
+	ck_assert_int_eq(lab.fn.state, FUNCTION_DONE);
+	ck_assert_uint_eq(lab.world.stats.due, 50);
+	ck_assert_uint_eq(lab.world.stats.missed, 50);
+	lab_free(&lab);
+}
+END_TEST
+
 UNIT_MAIN("storm function", {
 	tcase_add_test(tc, startup_packet_names_what_the_plan_has);
 	tcase_add_test(tc, a_transaction_takes_three_round_trips);
@@ -577,4 +884,17 @@ UNIT_MAIN("storm function", {
 	tcase_add_test(tc, no_password_is_told);
 	tcase_add_test(tc, scram_logs_in_and_derives_its_keys_once);
 	tcase_add_test(tc, a_server_that_skips_its_proof_is_not_trusted);
+	tcase_add_loop_test(tc, one_may_vanish_in_the_middle, 0, N_ELEMENTS(places));
+	tcase_add_test(tc, without_backoff_a_retry_comes_at_once);
+	tcase_add_test(tc, without_jitter_a_pause_is_what_the_plan_says);
+	tcase_add_test(tc, one_who_only_logs_in_says_nothing_more);
+	tcase_add_test(tc, after_a_thaw_it_goes_on_over_the_same_connection);
+	tcase_add_test(tc, a_transaction_that_was_reclaimed_is_repeated);
+	tcase_add_test(tc, half_a_message_has_its_other_half_after_a_thaw);
+	tcase_add_test(tc, a_slow_answer_makes_the_next_ones_late_and_that_counts);
+	tcase_add_test(tc, one_that_fails_on_schedule_is_missed_and_the_next_has_its_turn);
+	tcase_add_test(tc, a_lost_connection_on_schedule_is_made_anew_when_the_next_is_due);
+	tcase_add_test(tc, a_timeout_on_schedule_is_each_invocations_own);
+	tcase_add_test(tc, what_is_not_due_when_the_run_ends_is_not_missed);
+	tcase_add_test(tc, who_never_logs_in_has_missed_it_all);
 })

@@ -12,37 +12,69 @@ static bool parse(struct options *o, const char *const *args, char *error, size_
 	return options_parse_args(o, argc, argv, error, size);
 }
 
+static const struct phase *only_phase(struct options *o)
+{
+	char error[256] = "";
+
+	ck_assert_msg(scenario_finish(&o->scenario, error, sizeof(error)), "%s", error);
+	ck_assert_uint_eq(o->scenario.n_phases, 1);
+	return &o->scenario.phases[0];
+}
+
 START_TEST(without_options_a_thousand_wake_in_a_tenth_of_a_second)
 {
 	struct options o;
+	const struct phase *p;
 	char error[256];
 
 	ck_assert(parse(&o, (const char *const[]){ "postgresql://h/d", NULL }, error, sizeof(error)));
-	ck_assert_str_eq(o.target, "postgresql://h/d");
-	ck_assert_str_eq(o.sql, "select pg_sleep(0.002)");
-	ck_assert_uint_eq(o.functions, 1000);
-	ck_assert_uint_eq(o.window, 100000);
-	ck_assert_uint_eq(o.timeout, 10 * USEC_PER_SEC);
-	ck_assert_uint_eq(o.deadline, 120 * USEC_PER_SEC);
-	ck_assert_uint_eq(o.retries, 0);
-	ck_assert_int_eq(o.after, AFTER_CLOSE);
+	p = only_phase(&o);
+	ck_assert_str_eq(p->target, "postgresql://h/d");
+	ck_assert_str_eq(p->sql, "select pg_sleep(0.002)");
+	ck_assert_uint_eq(p->functions, 1000);
+	ck_assert_uint_eq(p->window, 100000);
+	ck_assert_uint_eq(p->timeout, 10 * USEC_PER_SEC);
+	ck_assert_uint_eq(o.scenario.deadline, 120 * USEC_PER_SEC);
+	ck_assert_uint_eq(p->retries, 0);
+	ck_assert_int_eq(p->after, AFTER_CLOSE);
+	ck_assert_int_eq(p->work, WORK_TRANSACTION);
+	scenario_free(&o.scenario);
 }
 END_TEST
 
 START_TEST(options_may_come_before_and_after_the_uri)
 {
 	static const char *const args[] = { "-n", "5", "h", "--after=freeze", "--backoff=0.25", "--watch",
-		"w", "-j-", NULL };
+		"w", "-j-", "--html=x", "-c", "--seed=7", NULL };
 	struct options o;
+	const struct phase *p;
 	char error[256];
 
 	ck_assert(parse(&o, args, error, sizeof(error)));
-	ck_assert_str_eq(o.target, "h");
-	ck_assert_str_eq(o.watch, "w");
-	ck_assert_str_eq(o.json, "-");
-	ck_assert_uint_eq(o.functions, 5);
-	ck_assert_uint_eq(o.backoff, 250000);
-	ck_assert_int_eq(o.after, AFTER_FREEZE);
+	p = only_phase(&o);
+	ck_assert_str_eq(p->target, "h");
+	ck_assert_str_eq(o.scenario.watch, "w");
+	ck_assert_str_eq(o.scenario.json, "-");
+	ck_assert_str_eq(o.scenario.html, "x");
+	ck_assert_uint_eq(o.scenario.seed, 7);
+	ck_assert(o.wants_check);
+	ck_assert_uint_eq(p->functions, 5);
+	ck_assert_uint_eq(p->backoff, 250000);
+	ck_assert_int_eq(p->after, AFTER_FREEZE);
+	ck_assert_int_eq(p->at, AT_TRANSACTION);
+	scenario_free(&o.scenario);
+}
+END_TEST
+
+START_TEST(a_scenario_may_come_anywhere_and_needs_no_uri)
+{
+	struct options o;
+	char error[256];
+
+	ck_assert(parse(&o, (const char *const[]){ "--hold=1", "--scenario=f", NULL }, error, sizeof(error)));
+	ck_assert_str_eq(o.file, "f");
+	ck_assert_uint_eq(o.scenario.hold, USEC_PER_SEC);
+	scenario_free(&o.scenario);
 }
 END_TEST
 
@@ -60,11 +92,13 @@ static const struct {
 	{ { "--deadline=1e9", "h", NULL }, "--deadline can't be '1e9'" },
 	{ { "--after=explode", "h", NULL }, "--after can't be 'explode'" },
 	{ { "--sql=", "h", NULL }, "--sql can't be ''" },
+	{ { "--jitter=1.5", "h", NULL }, "--jitter can't be '1.5'" },
+	{ { "--rate=inf", "h", NULL }, "--rate can't be 'inf'" },
 	{ { "--what", "h", NULL }, "unknown option --what" },
+	{ { "--target=x", "h", NULL }, "unknown option --target=x" },
 	{ { "h", "--json", NULL }, "a value is missing after --json" },
-	{ { "h", "--simple", "--after=freeze", NULL },
-		"--simple opens no transaction in which --after=freeze could freeze" },
-	{ { "h", "-n100000", "-k1000", NULL }, "--functions times --invocations is more than 10000000" },
+	{ { "--scenario=f", "-n5", NULL }, "--functions belongs into the scenario's file" },
+	{ { "--simple", "--scenario=f", NULL }, "--work belongs into the scenario's file" },
 };
 
 START_TEST(wrong_usage_is_told)
@@ -74,6 +108,7 @@ START_TEST(wrong_usage_is_told)
 
 	ck_assert(!parse(&o, refused[_i].args, error, sizeof(error)));
 	ck_assert_str_eq(error, refused[_i].error);
+	scenario_free(&o.scenario);
 }
 END_TEST
 
@@ -84,12 +119,14 @@ START_TEST(help_needs_no_uri)
 
 	ck_assert(parse(&o, (const char *const[]){ "--help", NULL }, error, sizeof(error)));
 	ck_assert(o.wants_help);
+	scenario_free(&o.scenario);
 }
 END_TEST
 
 UNIT_MAIN("storm options", {
 	tcase_add_test(tc, without_options_a_thousand_wake_in_a_tenth_of_a_second);
 	tcase_add_test(tc, options_may_come_before_and_after_the_uri);
+	tcase_add_test(tc, a_scenario_may_come_anywhere_and_needs_no_uri);
 	tcase_add_loop_test(tc, wrong_usage_is_told, 0, N_ELEMENTS(refused));
 	tcase_add_test(tc, help_needs_no_uri);
 })

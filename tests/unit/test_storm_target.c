@@ -33,7 +33,8 @@ START_TEST(a_target_is_what_the_conninfo_says)
 	char error[256] = "";
 
 	forget_environment();
-	ck_assert_msg(target_parse(&t, accepted[_i].conninfo, error, sizeof(error)) == RES_OK, "%s", error);
+	ck_assert_msg(target_parse(&t, accepted[_i].conninfo, NEGOTIATE_UNSET, error, sizeof(error)) == RES_OK,
+		"%s", error);
 	ck_assert_str_eq(t.name, accepted[_i].name);
 	ck_assert_pstr_eq(t.password, accepted[_i].password);
 	ck_assert_pstr_eq(t.options, accepted[_i].options);
@@ -45,13 +46,13 @@ END_TEST
 static const struct {
 	const char *conninfo, *error;
 } refused[] = {
-	{ "postgresql://u@h/db?sslmode=require",
-		"sslmode=require isn't something that pgweir-storm can do: it speaks no TLS or GSSAPI "
-		"and knows one host" },
+	{ "postgresql://u@h/db?sslmode=maybe", "sslmode can't be 'maybe'" },
 	{ "postgresql://u@h/db?sslmode=verify-full",
-		"sslmode=verify-full isn't something that pgweir-storm can do: it speaks no TLS or "
-		"GSSAPI and knows one host" },
-	{ "postgresql://u@h/db?sslrootcert=x", "sslrootcert isn't something that pgweir-storm can do" },
+		"sslmode=verify-full needs sslrootcert: no file is looked for elsewhere" },
+	{ "user=u host=h channel_binding=require",
+		"channel_binding=require isn't something that pgweir-storm can do: it speaks no GSSAPI, binds to "
+		"no channel and knows one host" },
+	{ "postgresql://u@h/db?sslcrl=x", "sslcrl isn't something that pgweir-storm can do" },
 	{ "user=u host=h keepalives=1", "keepalives isn't something that pgweir-storm can do" },
 	{ "user=u host=a,b", "one host is enough: 'a,b'" },
 	{ "user=u host=h port=70000", "port '70000' isn't one number from 1 to 65535" },
@@ -65,7 +66,7 @@ START_TEST(what_it_cannot_do_is_refused)
 	char error[256] = "";
 
 	forget_environment();
-	ck_assert_int_eq(target_parse(&t, refused[_i].conninfo, error, sizeof(error)), RES_REFUSED);
+	ck_assert_int_eq(target_parse(&t, refused[_i].conninfo, NEGOTIATE_UNSET, error, sizeof(error)), RES_REFUSED);
 	ck_assert_str_eq(error, refused[_i].error);
 	target_free(&t);
 }
@@ -79,10 +80,66 @@ START_TEST(the_environment_fills_in)
 	forget_environment();
 	setenv("PGPASSWORD", "from the environment", 1);
 	setenv("PGSSLMODE", "require", 1);
-	ck_assert_int_eq(target_parse(&t, "user=u host=h", error, sizeof(error)), RES_REFUSED);
-	target_free(&t);
-	ck_assert_int_eq(target_parse(&t, "user=u host=h sslmode=disable", error, sizeof(error)), RES_OK);
+	ck_assert_int_eq(target_parse(&t, "user=u host=h", NEGOTIATE_UNSET, error, sizeof(error)), RES_OK);
+	ck_assert_int_eq(t.sslmode, TLS_REQUIRE);
 	ck_assert_str_eq(t.password, "from the environment");
+	target_free(&t);
+}
+END_TEST
+
+static const struct {
+	const char *conninfo;
+	enum tls_negotiation negotiation;
+	enum tls_mode mode;
+	bool has_context;
+} modes[] = {
+	{ "user=u host=127.0.0.1", NEGOTIATE_UNSET, TLS_PREFER, true },
+	{ "user=u host=127.0.0.1 sslmode=disable", NEGOTIATE_UNSET, TLS_DISABLE, false },
+	{ "user=u host=127.0.0.1 sslmode=allow", NEGOTIATE_UNSET, TLS_ALLOW, false },
+	{ "user=u host=127.0.0.1 sslmode=require", NEGOTIATE_DIRECT, TLS_REQUIRE, true },
+	{ "user=u host=/tmp sslmode=require", NEGOTIATE_UNSET, TLS_REQUIRE, false }, /* as in libpq */
+};
+
+START_TEST(sslmode_says_whether_tls_is_spoken)
+{
+	struct target t;
+	char error[256] = "";
+
+	forget_environment();
+	ck_assert_msg(target_parse(&t, modes[_i].conninfo, modes[_i].negotiation, error, sizeof(error)) == RES_OK,
+		"%s", error);
+	ck_assert_int_eq(t.sslmode, modes[_i].mode);
+	ck_assert_msg(target_resolve(&t, error, sizeof(error)) == RES_OK, "%s", error);
+	ck_assert_int_eq(t.context != NULL, modes[_i].has_context);
+	target_free(&t);
+}
+END_TEST
+
+START_TEST(direct_tls_cannot_be_optional)
+{
+	struct target t;
+	char error[256] = "";
+
+	forget_environment();
+	ck_assert_int_eq(target_parse(&t, "user=u host=h sslmode=prefer", NEGOTIATE_DIRECT, error, sizeof(error)),
+		RES_REFUSED);
+	ck_assert_str_eq(error, "direct TLS needs sslmode=require or more");
+	target_free(&t);
+}
+END_TEST
+
+START_TEST(authorities_that_cannot_be_read_are_told)
+{
+	struct target t;
+	char error[256] = "";
+
+	forget_environment();
+	ck_assert_int_eq(target_parse(&t, "user=u host=127.0.0.1 sslmode=require sslrootcert=/nonexistent",
+				 NEGOTIATE_UNSET, error, sizeof(error)),
+		RES_OK);
+	ck_assert_int_eq(t.sslmode, TLS_VERIFY_CA);
+	ck_assert_int_eq(target_resolve(&t, error, sizeof(error)), RES_SYSTEM);
+	ck_assert_ptr_nonnull(strstr(error, "can't use sslrootcert /nonexistent"));
 	target_free(&t);
 }
 END_TEST
@@ -93,7 +150,8 @@ START_TEST(a_directory_is_a_unix_socket)
 	char error[256] = "";
 
 	forget_environment();
-	ck_assert_int_eq(target_parse(&t, "user=u host=/run/x port=7", error, sizeof(error)), RES_OK);
+	ck_assert_int_eq(
+		target_parse(&t, "user=u host=/run/x port=7", NEGOTIATE_UNSET, error, sizeof(error)), RES_OK);
 	ck_assert_int_eq(target_resolve(&t, error, sizeof(error)), RES_OK);
 	ck_assert_uint_eq(t.n_addresses, 1);
 	ck_assert_int_eq(t.addresses[0].addr.ss_family, AF_UNIX);
@@ -109,7 +167,7 @@ START_TEST(a_directory_too_deep_is_refused)
 
 	forget_environment();
 	memset(conninfo + strlen(conninfo), 'x', 150);
-	ck_assert_int_eq(target_parse(&t, conninfo, error, sizeof(error)), RES_OK);
+	ck_assert_int_eq(target_parse(&t, conninfo, NEGOTIATE_UNSET, error, sizeof(error)), RES_OK);
 	ck_assert_int_eq(target_resolve(&t, error, sizeof(error)), RES_LIMIT);
 	target_free(&t);
 }
@@ -119,6 +177,9 @@ UNIT_MAIN("storm target", {
 	tcase_add_loop_test(tc, a_target_is_what_the_conninfo_says, 0, N_ELEMENTS(accepted));
 	tcase_add_loop_test(tc, what_it_cannot_do_is_refused, 0, N_ELEMENTS(refused));
 	tcase_add_test(tc, the_environment_fills_in);
+	tcase_add_loop_test(tc, sslmode_says_whether_tls_is_spoken, 0, N_ELEMENTS(modes));
+	tcase_add_test(tc, direct_tls_cannot_be_optional);
+	tcase_add_test(tc, authorities_that_cannot_be_read_are_told);
 	tcase_add_test(tc, a_directory_is_a_unix_socket);
 	tcase_add_test(tc, a_directory_too_deep_is_refused);
 })

@@ -96,7 +96,7 @@ static struct asking *start(struct http *h, unsigned wants)
 	return a;
 }
 
-void ask_workers(struct http_conn *c, unsigned wants, http_answer_fn *answer)
+void http_ask_workers(struct http_conn *c, unsigned wants, http_answer_fn *answer)
 {
 	struct asking *a = find_running(c->http, wants);
 
@@ -105,12 +105,12 @@ void ask_workers(struct http_conn *c, unsigned wants, http_answer_fn *answer)
 	c->asking = a ? a : start(c->http, wants);
 }
 
-void ask_forget(struct http_conn *c)
+void http_ask_forget(struct http_conn *c)
 {
 	c->asking = NULL;
 }
 
-void ask_end(struct http *h)
+void http_ask_end(struct http *h)
 {
 	LIST_FOREACH(&h->askings, n, next)
 		free_asking(CONTAINER_OF(n, struct asking, node));
