@@ -111,7 +111,7 @@ struct config {
 
 	/* listening */
 	char *listen_addr; /* comma list, "*", names; "": no TCP */
-	int listen_port, listen_backlog;
+	int listen_port, listen_backlog, peer_id; /* 0: it has no peers */
 	char *unix_socket_dir, *unix_socket_group;
 	int unix_socket_mode;
 	bool so_reuseport, tcp_defer_accept, tcp_keepalive;

@@ -166,7 +166,7 @@ static const struct setting global_rows[] = {
 	COUNT("max_waiting_clients", max_waiting_clients, LIVE, "0", "10000", 0),
 	COUNT("min_pool_size", min_pool_size, LIVE, "0", NO_WEIR, 0),
 	TIME("password_ttl", password_ttl, LIVE, "600", NO_WEIR),
-	FIXED("peer_id", LIVE, "0", NULL),
+	INT("peer_id", peer_id, LIVE, "0", NO_WEIR, 0, 16383),
 	TEXT("pidfile", pidfile, BOOT, "", NO_WEIR),
 	TIME("pin_idle_timeout", pin_idle_timeout, LIVE, "0", NO_WEIR),
 	BOOL("pin_notice", pin_notice, LIVE, "1", NO_WEIR),

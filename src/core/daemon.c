@@ -8,12 +8,15 @@
 #include "core/file_watch.h"
 #include "core/notify.h"
 #include "core/process.h"
+#include "core/upgrade.h"
 #include "core/worker_thread.h"
 #include "front/front.h"
 #include "pool/auth_query.h"
 #include "session/client.h"
+#include "session/keys.h"
 
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,6 +53,10 @@ struct daemon {
 	usec_t drain_until; /* 0: nobody is waited for, or as long as it takes */
 	struct notify notify;
 	usec_t next_status, next_watchdog;
+	uint8_t hash_key[HANDOVER_KEY];
+	struct upgrade_taken taken; /* until upgrade has it */
+	struct upgrade *upgrade;
+	uint64_t next_moved_id; /* for clients of the process that we replace */
 };
 
 /* ---- what login threads hand over ---- */
@@ -100,20 +107,53 @@ static void deliver_client(void *ctx, struct newcomer *n)
 	mailbox_post(&choose_worker(d)->loop.mailbox, &n->message);
 }
 
-static void deliver_cancel(void *ctx, struct cancel_request *r)
+/* A client from another process may have come with the number of a worker that there isn't. */
+static void route_cancel(struct daemon *d, struct cancel_request *r)
 {
-	struct daemon *d = ctx;
-	int worker = session_cancel_worker(r->key.pid);
+	int worker = session_cancel_worker(&r->key);
 
 	r->message.deliver = session_cancel;
 	r->message.discard = session_cancel_discard;
-	if (worker >= 0 && worker < d->n_workers)
-		mailbox_post(&d->workers[worker]->loop.mailbox, &r->message);
-	else if (worker == CONSOLE_CANCEL_WORKER) {
+	if (worker == CONSOLE_CANCEL_WORKER) {
 		r->message.deliver = cancel_console;
 		mailbox_post(&d->loop.mailbox, &r->message);
-	} else
-		session_cancel_discard(&r->message);
+	} else {
+		mailbox_post(&d->workers[worker % d->n_workers]->loop.mailbox, &r->message);
+	}
+}
+
+struct old_cancel {
+	struct message message;
+	struct cancel_key key;
+};
+
+static void discard_old_cancel(struct message *m)
+{
+	free(CONTAINER_OF(m, struct old_cancel, message));
+}
+
+static void pass_to_old(struct message *m, void *owner)
+{
+	struct daemon *d = owner;
+
+	upgrade_cancel(d->upgrade, &CONTAINER_OF(m, struct old_cancel, message)->key);
+	discard_old_cancel(m);
+}
+
+/* Only the process that has the client knows the key, so both are told. */
+static void deliver_cancel(void *ctx, struct cancel_request *r)
+{
+	struct daemon *d = ctx;
+
+	if (upgrade_is_taking(d->upgrade)) {
+		struct old_cancel *o = xcalloc(1, sizeof(*o));
+
+		o->message.deliver = pass_to_old;
+		o->message.discard = discard_old_cancel;
+		o->key = r->key;
+		mailbox_post(&d->loop.mailbox, &o->message);
+	}
+	route_cancel(d, r);
 }
 
 /* The limits are read on a login thread, while the main thread may have a newer snapshot: the front's own is passed by its callback's config. */
@@ -426,6 +466,105 @@ static void make_console(struct daemon *d)
 	d->console = console_new(&host);
 }
 
+/* ---- one process takes another's place ---- */
+
+static size_t host_sockets(void *ctx, int *fds, size_t max)
+{
+	const struct daemon *d = ctx;
+	size_t n = MIN(d->listener->n, max);
+
+	for (size_t i = 0; i < n; i++)
+		fds[i] = d->listener->sockets[i].fd;
+	return n;
+}
+
+static const char *host_objection(void *ctx)
+{
+	const struct daemon *d = ctx;
+
+	return d->is_shutting_down ? "the old process is shutting down already" : NULL;
+}
+
+static void set_doors(struct daemon *d, enum front_door door)
+{
+	for (int i = 0; i < d->n_fronts; i++)
+		front_set_door(d->fronts[i], door);
+}
+
+static void host_replaced(void *ctx, int pid)
+{
+	struct daemon *d = ctx;
+
+	set_doors(d, FRONT_CLOSED);
+	listener_own(d->listener, false);
+	notify_say(&d->notify, "MAINPID=%d", pid);
+	if (d->snapshot->config->drain_timeout)
+		d->drain_until = clock_now() + d->snapshot->config->drain_timeout;
+	loop_tick_soon(&d->loop);
+}
+
+static void host_resumed(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (d->is_shutting_down)
+		return;
+	set_doors(d, FRONT_OPEN);
+	listener_own(d->listener, true);
+	d->drain_until = 0;
+}
+
+static void host_left(void *ctx)
+{
+	stop_workers(ctx);
+}
+
+static void host_cancel(void *ctx, const struct cancel_key *k)
+{
+	struct cancel_request *r = xcalloc(1, sizeof(*r));
+
+	r->fd = -1;
+	r->key = *k;
+	route_cancel(ctx, r);
+}
+
+/* It has been counted in the process that it comes from: limits are for those who come new. */
+static void host_adopt(void *ctx, struct newcomer *n)
+{
+	struct daemon *d = ctx;
+	int worker = move_worker(n, d->n_workers);
+	const char *why;
+
+	n->id = d->next_moved_id;
+	d->next_moved_id += (uint64_t)d->n_fronts + 1;
+	if (n->is_counted)
+		registry_count_client(d->registry, n->database, n->user, 0, 0, 0, &why);
+	atomic_fetch_add(&d->registry->worker_clients[worker], 1);
+	n->message.deliver = session_adopt;
+	n->message.discard = session_discard;
+	mailbox_post(&d->workers[worker]->loop.mailbox, &n->message);
+}
+
+static void make_upgrade(struct daemon *d)
+{
+	struct upgrade_host host = { .ctx = d,
+		.loop = &d->loop,
+		.registry = d->registry,
+		.workers = d->workers,
+		.n_workers = d->n_workers,
+		.sockets = host_sockets,
+		.objection = host_objection,
+		.replaced = host_replaced,
+		.resumed = host_resumed,
+		.logins = host_login_count,
+		.left = host_left,
+		.cancel = host_cancel,
+		.adopt = host_adopt };
+
+	d->upgrade = upgrade_new(&host, d->snapshot->config, &d->taken, d->hash_key);
+	upgrade_tell(d->upgrade, d->notify.fd >= 0 ? d->notify.path : "", d->notify.watchdog);
+}
+
 /* ---- starting ---- */
 
 static void give_memory_back(struct daemon *d)
@@ -478,6 +617,7 @@ static usec_t limit_drain(struct daemon *d)
 		return MIN(d->drain_until - d->loop.now, USEC_PER_SEC);
 	log_warning(NULL, "drain_timeout: the clients that are left are told to go");
 	d->drain_until = 0;
+	upgrade_end(d->upgrade);
 	stop_workers(d);
 	return USEC_PER_SEC;
 }
@@ -494,13 +634,17 @@ static usec_t main_tick(void *owner)
 	return MIN(drain, watchdog);
 }
 
-static void init_hash(void)
+static void init_hash(struct daemon *d)
 {
-	uint8_t key[16];
+	uint8_t seed[8];
 
-	RAND_bytes(key, sizeof(key));
-	hash_init(key);
-	srandom((unsigned)hash64(key, sizeof(key)));
+	if (d->taken.link >= 0)
+		memcpy(d->hash_key, d->taken.hash_key, sizeof(d->hash_key));
+	else
+		RAND_bytes(d->hash_key, sizeof(d->hash_key));
+	hash_init(d->hash_key);
+	RAND_bytes(seed, sizeof(seed));
+	srandom((unsigned)hash64(seed, sizeof(seed)));
 }
 
 /* Threads of ours inherit it: only the main thread handles signals. */
@@ -527,15 +671,19 @@ static void make_workers(struct daemon *d)
 	}
 }
 
-static void start_threads(struct daemon *d)
+static bool start_threads(struct daemon *d, char *error, size_t size)
 {
+	d->n_fronts = d->snapshot->config->login_threads;
+	d->next_moved_id = (uint64_t)d->n_fronts + 1;
 	log_start_thread();
 	d->resolver = resolver_start();
 	d->external = external_start(d->snapshot->config->auth_threads);
 	d->passwords = passwords_new();
 	make_workers(d);
 	make_console(d);
-	d->n_fronts = d->snapshot->config->login_threads;
+	make_upgrade(d);
+	if (!upgrade_slots(d->upgrade, error, size))
+		return false;
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
 	for (int i = 0; i < d->n_fronts; i++) {
 		struct front_options o = { .listener = d->listener,
@@ -543,7 +691,7 @@ static void start_threads(struct daemon *d)
 			.ops = &front_ops,
 			.ctx = d,
 			.first_id = (uint64_t)i + 1,
-			.id_step = (uint64_t)d->n_fronts };
+			.id_step = (uint64_t)d->n_fronts + 1 };
 
 		d->fronts[i] = front_start(&o);
 	}
@@ -552,6 +700,7 @@ static void start_threads(struct daemon *d)
 		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
 		worker_thread_start(d->workers[i], &d->threads[i]);
 	}
+	return true;
 }
 
 static void watch_signals(struct daemon *d)
@@ -562,12 +711,13 @@ static void watch_signals(struct daemon *d)
 	}
 }
 
+/* Also after a start that went no further than these: then there are no fronts and no workers' threads. */
 static void end_threads(struct daemon *d)
 {
-	for (int i = 0; i < d->n_workers; i++)
+	for (int i = 0; d->fronts && i < d->n_workers; i++)
 		pthread_join(d->threads[i], NULL);
 	external_stop(d->external); /* before those to whom it answers */
-	for (int i = 0; i < d->n_fronts; i++)
+	for (int i = 0; d->fronts && i < d->n_fronts; i++)
 		front_stop(&d->fronts[i]);
 	external_free(&d->external);
 	resolver_stop(d->resolver);
@@ -579,8 +729,9 @@ static void end_threads(struct daemon *d)
 		free(d->workers[i]);
 	}
 	console_free(&d->console);
+	upgrade_free(&d->upgrade);
 	registry_free(d->registry);
-	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
+	for (size_t i = 0; d->fronts && i < N_ELEMENTS(signals); i++)
 		event_del(&d->signal_events[i]);
 	free(d->workers);
 	free(d->threads);
@@ -593,6 +744,10 @@ static void hear_systemd(struct daemon *d)
 	static const char *const names[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID" };
 
 	notify_open(&d->notify, getenv(names[0]), getenv(names[1]), getenv(names[2]));
+	if (d->notify.fd < 0 && *d->taken.notify) { /* what we replace was systemd's, so we shall be */
+		notify_open(&d->notify, d->taken.notify, NULL, NULL);
+		d->notify.watchdog = d->taken.watchdog;
+	}
 	for (size_t i = 0; i < N_ELEMENTS(names); i++)
 		unsetenv(names[i]);
 }
@@ -600,14 +755,15 @@ static void hear_systemd(struct daemon *d)
 static bool open_listener(struct daemon *d, char *error, size_t size)
 {
 	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES" };
-	struct listen_given given;
+	struct listen_given *old = &d->taken.given, given;
 	enum result r = notify_take_sockets(getenv(names[0]), getenv(names[1]), &given, error, size);
 
 	for (size_t i = 0; i < N_ELEMENTS(names); i++)
 		unsetenv(names[i]);
 	if (r == RES_OK)
-		d->listener = listener_open(d->snapshot->config, &given, error, size);
+		d->listener = listener_open(d->snapshot->config, given.n ? &given : old, error, size);
 	listen_given_close(&given);
+	listen_given_close(old);
 	return d->listener != NULL;
 }
 
@@ -635,7 +791,56 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	process_raise_descriptors(c);
 	if (!open_listener(d, error, size))
 		return false;
-	return process_become(c, d->options->user, d->options->is_daemon, error, size);
+	if (!process_become(c, d->options->user, d->options->is_daemon, d->taken.link >= 0, error, size))
+		return false;
+	upgrade_listen(c, &d->taken);
+	return true;
+}
+
+/* Takes another process's place, if there is one and we are to. */
+static bool take_over(struct daemon *d, const struct config *c, char *error, size_t size)
+{
+	uid_t uid;
+
+	d->taken = (struct upgrade_taken){ .link = -1, .listening = -1 };
+	if (!d->options->takes_over)
+		return true;
+	if (!process_user(c, d->options->user, &uid, error, size))
+		return false;
+	switch (upgrade_take(c, uid, &d->taken, error, size)) {
+	case RES_OK: return true;
+	case RES_MORE:
+		log_warning(NULL, "there is no process to take over from: starting as usual");
+		return true;
+	case RES_PROTOCOL:
+	case RES_LIMIT:
+	case RES_REFUSED:
+	case RES_SYSTEM: break;
+	}
+	return false;
+}
+
+/* From here on clients are ours: those of the old process as well. */
+static void begin_service(struct daemon *d)
+{
+	const struct config *c = d->snapshot->config;
+	bool replaces = upgrade_is_taking(d->upgrade);
+	char error[512];
+
+	log_info(NULL, "process up: %s, pgweir %s, %d worker threads", c->job_name, PGWEIR_VERSION, d->n_workers);
+	if (replaces && !process_write_pidfile(c, error, sizeof(error)))
+		log_warning(NULL, "%s", error);
+	listener_own(d->listener, true);
+	upgrade_ready(d->upgrade);
+	notify_say(&d->notify, "READY=1\nMAINPID=%d", (int)getpid());
+}
+
+static void serve(struct daemon *d, const sigset_t *old_signals)
+{
+	watch_signals(d);
+	pthread_sigmask(SIG_SETMASK, old_signals, NULL);
+	begin_service(d);
+	loop_run(&d->loop);
 }
 
 int daemon_run(struct config **config, const struct daemon_options *o)
@@ -647,28 +852,32 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(&old); /* one that comes while we start is heard as soon as we can */
-	init_hash();
+	if (!take_over(&d, *config, error, sizeof(error))) {
+		log_error(NULL, "%s", error);
+		return 1;
+	}
+	init_hash(&d);
 	hear_systemd(&d);
 	if (prepare(&d, config, error, sizeof(error))) {
 		loop_init(&d.loop, &d, main_tick);
-		start_threads(&d);
-		watch_signals(&d);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name,
-			PGWEIR_VERSION, d.n_workers);
-		notify_say(&d.notify, "READY=1\nMAINPID=%d", (int)getpid());
-		loop_run(&d.loop);
+		if (start_threads(&d, error, sizeof(error))) {
+			serve(&d, &old);
+			status = 0;
+		} else {
+			log_error(NULL, "%s", error);
+		}
 		end_threads(&d);
 		loop_destroy(&d.loop);
 		free(d.drained); /* only now: one of them may have been in the mailbox */
 		process_remove_pidfile(d.snapshot->config);
 		log_info(NULL, "process down: %s", d.snapshot->config->job_name);
-		status = 0;
 	} else {
 		log_error(NULL, "%s", error);
 	}
 	listener_close(&d.listener);
+	upgrade_drop(&d.taken);
 	snapshot_unref(&d.snapshot);
+	OPENSSL_cleanse(d.hash_key, sizeof(d.hash_key));
 	notify_close(&d.notify);
 	log_stop();
 	return status;

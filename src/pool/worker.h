@@ -24,6 +24,7 @@
 struct pool;
 struct client;
 struct auth_query;
+struct worker_key;
 
 struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
@@ -66,6 +67,7 @@ struct worker {
 	struct list cancels;
 	struct statement_table statements;
 	struct worker_slot *slots;
+	struct worker_key *keys; /* cancel keys that don't name a slot: session/keys.h */
 	uint32_t n_slots, free_slot; /* free_slot: index + 1 of the first free one, 0: none */
 	bool must_look;		     /* at the end of the round: see worker_look() */
 	usec_t tick_every;

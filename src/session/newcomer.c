@@ -1,6 +1,7 @@
 #include "session/newcomer.h"
 
 #include "auth/digest.h"
+#include "session/move.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ void newcomer_free(struct newcomer **np)
 	credential_unref(&n->credential);
 	writer_free(&n->greeting);
 	free(n->early);
+	moved_free(&n->moved);
 	free(n);
 }
 

@@ -14,6 +14,8 @@
 #include "state/settings.h"
 #include "wire/startup.h"
 
+struct moved;
+
 struct newcomer {
 	struct message message;
 	uint64_t id;	   /* unique in the process */
@@ -28,7 +30,8 @@ struct newcomer {
 	struct writer greeting; /* goes in front of the welcome: NegotiateProtocolVersion, SASL's last word, AuthenticationOk */
 	uint8_t *early; /* read behind the login already */
 	size_t early_len;
-	usec_t since;		  /* when it was accepted: the login timeout goes on until the welcome */
+	struct moved *moved; /* NULL: it has just logged in; else it comes from another process: move.h */
+	usec_t since;	     /* when it was accepted: the login timeout goes on until the welcome */
 	bool is_admin, may_admin; /* console: database pgweir or pgbouncer; may_admin: in admin_users, else only SHOW */
 	bool is_counted; /* counts in max_client_conn: whoever frees it decrements */
 };

@@ -381,7 +381,6 @@ static const struct {
 	{ "[pgbouncer]\nauth_ldap_options = ldapbindpasswd=secret\x01\n",
 		"x.ini:2: auth_ldap_options must not contain control characters" },
 	{ "[pgbouncer]\nauth_threads = 0\n", "x.ini:2: auth_threads must be a number from 1 to 256, not \"0\"" },
-	{ "[pgbouncer]\npeer_id = 1\n", "x.ini:2: peer_id is not supported yet by this version: it may only be 0" },
 	{ "[pgbouncer]\nresolv_conf = /r\n", "x.ini:2: resolv_conf is not supported yet by this version" },
 	{ "[peers]\n1 = host=h\n", "x.ini:2: section [peers] is not supported yet by this version" },
 	{ "[databases]\na = host=h,i\n", "x.ini:2: a list of hosts is not supported yet by this version" },
