@@ -206,23 +206,31 @@ format-check-run:
 INSTALL := install
 install_files = $(if $(strip $(1)),$(INSTALL) -m 644 $(1) $(DESTDIR)$(2))
 install: all ## into prefix (/usr/local), below DESTDIR where that is set
-	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(mandir)/man1 $(mandir)/man5 $(docdir) $(docdir)/examples)
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(MAN_DIRS:%=$(mandir)/%) $(docdir))
 	$(INSTALL) -m 755 pgweir pgweir-storm $(DESTDIR)$(bindir)
-	$(call install_files,$(wildcard man/*.1),$(mandir)/man1)
-	$(call install_files,$(wildcard man/*.5),$(mandir)/man5)
-	$(call install_files,README.md CHANGELOG.md LICENSE $(wildcard doc/*.md),$(docdir))
-	$(call install_files,$(EXAMPLES),$(docdir)/examples)
-	$(call install_files,$(filter-out %.service,$(wildcard etc/systemd/*)),$(docdir)/examples)
-	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' etc/systemd/pgweir.service >$(DESTDIR)$(docdir)/examples/pgweir.service
+	$(foreach d,$(MAN_DIRS),$(INSTALL) -m 644 $(wildcard man/*.$(d:man%=%)) $(DESTDIR)$(mandir)/$(d) &&) true
+	$(INSTALL) -m 644 $(DOCS) $(DESTDIR)$(docdir)
+	cd etc && find . -type d -exec $(INSTALL) -d $(DESTDIR)$(docdir)/examples/{} \; \
+		-o -type f -exec $(INSTALL) -m 644 {} $(DESTDIR)$(docdir)/examples/{} \;
+	sed 's,@bindir@,$(bindir),; s,@sysconfdir@,$(sysconfdir),' $(UNIT) >$(DESTDIR)$(docdir)/examples/$(UNIT:etc/%=%)
 # Configuration and unit are examples: what runs on a machine is its administrator's to decide, and an upgrade can't overwrite it
-EXAMPLES = $(filter-out etc/systemd,$(wildcard etc/*))
+MAN_DIRS := man1 man5 man7
+DOCS = README.md CHANGELOG.md LICENSE $(wildcard doc/*.md)
+UNIT := etc/systemd/pgweir.service
 uninstall: ## removes what install put there
 	rm -f $(addprefix $(DESTDIR)$(bindir)/,pgweir pgweir-storm)
-	rm -f $(addprefix $(DESTDIR)$(mandir)/man1/,$(notdir $(wildcard man/*.1)))
-	rm -f $(addprefix $(DESTDIR)$(mandir)/man5/,$(notdir $(wildcard man/*.5)))
-	rm -f $(addprefix $(DESTDIR)$(docdir)/,README.md CHANGELOG.md LICENSE $(notdir $(wildcard doc/*.md)))
-	rm -f $(addprefix $(DESTDIR)$(docdir)/examples/,$(notdir $(wildcard etc/* etc/systemd/*)))
-	-rmdir $(DESTDIR)$(docdir)/examples $(DESTDIR)$(docdir)
+	rm -f $(foreach d,$(MAN_DIRS),$(patsubst man/%,$(DESTDIR)$(mandir)/$(d)/%,$(wildcard man/*.$(d:man%=%))))
+	rm -f $(addprefix $(DESTDIR)$(docdir)/,$(notdir $(DOCS)))
+	rm -rf $(DESTDIR)$(docdir)/examples
+	-rmdir $(DESTDIR)$(docdir)
+
+deb: ## build the Debian package into build/deb
+	@tests/need_packages.sh $(DEPS_BUILD) check debhelper
+	rm -rf build/deb
+	mkdir -p build/deb/pgweir
+	git ls-files -z | tar -c --null -T - | tar -x -C build/deb/pgweir
+	cd build/deb/pgweir && dpkg-buildpackage -b -us -uc
+	@ls build/deb/*.deb
 
 ##@ Packages and cleaning
 # A config.mk from before may lack what was just installed: it is made anew
@@ -246,7 +254,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall \
+	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
 	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,5 +1,6 @@
 #include "admin/console_private.h"
 #include "admin/show.h"
+#include "base/events.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -23,6 +24,9 @@ static void log_issued(const struct console_client *c, const struct command *cmd
 		log_info(&who, "%s '%s' command issued", cmd->spec->word, cmd->name);
 	else
 		log_info(&who, "%s command issued", cmd->spec->word);
+	address_host(&c->peer, addr); /* without the port, so that the same again is counted as such */
+	events_add(EVENT_COMMAND, "%s%s%s by %s from %s", cmd->spec->word, *cmd->name ? " " : "", cmd->name,
+		c->user, addr);
 }
 
 static bool is_console(const char *database)
@@ -231,6 +235,7 @@ void console_pause(struct console *c, const char *database)
 		return;
 	}
 	log_info(NULL, "PAUSE");
+	events_add(EVENT_COMMAND, "PAUSE by signal");
 	paused_set(&c->paused, database, true);
 	job_start(c, NULL, &(struct question){ .control = CONTROL_PAUSE, .database = database }, done_step);
 }
@@ -242,6 +247,7 @@ void console_resume(struct console *c, const char *database)
 		return;
 	}
 	log_info(NULL, "RESUME");
+	events_add(EVENT_COMMAND, "RESUME by signal");
 	resume(c, NULL, database, done_step);
 }
 

@@ -1,6 +1,7 @@
 #include "admin/report.h"
 
 #include "admin/control.h"
+#include "admin/report_private.h"
 #include "session/client.h"
 #include "wire/sqlscan.h"
 
@@ -27,9 +28,16 @@ void report_free(struct report **rp)
 	*rp = NULL;
 	if (!r)
 		return;
+	for (size_t i = 0; i < r->n_pools; i++) {
+		for (int m = 0; m < MEASURES_N; m++)
+			free(r->pools[i].latency[m]);
+	}
 	free(r->pools);
 	free(r->links);
 	free(r->pins);
+	free(r->waits);
+	free(r->holders);
+	free(r->prepared);
 	writer_free(&r->text);
 	free(r);
 }
@@ -51,7 +59,7 @@ static void discard_report(struct message *m)
 
 /* ---- on the worker ---- */
 
-static void *grow(void *items, size_t n, size_t *cap, size_t size)
+void *report_grow(void *items, size_t n, size_t *cap, size_t size)
 {
 	if (n < *cap)
 		return items;
@@ -61,19 +69,19 @@ static void *grow(void *items, size_t n, size_t *cap, size_t size)
 
 static struct pool_row *add_pool(struct report *r)
 {
-	r->pools = grow(r->pools, r->n_pools, &r->cap_pools, sizeof(*r->pools));
+	r->pools = report_grow(r->pools, r->n_pools, &r->cap_pools, sizeof(*r->pools));
 	memset(&r->pools[r->n_pools], 0, sizeof(*r->pools));
 	return &r->pools[r->n_pools++];
 }
 
 static struct link_row *add_link(struct report *r)
 {
-	r->links = grow(r->links, r->n_links, &r->cap_links, sizeof(*r->links));
+	r->links = report_grow(r->links, r->n_links, &r->cap_links, sizeof(*r->links));
 	memset(&r->links[r->n_links], 0, sizeof(*r->links));
 	return &r->links[r->n_links++];
 }
 
-static uint32_t add_text(struct report *r, const char *text)
+uint32_t report_add_text(struct report *r, const char *text)
 {
 	size_t at = r->text.len;
 
@@ -81,13 +89,34 @@ static uint32_t add_text(struct report *r, const char *text)
 	return (uint32_t)at;
 }
 
-static void report_pool(struct report *r, const struct pool *p)
+static void report_latency(struct report *r, struct pool_row *row, struct latency *l)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!l->measured[m])
+			continue;
+		row->latency[m] = xcalloc(WINDOWS_N, sizeof(*row->latency[m]));
+		for (int w = 0; w < WINDOWS_N; w++)
+			latency_read(l, (enum measure)m, (enum window)w, r->now, &row->latency[m][w]);
+	}
+}
+
+static void report_past_latency(struct pool_row *row, const struct past_counters *past)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!past->latency[m])
+			continue;
+		row->latency[m] = xcalloc(WINDOWS_N, sizeof(*row->latency[m]));
+		row->latency[m][WINDOW_START] = *past->latency[m];
+	}
+}
+
+static void report_pool(struct report *r, struct pool *p, bool with_latency)
 {
 	struct pool_row *row = add_pool(r);
 
-	row->database = add_text(r, p->shared->database);
-	row->user = add_text(r, p->shared->user);
-	row->waiting = (unsigned)(p->waiting.count + p->greeting.count);
+	row->database = report_add_text(r, p->shared->database);
+	row->user = report_add_text(r, p->shared->user);
+	row->waiting = (unsigned)(p->queue.count + p->greeting.count);
 	row->clients = p->n_clients > row->waiting ? p->n_clients - row->waiting : 0;
 	row->servers[SERVER_IDLE] = (unsigned)p->idle.count;
 	LIST_FOREACH(&p->servers, n, next) {
@@ -100,24 +129,28 @@ static void report_pool(struct report *r, const struct pool *p)
 	row->oldest_wait = pool_oldest_wait(p, r->now);
 	row->mode = p->mode;
 	row->counters = p->counters;
+	if (with_latency)
+		report_latency(r, row, &p->latency);
 }
 
-static void report_pools(struct report *r, const struct worker *w)
+static void report_pools(struct report *r, const struct worker *w, bool with_latency)
 {
 	struct past_counters *past, *next_past;
 	struct pool *p, *next;
 
 	HASH_ITER(hh, w->pools, p, next) {
 		if (!p->shared->is_own)
-			report_pool(r, p);
+			report_pool(r, p, with_latency);
 	}
 	HASH_ITER(hh, w->past, past, next_past) {
 		struct pool_row *row = add_pool(r);
 
 		row->is_past = true;
-		row->database = add_text(r, past->database);
-		row->user = add_text(r, NULL);
+		row->database = report_add_text(r, past->database);
+		row->user = report_add_text(r, NULL);
 		row->counters = past->counters;
+		if (with_latency)
+			report_past_latency(row, past);
 	}
 }
 
@@ -126,7 +159,7 @@ static void report_stream(struct report *r, struct link_row *row, const struct s
 	char tls[64];
 
 	tls_describe(st->tls, tls, sizeof(tls));
-	row->tls = add_text(r, tls);
+	row->tls = report_add_text(r, tls);
 	address_local(st->fd, &row->local);
 	row->held = st->held_len;
 	row->backlog = stream_backlog(st);
@@ -147,9 +180,9 @@ static void report_client(struct report *r, const struct client *c)
 	struct link_row *row = add_link(r);
 	bool waits = list_is_linked(&c->waiter.node);
 
-	row->database = add_text(r, c->database);
-	row->user = add_text(r, c->user);
-	row->application_name = add_text(r, settings_get(c->settings, "application_name"));
+	row->database = report_add_text(r, c->database);
+	row->user = report_add_text(r, c->user);
+	row->application_name = report_add_text(r, settings_get(c->settings, "application_name"));
 	row->state = client_state_name(c);
 	address_restore(&c->peer, &row->peer);
 	report_stream(r, row, &c->stream);
@@ -169,9 +202,9 @@ static void report_server(struct report *r, const struct server *s)
 	const struct client *c = s->client;
 
 	row->is_server = true;
-	row->database = add_text(r, s->pool->shared->database);
-	row->user = add_text(r, s->pool->shared->user);
-	row->application_name = add_text(r, settings_get(s->settings, "application_name"));
+	row->database = report_add_text(r, s->pool->shared->database);
+	row->user = report_add_text(r, s->pool->shared->user);
+	row->application_name = report_add_text(r, settings_get(s->settings, "application_name"));
 	row->state = server_state_name(s->state);
 	row->peer = s->address;
 	report_stream(r, row, &s->stream);
@@ -202,9 +235,9 @@ static void report_pins(struct report *r, const struct worker *w)
 
 		if (!c->pins || !c->server)
 			continue;
-		r->pins = grow(r->pins, r->n_pins, &r->cap_pins, sizeof(*r->pins));
-		r->pins[r->n_pins++] = (struct pin_row){ .database = add_text(r, c->database),
-			.user = add_text(r, c->user),
+		r->pins = report_grow(r->pins, r->n_pins, &r->cap_pins, sizeof(*r->pins));
+		r->pins[r->n_pins++] = (struct pin_row){ .database = report_add_text(r, c->database),
+			.user = report_add_text(r, c->user),
 			.client = c->id,
 			.server = c->server->id,
 			.server_pid = c->server->cancel_pid,
@@ -263,7 +296,7 @@ static void deliver_question(struct message *m, void *owner)
 		.now = w->loop.now };
 	r->n_done = control_apply(w, &a->q);
 	if (a->q.wants & WANT_POOLS)
-		report_pools(r, w);
+		report_pools(r, w, a->q.wants & WANT_LATENCY);
 	if (a->q.wants & WANT_CLIENTS)
 		report_clients(r, w);
 	if (a->q.wants & WANT_SERVERS)
@@ -272,6 +305,14 @@ static void deliver_question(struct message *m, void *owner)
 		report_worker(r, w);
 	if (a->q.wants & WANT_PINS)
 		report_pins(r, w);
+	if (a->q.wants & WANT_QUEUE)
+		report_queue(r, w);
+	if (a->q.wants & WANT_HOLDERS)
+		report_holders(r, w);
+	if (a->q.wants & WANT_PREPARED)
+		report_prepared(r, w);
+	if (a->q.wants & WANT_MEMORY)
+		report_memory(r, w);
 	mailbox_post(a->q.reply_to, &r->message);
 	free_asked(m);
 }

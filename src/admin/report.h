@@ -13,7 +13,21 @@
 
 #include "pool/server.h"
 
-enum report_wants { WANT_POOLS = 1, WANT_CLIENTS = 2, WANT_SERVERS = 4, WANT_PINS = 8, WANT_WORKER = 16 };
+enum report_wants {
+	WANT_POOLS = 1,
+	WANT_CLIENTS = 2,
+	WANT_SERVERS = 4,
+	WANT_PINS = 8,
+	WANT_WORKER = 16,
+	WANT_LATENCY = 32, /* with WANT_POOLS */
+	WANT_QUEUE = 64,
+	WANT_HOLDERS = 128,
+	WANT_PREPARED = 256,
+	WANT_MEMORY = 512,
+};
+
+#define MEMORY_ROWS 6
+#define REPORT_STATEMENTS_MAX 1000 /* of each worker: those with the most uses */
 
 enum control {
 	CONTROL_NONE,
@@ -47,6 +61,7 @@ struct pool_row {
 	usec_t oldest_wait;
 	enum pool_mode mode;
 	struct counters counters;
+	struct histogram *latency[MEASURES_N]; /* WINDOWS_N each, of a past pool only WINDOW_START; NULL: never measured */
 };
 
 struct link_row { /* a client or a server */
@@ -71,6 +86,37 @@ struct pin_row {		 /* a client that keeps its server */
 	usec_t since;
 };
 
+struct wait_row {					   /* a client that waits */
+	uint32_t database, user, application_name, detail; /* offsets in the report's text */
+	uint32_t statement;				   /* its shape; "": a login, or who knows */
+	const char *reason;				   /* a constant */
+	struct address peer;
+	uint64_t client, fingerprint;
+	usec_t since, deadline; /* 0: none */
+};
+
+struct holder_row { /* a server that isn't idle, and who has it */
+	uint32_t database, user, application_name;
+	const char *state; /* a constant */
+	struct address peer;
+	uint64_t client, server; /* client 0: nobody has it, it is busy with our own work */
+	uint32_t server_pid;
+	usec_t transaction_at, statement_at, idle_since; /* 0: in none, none yet, it isn't the client's turn */
+	unsigned pins;
+};
+
+struct prepared_row {
+	char name[STATEMENT_NAME_SIZE]; /* on servers; made of its hash */
+	uint32_t statement;		/* its shape */
+	uint64_t fingerprint, binds;
+	unsigned parameters, clients, servers;
+};
+
+struct memory_row {	  /* of things of one kind */
+	const char *name; /* a constant */
+	size_t size, used, free, total;
+};
+
 struct worker_row {
 	uint64_t clients, servers, idle, waiting;
 	uint64_t rounds, messages, moved; /* since the start */
@@ -88,7 +134,12 @@ struct report {
 	struct pool_row *pools;
 	struct link_row *links;
 	struct pin_row *pins;
-	size_t n_pools, cap_pools, n_links, cap_links, n_pins, cap_pins;
+	struct wait_row *waits;
+	struct holder_row *holders;
+	struct prepared_row *prepared;
+	struct memory_row memory[MEMORY_ROWS];
+	size_t n_pools, cap_pools, n_links, cap_links, n_pins, cap_pins, n_waits, cap_waits, n_holders, cap_holders;
+	size_t n_prepared;
 	uint64_t pins_made[PINS_N];
 	struct worker_row of_worker;
 	struct writer text;

@@ -1,5 +1,6 @@
 #include "admin/rows.h"
 
+#include "base/utf8.h"
 #include "wire/msg.h"
 
 #include <inttypes.h>
@@ -59,6 +60,26 @@ static enum column_type next_column(struct rows *r, bool *is_binary)
 	return r->columns[r->at++].type;
 }
 
+/* The console speaks UTF-8; what isn't (a name in the client's own encoding) would make the reader's driver fail. */
+static void text_value(struct rows *r, const char *text)
+{
+	size_t len = strlen(text);
+	uint8_t *out;
+
+	write_u32(&r->out, (uint32_t)len);
+	out = writer_reserve(&r->out, len);
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_char(text + i);
+
+		if (n)
+			memcpy(out + i, text + i, n);
+		else
+			out[i] = '?';
+		i += MAX(n, 1);
+	}
+	r->out.len += len;
+}
+
 void rows_text(struct rows *r, const char *text)
 {
 	bool is_binary; /* is the same for text */
@@ -66,7 +87,7 @@ void rows_text(struct rows *r, const char *text)
 
 	ASSERT(type == COLUMN_TEXT || !text);
 	if (text)
-		value(r, text, strlen(text));
+		text_value(r, text);
 	else
 		write_u32(&r->out, NULL_LENGTH);
 }

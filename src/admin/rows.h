@@ -4,7 +4,7 @@
  * A view says what its columns are, once; rows_end() asserts that every row has a value for each. Values are text, or binary in the
  * columns where the client's Bind asked for it.
  *
- * Text:    ends at its NUL; NULL is SQL's NULL.
+ * Text:    ends at its NUL; NULL is SQL's NULL. Bytes that aren't UTF-8 become question marks.
  * Numbers: one that an int4 can't hold becomes the largest that it can.
  * Source:  PostgreSQL's manual, "Message Formats"; for numeric's binary form src/backend/utils/adt/numeric.c, numeric_recv().
  */

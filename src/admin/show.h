@@ -31,7 +31,7 @@ struct view {
 	void (*fill)(const struct show *s);
 };
 
-extern const struct view views[];
+extern const struct view *const views[];
 extern const size_t n_views;
 
 const struct view *view_find(const char *name);

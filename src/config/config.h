@@ -107,7 +107,7 @@ struct config {
 	bool syslog, log_connections, log_disconnections, log_pooler_errors, log_stats;
 	int verbose;
 	usec_t stats_period, drain_timeout;
-	int worker_threads, login_threads; /* worker_threads 0: auto, the CPUs that this process may use */
+	int worker_threads, login_threads; /* 0: auto, by the CPUs that this process may use */
 
 	/* listening */
 	char *listen_addr; /* comma list, "*", names; "": no TCP */
@@ -131,8 +131,10 @@ struct config {
 
 	/* timeouts of clients */
 	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,
-		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout;
+		client_login_timeout, client_write_timeout, idle_transaction_timeout, transaction_timeout,
+		reclaim_after, idle_in_transaction_grace;
 	enum timeout_action query_wait_timeout_action;
+	bool query_wait_prediction;
 
 	/* session state */
 	enum session_features session_features;

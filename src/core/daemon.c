@@ -2,6 +2,7 @@
 
 #include "admin/console.h"
 #include "auth/external.h"
+#include "base/events.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "core/ebb.h"
@@ -239,7 +240,7 @@ static void on_kept(void *ctx, const char *key)
 }
 
 /* All of it or nothing: the old configuration stays whole until the new one has been read, with its user list and log. */
-static bool reload(struct daemon *d, char *error, size_t size)
+static bool try_reload(struct daemon *d, char *error, size_t size)
 {
 	struct config_error e = { .text = "" };
 	struct file_watch had = d->auth_file;
@@ -273,7 +274,17 @@ static bool reload(struct daemon *d, char *error, size_t size)
 	snapshot_take_rules(s, &rules);
 	snapshot_take_tls(s, &tls);
 	publish_snapshot(d, &s);
+	return true;
+}
+
+static bool reload(struct daemon *d, char *error, size_t size)
+{
+	if (!try_reload(d, error, size)) {
+		events_add(EVENT_RELOAD, "refused, the old configuration stays: %s", error);
+		return false;
+	}
 	log_info(NULL, "configuration reloaded");
+	events_add(EVENT_RELOAD, "configuration reloaded");
 	return true;
 }
 
@@ -291,9 +302,11 @@ static void watch_users(struct daemon *d)
 	users = load_users(d, d->snapshot->config, d->snapshot->userlist, error, sizeof(error));
 	if (!users) {
 		log_error(NULL, "auth_file has changed and can't be read, the old users stay: %s", error);
+		events_add(EVENT_SECRET, "auth_file has changed and can't be read, the old users stay: %s", error);
 		return;
 	}
 	log_info(NULL, "auth_file has changed: %zu users", userlist_count(users));
+	events_add(EVENT_SECRET, "auth_file has changed: %zu users", userlist_count(users));
 	c = config_ref(d->snapshot->config);
 	s = snapshot_new(&c, &users, d->snapshot);
 	publish_snapshot(d, &s);
@@ -333,6 +346,8 @@ static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 	}
 	d->is_shutting_down = true;
 	log_info(NULL, "shutting down: waiting for %s",
+		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
+	events_add(EVENT_LIFE, "shutting down: waiting for %s",
 		mode == STOP_AT_BOUNDARIES ? "transactions to end" : "clients to leave");
 	for (int i = 0; i < d->n_fronts; i++)
 		front_set_door(d->fronts[i], FRONT_CONSOLE_ONLY);
@@ -673,7 +688,7 @@ static void make_workers(struct daemon *d)
 
 static bool start_threads(struct daemon *d, char *error, size_t size)
 {
-	d->n_fronts = d->snapshot->config->login_threads;
+	d->n_fronts = process_login_thread_count(d->snapshot->config->login_threads);
 	d->next_moved_id = (uint64_t)d->n_fronts + 1;
 	log_start_thread();
 	d->resolver = resolver_start();
@@ -731,6 +746,7 @@ static void end_threads(struct daemon *d)
 	console_free(&d->console);
 	upgrade_free(&d->upgrade);
 	registry_free(d->registry);
+	block_signals(NULL); /* one more of them doesn't end us before our time, and with a bad status */
 	for (size_t i = 0; d->fronts && i < N_ELEMENTS(signals); i++)
 		event_del(&d->signal_events[i]);
 	free(d->workers);
@@ -827,6 +843,7 @@ static void begin_service(struct daemon *d)
 	bool replaces = upgrade_is_taking(d->upgrade);
 	char error[512];
 
+	events_add(EVENT_LIFE, "started: pgweir %s", PGWEIR_VERSION);
 	log_info(NULL, "process up: %s, pgweir %s, %d worker threads", c->job_name, PGWEIR_VERSION, d->n_workers);
 	if (replaces && !process_write_pidfile(c, error, sizeof(error)))
 		log_warning(NULL, "%s", error);

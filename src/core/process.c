@@ -15,6 +15,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define CPUS_PER_LOGIN_THREAD 4
+#define LOGIN_THREADS_MAX 256
 #define SPARE_DESCRIPTORS 200 /* listeners, log, event loops, consoles, logins that will be refused */
 
 static bool read_line(const char *path, char *line, int size)
@@ -41,6 +43,13 @@ static int quota_cpus(void)
 		return 0;
 	period = strtol(end, NULL, 10);
 	return period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+int process_login_thread_count(int configured)
+{
+	int cpus = process_worker_count(0, LOGIN_THREADS_MAX * CPUS_PER_LOGIN_THREAD);
+
+	return configured > 0 ? configured : MAX(cpus / CPUS_PER_LOGIN_THREAD, 1);
 }
 
 int process_worker_count(int configured, int max)

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+int process_login_thread_count(int configured); /* 0: one for each four of them */
 int process_worker_count(int configured, int max); /* 0: the CPUs that affinity and the cgroup's quota leave us */
 void process_raise_descriptors(const struct config *c); /* as far as we may; warns if max_client_conn can't be served */
 /* Who we'll be: the user that `user` or the configuration names if we are root now; false: there is no such user. */

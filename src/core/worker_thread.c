@@ -5,6 +5,7 @@
 #include "pool/auth_query.h"
 #include "pool/cancel.h"
 #include "session/client.h"
+#include "session/frozen.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -242,11 +243,18 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+void worker_set_callbacks(struct worker *w)
+{
+	w->on_clients_tick = worker_clients_tick;
+	w->silent_since = frozen_since;
+	w->reclaim = frozen_reclaim;
+}
+
 void worker_thread_start(struct worker *w, pthread_t *thread)
 {
 	int e;
 
-	w->on_clients_tick = worker_clients_tick;
+	worker_set_callbacks(w);
 	e = pthread_create(thread, NULL, worker_main, w);
 	ASSERT(e == 0);
 }

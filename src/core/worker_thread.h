@@ -31,6 +31,7 @@ struct give {
 };
 
 void worker_clients_tick(struct worker *w); /* worker->on_clients_tick: timeouts, and the end of a worker that stops */
+void worker_set_callbacks(struct worker *w); /* those of the layers above the pool; before the thread starts */
 void worker_thread_start(struct worker *w, pthread_t *thread);
 void worker_order_snapshot(struct worker *w, struct snapshot *s); /* takes a reference of its own */
 /* drained is posted to reply_to when no client is left (not for STOP_NOW, which ends the thread). */

@@ -454,15 +454,21 @@ static void hand_over(struct visitor *v)
 
 /* Doors: when we listen. */
 
+/* This thread's share of login_concurrency: ids step by the number of threads. */
+static size_t concurrency(const struct front *f)
+{
+	return MAX((size_t)f->snapshot->config->login_concurrency / f->id_step, 1);
+}
+
 static bool may_listen(const struct front *f)
 {
-	return f->working.count < (size_t)f->snapshot->config->login_concurrency && f->door != FRONT_CLOSED &&
+	return f->working.count < concurrency(f) && f->door != FRONT_CLOSED &&
 		f->loop.now >= f->paused_until && places_taken(f) < places(f);
 }
 
 static void update_doors(struct front *f)
 {
-	bool may = may_listen(f), is_full = f->working.count >= (size_t)f->snapshot->config->login_concurrency;
+	bool may = may_listen(f), is_full = f->working.count >= concurrency(f);
 
 	if (is_full && !f->is_full)
 		loop_tick_soon(&f->loop); /* which may be due only when these have long lost their places */

@@ -1,5 +1,7 @@
 #include "pool/pool.h"
 
+#include "pool/admission.h"
+#include "pool/reclaim.h"
 #include "pool/server.h"
 #include "wire/msg.h"
 
@@ -25,22 +27,6 @@ static struct worker_view *view(const struct pool *p, int worker)
 static struct worker_view *own_view(const struct pool *p)
 {
 	return view(p, p->worker->index);
-}
-
-static struct waiter *first_waiter(const struct pool *p)
-{
-	struct list_node *n = list_first(&p->waiting);
-
-	return n ? CONTAINER_OF(n, struct waiter, node) : NULL;
-}
-
-/* Publish first, then look at the others: see shared.h. */
-static void publish_waiting(struct pool *p)
-{
-	struct waiter *first = first_waiter(p);
-
-	atomic_store(&own_view(p)->waiting, (unsigned)p->waiting.count);
-	atomic_store(&own_view(p)->oldest, first ? first->since : 0);
 }
 
 static void publish_idle(struct pool *p)
@@ -145,7 +131,7 @@ static struct pool *get_by_shared(struct worker *w, struct pool_shared *shared)
 	p->shared = shared;
 	list_init(&p->idle);
 	list_init(&p->servers);
-	list_init(&p->waiting);
+	queue_init(&p->queue);
 	list_init(&p->greeting);
 	p->is_paused = paused_has(&w->paused, shared->database);
 	HASH_ADD_PTR(w->pools, shared, p);
@@ -165,103 +151,20 @@ struct pool *pool_get_own(struct worker *w, const char *database, const char *us
 
 void pool_free(struct pool *p)
 {
-	ASSERT(!p->waiting.count && !p->greeting.count && !p->n_clients && !p->n_lingering &&
-		!p->idle.count && !p->servers.count);
+	ASSERT(!p->queue.count && !p->greeting.count && !p->n_clients && !p->n_lingering && !p->idle.count &&
+		!p->servers.count);
 	HASH_DEL(p->worker->pools, p);
 	if (!p->shared->is_own)
-		worker_keep_counters(p->worker, p->shared->database, &p->counters);
+		worker_keep_counters(p->worker, p->shared->database, &p->counters, &p->latency);
+	latency_free(&p->latency);
 	settings_unref(&p->welcome_reported);
 	settings_unref(&p->welcome_startup);
 	settings_unref(&p->welcome_told);
 	settings_unref(&p->custom_names);
 	registry_drop_pool(p->worker->registry, &p->shared);
+	queue_free(&p->queue);
 	free(p->fingerprint);
 	free(p);
-}
-
-/* ---- waiting ---- */
-
-static void leave_queue(struct pool *p, struct waiter *w)
-{
-	struct list *l = w->is_greeting ? &p->greeting : &p->waiting;
-
-	list_remove(l, &w->node);
-	worker_count_waiting(p->worker, -1);
-	if (w->is_greeting)
-		return;
-	atomic_fetch_sub(&p->shared->waiting, 1);
-	publish_waiting(p);
-}
-
-void pool_withdraw(struct pool *p, struct waiter *w)
-{
-	if (list_is_linked(&w->node))
-		leave_queue(p, w);
-}
-
-static void refuse(struct pool *p, struct waiter *w, const struct error_info *e)
-{
-	leave_queue(p, w);
-	w->ops->refused(w, e);
-}
-
-static const struct error_info *queue_error(
-	struct pool *p, struct error_info *e, char *detail, size_t size, const char *message)
-{
-	snprintf(detail, size, "%u clients wait for this pool, %d of %d server connections are open.",
-		(unsigned)atomic_load(&p->shared->waiting), atomic_load(&p->shared->servers), p->limits.pool);
-	*e = (struct error_info){ .severity = p->worker->config->query_wait_timeout_action == TIMEOUT_DISCONNECT
-			? "FATAL"
-			: "ERROR",
-		.sqlstate = "53300",
-		.message = message,
-		.detail = detail,
-		.hint = "Retry on the same connection, or raise default_pool_size if PostgreSQL can bear it." };
-	return e;
-}
-
-static void refuse_late(struct pool *p, struct waiter *w)
-{
-	struct error_info e;
-	char detail[256], failing[LOGIN_ERROR_MAX + 64], sqlstate[6], message[LOGIN_ERROR_MAX];
-	bool is_final;
-
-	queue_error(p, &e, detail, sizeof(detail),
-		"query_wait_timeout: no server connection became available in time");
-	if (shared_login_error(p->shared, sqlstate, message, &is_final)) {
-		snprintf(failing, sizeof(failing), "The login to the server has been failing: %s", message);
-		e.detail = failing;
-		e.hint = NULL;
-		if (w->is_greeting)
-			e.sqlstate = sqlstate;
-	}
-	if (w->is_greeting)
-		e.severity = "FATAL";
-	refuse(p, w, &e);
-}
-
-static void refuse_with_login_error(struct waiter *w, const char *sqlstate, const char *message)
-{
-	struct error_info e = {
-		.severity = w->is_greeting ? "FATAL" : "ERROR", .sqlstate = sqlstate, .message = message
-	};
-
-	w->ops->refused(w, &e);
-}
-
-/* The login error of a moment ago, if it is one that waiting won't mend and it isn't time yet to try again. */
-static bool refuse_by_last_error(struct pool *p, struct waiter *w)
-{
-	usec_t next_try = atomic_load(&p->shared->next_try);
-	char sqlstate[6], message[LOGIN_ERROR_MAX];
-	bool is_final;
-
-	if (!next_try || p->worker->loop.now >= next_try || atomic_load(&p->shared->servers) > 0)
-		return false;
-	if (!shared_login_error(p->shared, sqlstate, message, &is_final) || !is_final)
-		return false;
-	refuse_with_login_error(w, sqlstate, message);
-	return true;
 }
 
 /* ---- idle servers ---- */
@@ -486,10 +389,8 @@ static void ask_elsewhere(struct pool *p, size_t n)
 
 static void grant(struct pool *p, struct server *s)
 {
-	struct waiter *w = first_waiter(p);
+	struct waiter *w = admission_take(p, s);
 
-	leave_queue(p, w);
-	p->counters.wait_time += p->worker->loop.now - w->since;
 	w->ops->granted(w, &s);
 }
 
@@ -518,9 +419,9 @@ static const char *reason_to_close(const struct pool *p, const struct server *s)
  * has waited, since two queues never are of exactly the same age; and one server in a while, so that the difference has the time to show: the other worker
  * may just not have had the CPU for a moment.
  */
-static bool is_handed_over(struct pool *p, const struct waiter *first, usec_t other)
+static bool is_handed_over(struct pool *p, usec_t other)
 {
-	usec_t now = p->worker->loop.now, own = now - first->since;
+	usec_t now = p->worker->loop.now, own = now - queue_since(&p->queue);
 
 	if (other <= own + p->worker->config->handoff_tolerance + own / 16 || now - p->handed_over_at < HANDOVER_EVERY)
 		return false;
@@ -531,8 +432,8 @@ static bool is_handed_over(struct pool *p, const struct waiter *first, usec_t ot
 void pool_put_server(struct pool *p, struct server **sp)
 {
 	struct server *s = *sp;
-	struct waiter *first = first_waiter(p);
 	const char *reason = reason_to_close(p, s);
+	struct waiter *first;
 	usec_t since = 0;
 	int elsewhere;
 
@@ -540,6 +441,7 @@ void pool_put_server(struct pool *p, struct server **sp)
 	ASSERT_ON_WORKER(p->worker);
 	ASSERT(s->state == SERVER_IDLE && pending_is_idle(&s->pending) && !list_is_linked(&s->node));
 	s->used_at = p->worker->loop.now;
+	admission_put(p, s);
 	if (reason) {
 		server_close(s, reason);
 		return;
@@ -548,8 +450,9 @@ void pool_put_server(struct pool *p, struct server **sp)
 		server_close(s, "paused");
 		return;
 	}
+	first = admission_next(p);
 	elsewhere = oldest_elsewhere(p, &since);
-	if (first && !(elsewhere >= 0 && is_handed_over(p, first, age_at(p, elsewhere, since)))) {
+	if (first && !(elsewhere >= 0 && is_handed_over(p, age_at(p, elsewhere, since)))) {
 		grant(p, s);
 		return;
 	}
@@ -632,10 +535,10 @@ static void evict_elsewhere(struct pool *p, enum slot_result full)
 static bool take_slot(struct pool *p)
 {
 	struct slot_limits limits = p->limits;
-	struct waiter *first = first_waiter(p);
 	enum slot_result full;
 
-	if (p->reserve && first && p->worker->loop.now - first->since >= p->worker->config->reserve_pool_timeout)
+	if (p->reserve && p->queue.count &&
+		pool_oldest_wait(p, p->worker->loop.now) >= p->worker->config->reserve_pool_timeout)
 		limits.pool += p->reserve;
 	full = slot_take(p->shared, &limits);
 	if (full == SLOT_DATABASE_FULL || full == SLOT_USER_FULL) {
@@ -644,7 +547,8 @@ static bool take_slot(struct pool *p)
 		else
 			evict_elsewhere(p, full);
 	}
-	return full == SLOT_TAKEN;
+	p->is_full = full != SLOT_TAKEN;
+	return !p->is_full;
 }
 
 /* Opens one server if nothing speaks against it. After a failure a single login finds out whether the server is back. */
@@ -668,19 +572,20 @@ static bool open_one(struct pool *p)
 void pool_kick(struct pool *p)
 {
 	size_t coming, want;
+	struct waiter *w;
 	struct server *s;
 
 	if (p->is_paused)
 		return;
-	while (first_waiter(p) && (s = take_idle(p, first_waiter(p)->wants, first_waiter(p)->prefers)))
+	while (p->idle.count && (w = admission_next(p)) && (s = take_idle(p, w->wants, w->prefers)))
 		grant(p, s);
-	want = MAX(p->waiting.count, p->greeting.count ? 1 : 0);
+	want = MAX(p->queue.count, p->greeting.count ? 1 : 0);
 	coming = p->n_login + p->n_testing;
 	while (coming < want && open_one(p))
 		coming = p->n_login + p->n_testing;
-	if (p->n_login + p->n_testing < p->waiting.count && p->worker->n_workers > 1 &&
-		is_in_need(p, p->worker->index, first_waiter(p)->since))
-		ask_elsewhere(p, p->waiting.count - p->n_login - p->n_testing);
+	if (p->n_login + p->n_testing < p->queue.count && p->worker->n_workers > 1 &&
+		is_in_need(p, p->worker->index, queue_since(&p->queue)))
+		ask_elsewhere(p, p->queue.count - p->n_login - p->n_testing);
 }
 
 static void greet_all(struct pool *p)
@@ -691,7 +596,7 @@ static void greet_all(struct pool *p)
 		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
 		struct server *none = NULL;
 
-		leave_queue(p, w);
+		admission_leave(p, w);
 		w->ops->granted(w, &none);
 	}
 }
@@ -705,7 +610,7 @@ void pool_look(struct pool *p)
 			greet_all(p);
 		settings_unref(&reported);
 	}
-	if (p->waiting.count || p->greeting.count)
+	if (p->queue.count || p->greeting.count)
 		pool_kick(p);
 }
 
@@ -719,30 +624,19 @@ static usec_t wait_tick(const struct pool *p)
 
 struct server *pool_request(struct pool *p, struct waiter *w)
 {
-	const struct config *c = p->worker->config;
 	struct server *s;
 
 	ASSERT_ON_WORKER(p->worker);
 	w->since = p->worker->loop.now;
 	w->is_greeting = w->is_notified = false;
 	p->counters.server_assignments++;
-	if (list_is_empty(&p->waiting) && !p->is_paused && (s = take_idle(p, w->wants, w->prefers)))
+	if (!p->queue.count && !p->is_paused && (s = take_idle(p, w->wants, w->prefers))) {
+		admission_lend(p, w, s);
+		latency_observe(&p->latency, MEASURE_WAIT, 0, w->since);
 		return s;
-	if (!p->is_paused && refuse_by_last_error(p, w))
-		return NULL;
-	if (!take_one(&p->shared->waiting, p->shared->is_own ? 0 : c->max_waiting_clients)) {
-		struct error_info e;
-		char detail[256];
-
-		w->ops->refused(w,
-			queue_error(p, &e, detail, sizeof(detail),
-				"too many clients are waiting (max_waiting_clients)"));
-		return NULL;
 	}
-	w->deadline = p->query_wait_timeout ? w->since + p->query_wait_timeout : 0;
-	list_push_back(&p->waiting, &w->node);
-	worker_count_waiting(p->worker, 1);
-	publish_waiting(p);
+	if ((!p->is_paused && admission_refuse_by_last_error(p, w)) || !admission_enter(p, w))
+		return NULL;
 	worker_tick_within(p->worker, wait_tick(p));
 	pool_kick(p);
 	return NULL;
@@ -750,7 +644,7 @@ struct server *pool_request(struct pool *p, struct waiter *w)
 
 struct server *pool_take_idle(struct pool *p, const struct settings *wants)
 {
-	return list_is_empty(&p->waiting) && !p->is_paused ? take_idle(p, wants, 0) : NULL;
+	return !p->queue.count && !p->is_paused ? take_idle(p, wants, 0) : NULL;
 }
 
 /* 0: any value of it is good. */
@@ -790,7 +684,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w)
 {
 	w->since = p->worker->loop.now;
 	w->is_greeting = true;
-	if (refuse_by_last_error(p, w))
+	if (admission_refuse_by_last_error(p, w))
 		return;
 	list_push_back(&p->greeting, &w->node);
 	worker_count_waiting(p->worker, 1);
@@ -801,6 +695,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w)
 void pool_login_done(struct pool *p, struct server *s)
 {
 	shared_login_ok(p->shared, s->reported);
+	latency_observe(&p->latency, MEASURE_CONNECT, p->worker->loop.now - s->connected_at, p->worker->loop.now);
 	worker_look_again(p->worker);
 	server_set_state(s, SERVER_IDLE);
 	list_remove(&p->servers, &s->node);
@@ -813,54 +708,15 @@ void pool_login_done(struct pool *p, struct server *s)
 void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final)
 {
 	struct worker *w = p->worker;
-	struct list_node *n;
 
 	shared_login_failed(p->shared, w->loop.now, w->config->server_login_retry, sqlstate, message, is_final);
 	if (!is_final)
 		return;
-	while ((n = list_first(&p->greeting)) || (n = list_first(&p->waiting))) {
-		struct waiter *waiter = CONTAINER_OF(n, struct waiter, node);
-
-		leave_queue(p, waiter);
-		refuse_with_login_error(waiter, sqlstate, message);
-	}
+	admission_refuse_all(p, sqlstate, message);
 	worker_look_again(w); /* the other workers' clients get it, too: by trying */
 }
 
 /* ---- time ---- */
-
-/* The queue is in the order of arrival, so those to be told are at its front. */
-static void notify_waiting(struct pool *p, usec_t now)
-{
-	usec_t after = p->worker->config->query_wait_notify;
-
-	LIST_FOREACH(&p->waiting, n, next) {
-		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
-
-		if (!after || now < w->since + after)
-			break;
-		if (!w->is_notified)
-			w->ops->delayed(w);
-		w->is_notified = true;
-	}
-}
-
-static void tick_waiting(struct pool *p, usec_t now)
-{
-	LIST_FOREACH(&p->waiting, n, next) {
-		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
-
-		if (!w->deadline || now < w->deadline)
-			break; /* all have the same timeout, so the order of arrival is that of the deadlines */
-		refuse_late(p, w);
-	}
-	LIST_FOREACH(&p->greeting, n, next) {
-		struct waiter *w = CONTAINER_OF(n, struct waiter, node);
-
-		if (w->deadline && now >= w->deadline)
-			refuse_late(p, w);
-	}
-}
 
 static void tick_idle(struct pool *p, usec_t now)
 {
@@ -897,7 +753,7 @@ static void tick_minimum(struct pool *p)
 
 static bool is_unused(const struct pool *p)
 {
-	return !p->n_clients && !p->n_lingering && !p->waiting.count && !p->greeting.count && !p->idle.count &&
+	return !p->n_clients && !p->n_lingering && !p->queue.count && !p->greeting.count && !p->idle.count &&
 		!p->servers.count && !(p->database && p->database->user && p->min_size) && !p->is_paused;
 }
 
@@ -915,16 +771,16 @@ void pool_tick(struct pool *p)
 {
 	usec_t now = p->worker->loop.now;
 
-	tick_waiting(p, now);
-	notify_waiting(p, now);
+	admission_tick(p, now);
 	LIST_FOREACH(&p->servers, n, next)
 		server_tick(CONTAINER_OF(n, struct server, node), now);
 	tick_idle(p, now);
 	tick_minimum(p);
-	if (p->waiting.count || p->greeting.count)
+	if (p->queue.count || p->greeting.count)
 		pool_look(p);
-	if (p->waiting.count)
+	if (p->queue.count)
 		p->worker->tick_every = MIN(p->worker->tick_every, wait_tick(p));
+	reclaim_tick(p);
 	if (p->greeting.count || p->servers.count)
 		p->worker->tick_every = MIN(p->worker->tick_every, TICK_FAST);
 	if (!is_unused(p)) {
@@ -952,11 +808,4 @@ unsigned pool_count(const struct pool *p, int state)
 bool pool_is_drained(const struct pool *p)
 {
 	return atomic_load(&p->shared->servers) == 0; /* also none that is on its way between workers */
-}
-
-usec_t pool_oldest_wait(const struct pool *p, usec_t now)
-{
-	struct waiter *w = first_waiter(p);
-
-	return w && now > w->since ? now - w->since : 0;
 }

@@ -1,10 +1,12 @@
 /*
- * pool.h - one worker's part of a pool: servers of one (database, user), and the queue in which clients wait for them.
+ * pool.h - one worker's part of a pool: servers of one (database, user), lent to clients.
+ *
+ * admission.c is the part in which they wait: who may, for how long, and what those are told who may not.
  *
  * Lending:   pool_request() gives an idle server at once or queues the waiter; a server that becomes free goes to the longest
  *            waiting client, without passing through the idle list: the local head, unless another worker's oldest is in need and has
  *            waited for much longer. Then, or when nobody waits here, the server itself moves (doc/ARCHITECTURE.md, "Lending").
- * Order:     first come, first served. A waiter leaves exactly once: granted, refused or withdrawn.
+ * Order:     queue.h's. A waiter leaves exactly once: granted, refused or withdrawn. None is granted after its deadline.
  * Limits:    the pool's size and those of its database and user, exact over all workers (shared.h).
  * Opening:   as many servers at once as clients wait, within server_connect_concurrency; after a failure with backoff.
  * Ownership: a server belongs to the pool except while it is linked to a client; pool_put_server() gives it back.
@@ -13,28 +15,11 @@
 #ifndef PGWEIR_POOL_H
 #define PGWEIR_POOL_H
 
+#include "pool/forecast.h"
+#include "pool/queue.h"
 #include "pool/worker.h"
 #include "stats/counters.h"
-
-struct server;
-struct waiter;
-
-struct waiter_ops {
-	void (*granted)(struct waiter *w,
-		struct server **s); /* the server is SERVER_IDLE and in no list; it must be linked or put back */
-	void (*delayed)(struct waiter *w); /* it has waited for query_wait_notify; once */
-	void (*refused)(struct waiter *w, const struct error_info *e); /* e->severity FATAL: the client must go */
-};
-
-struct waiter { /* embedded in the client */
-	struct list_node node;
-	const struct waiter_ops *ops;
-	usec_t since, deadline; /* deadline 0: none */
-	const struct settings *wants;
-	uint64_t prefers; /* this server, if it's idle; 0: any */
-	bool is_notified;
-	bool is_greeting; /* doesn't want a server, only the pool's parameters */
-};
+#include "stats/latency.h"
 
 #define POOL_KNOWN 64
 
@@ -52,20 +37,24 @@ struct pool {
 	enum pool_mode mode;
 	usec_t query_wait_timeout, server_lifetime;
 
-	struct list idle;     /* last in, first out */
-	struct list servers;  /* all others: in login, linked, cleaning, closing */
-	struct list waiting;  /* of struct waiter, oldest first */
+	struct list idle;    /* last in, first out */
+	struct list servers; /* all others: in login, linked, cleaning, closing */
+	struct queue queue;  /* of those who wait for a server */
+	struct forecast forecast;
+	bool is_full;	      /* no slot could be had when one was wanted last */
 	struct list greeting; /* of struct waiter: newcomers for whom the pool's parameters aren't known yet */
 	unsigned n_login, n_testing; /* servers that will be free soon */
 	usec_t evict_asked, handed_over_at;
 	unsigned n_clients, n_lingering; /* those that are closing aren't among n_clients */
-	struct settings *welcome_reported, *welcome_startup, *welcome_told; /* the last client's: the next one's are likely the same */
-	char *fingerprint; /* of what decides where and as whom servers log in */
+	struct settings *welcome_reported, *welcome_startup,
+		*welcome_told; /* the last client's: the next one's are likely the same */
+	char *fingerprint;     /* of what decides where and as whom servers log in */
 	bool is_paused, is_disabled;
 	usec_t unused_since;	    /* 0: in use */
 	uint64_t known[POOL_KNOWN]; /* hashes of settings that a server has taken without complaint */
 	usec_t reconnect_at; /* servers opened until then are closed when they are free; 0: never asked for */
 	struct counters counters;
+	struct latency latency;
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
@@ -81,7 +70,7 @@ void pool_request_greeting(struct pool *p, struct waiter *w);
 void pool_withdraw(struct pool *p, struct waiter *w); /* no-op if it isn't waiting */
 void pool_put_server(struct pool *p, struct server **s); /* SERVER_IDLE, in no list: to whoever waits, or to the idle list */
 void pool_adopt_server(struct pool *p, struct server **s); /* it came from another worker */
-void pool_publish_servers(struct pool *p); /* how many it has at this worker has changed */
+void pool_publish_servers(struct pool *p);		   /* how many it has at this worker has changed */
 void pool_kick(struct pool *p);		 /* something changed: grant, open servers, ask other workers */
 void pool_tick(struct pool *p);		 /* deadlines, lifetimes, minimum size */
 void pool_look(struct pool *p);		 /* greets whom it can, then pool_kick() */
@@ -91,5 +80,6 @@ void pool_login_failed(struct pool *p, const char *sqlstate, const char *message
 unsigned pool_count(const struct pool *p, int state); /* servers in an enum server_state */
 bool pool_is_drained(const struct pool *p); /* no server is linked or being cleaned: PAUSE may answer */
 usec_t pool_oldest_wait(const struct pool *p, usec_t now);
+const char *pool_wait_reason(const struct pool *p); /* why whoever waits can't be served: for people */
 
 #endif

@@ -75,6 +75,9 @@ struct server {
 	uint64_t id;
 	void *client; /* struct client while lent */
 	const struct server_link *link;
+	usec_t lent_at;	   /* when a client got it; 0: none has since it was free last */
+	uint64_t flow_key; /* .. and of which flow that one is, and what it was charged: queue.h */
+	usec_t charged;
 	uint64_t lending; /* counts the times it was lent: a cancel is for one of them */
 
 	struct pending pending;
@@ -157,6 +160,8 @@ struct server_walk {
 		void *ctx); /* an answer of our own is due now; e->ref is the callee's */
 	void (*slice)(struct server *s, const uint8_t *bytes, size_t len, void *ctx);
 };
+/* server_walk.c */
+void server_undo_parse(struct server *s, const struct prepared_note *note); /* NULL: of the unnamed statement */
 size_t server_walk(struct server *s, const uint8_t *bytes, size_t len, const struct server_walk *walk, void *ctx);
 void server_note_free(struct prepared_note **n);
 

@@ -40,6 +40,8 @@ struct worker_view { /* what one worker lets the others know about a pool; a cac
 	atomic_uint idle;
 	atomic_uint servers;  /* that it has, in use or not */
 	atomic_uint incoming; /* servers on their way to it */
+	_Atomic uint64_t silent; /* usec_t: since when its longest-silent transaction has been; 0: none. See reclaim.h */
+	atomic_uint in_transaction; /* its servers whose clients are idle in one, as of its last tick; relaxed */
 };
 
 struct pool_shared {
@@ -52,6 +54,7 @@ struct pool_shared {
 	struct limit_shared own; /* is_own: in the place of the database */
 	atomic_int servers, waiting, pinned;
 	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
+	_Atomic uint64_t reclaimed_at; /* usec_t: when a transaction has been reclaimed last */
 	pthread_mutex_t lock;	   /* guards what follows; a leaf */
 	int failures;
 	struct credential *credential; /* what servers are logged in with: the newest that a client came with, or the configuration has */

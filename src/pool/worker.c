@@ -100,12 +100,30 @@ void worker_count_waiting(struct worker *w, int change)
 	atomic_store(&w->registry->worker_waiting[w->index], w->n_waiting);
 }
 
-void worker_keep_counters(struct worker *w, const char *database, const struct counters *c)
+static bool is_unused(const struct counters *c, const struct latency *l)
 {
-	static const struct counters none;
+	static const struct counters no_counters;
+	static const struct latency no_latency;
+
+	return memcmp(c, &no_counters, sizeof(*c)) == 0 && memcmp(l, &no_latency, sizeof(*l)) == 0;
+}
+
+static void keep_latency(struct past_counters *p, struct latency *l, usec_t now)
+{
+	for (int m = 0; m < MEASURES_N; m++) {
+		if (!l->measured[m])
+			continue;
+		if (!p->latency[m])
+			p->latency[m] = xcalloc(1, sizeof(*p->latency[m]));
+		latency_read(l, (enum measure)m, WINDOW_START, now, p->latency[m]);
+	}
+}
+
+void worker_keep_counters(struct worker *w, const char *database, const struct counters *c, struct latency *l)
+{
 	struct past_counters *p;
 
-	if (memcmp(c, &none, sizeof(none)) == 0)
+	if (is_unused(c, l))
 		return; /* nobody ever did anything there: names that only a client made up aren't kept */
 	HASH_FIND_STR(w->past, database, p);
 	if (!p) {
@@ -114,6 +132,7 @@ void worker_keep_counters(struct worker *w, const char *database, const struct c
 		HASH_ADD_KEYPTR(hh, w->past, p->database, strlen(p->database), p);
 	}
 	counters_add(&p->counters, c);
+	keep_latency(p, l, w->loop.now);
 }
 
 static void free_past(struct worker *w)
@@ -122,6 +141,8 @@ static void free_past(struct worker *w)
 
 	HASH_ITER(hh, w->past, p, next) {
 		HASH_DEL(w->past, p);
+		for (int m = 0; m < MEASURES_N; m++)
+			free(p->latency[m]);
 		free(p->database);
 		free(p);
 	}

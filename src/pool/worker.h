@@ -16,6 +16,7 @@
 #include "state/probe.h"
 #include "state/prepared.h"
 #include "stats/counters.h"
+#include "stats/latency.h"
 #include "net/loop.h"
 
 #define ARENA_SIZE 32768
@@ -25,6 +26,7 @@ struct pool;
 struct client;
 struct auth_query;
 struct worker_key;
+struct reclaim_cause;
 
 struct worker_slot {	       /* what a cancel key's number points at */
 	struct client *client; /* NULL: free */
@@ -35,6 +37,7 @@ struct past_counters { /* of pools that are gone, so that a database's sums neve
 	UT_hash_handle hh;
 	char *database;
 	struct counters counters;
+	struct histogram *latency[MEASURES_N]; /* since the start; NULL: never measured */
 };
 
 struct worker {
@@ -81,6 +84,8 @@ struct worker {
 
 	/* set by the layers above */
 	void (*on_clients_tick)(struct worker *w);
+	usec_t (*silent_since)(struct pool *p); /* the longest-silent transaction that may be reclaimed; 0: none */
+	void (*reclaim)(struct pool *p, const struct reclaim_cause *why);
 };
 
 #define ASSERT_ON_WORKER(w) loop_assert_own(&(w)->loop)
@@ -94,7 +99,8 @@ void worker_set_snapshot(struct worker *w, struct snapshot **snapshot); /* moves
  */
 void worker_look_again(struct worker *w);
 void worker_count_waiting(struct worker *w, int change);
-void worker_keep_counters(struct worker *w, const char *database, const struct counters *c); /* of a pool that ends */
+/* Of a pool that ends. */
+void worker_keep_counters(struct worker *w, const char *database, const struct counters *c, struct latency *l);
 void worker_warm_pools(struct worker *w); /* at the thread's start */
 #define TICK_FAST (50 * USEC_PER_MSEC)
 void worker_tick_fast(struct worker *w); /* deadlines are near */

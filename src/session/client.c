@@ -5,16 +5,13 @@
 #include "session/move.h"
 #include "wire/msg.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define LINGER (1 * USEC_PER_SEC)
-#define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
-#define PROBE_TRIES 20
-#define CUSTOM_NAMES_MAX 64
+#define ZEROS 16384
+#define PAD_MAX (1024 * 1024) /* a longer rest of a CopyData costs more than a new server */
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
@@ -129,6 +126,7 @@ static void free_client(struct doomed *d)
 
 	writer_free(&c->greeting);
 	free(c->only_setting);
+	free(c->reclaimed_why);
 	free(c->deallocate_portal);
 	free(c->deallocates);
 	if (c->is_own_user)
@@ -150,50 +148,34 @@ static void forget_name(void *ctx, struct pending_entry *e)
 	note->name = NULL;
 }
 
-static void tell_pin(struct client *c, enum pin pin)
+bool client_leaves_half(struct client *c)
 {
-	struct error_info e = { .severity = "NOTICE", .sqlstate = "00000", .hint = pin_hint(pin) };
-	char *message = xasprintf("pgweir keeps a server connection for this session: it has %s", pin_text(pin));
+	static const uint8_t zeros[ZEROS];
+	struct server *s = c->server;
 
-	e.message = message;
-	e.detail = "It is kept until they are gone, and nobody else can use it meanwhile.";
-	client_error(c, &e);
-	free(message);
-}
-
-/* What it has that can't follow it to another server. Leaving, or another server, ends all pins. */
-static void set_pins(struct client *c, unsigned pins)
-{
-	unsigned fresh = pins & ~c->pins;
-
-	if (pins && !c->pins) {
-		atomic_fetch_add_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
-		c->pinned_since = c->worker->loop.now;
-		c->pinned_by = c->seen;
-	} else if (!pins && c->pins) {
-		atomic_fetch_sub_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
+	if (!c->body_left || c->body_to != BODY_FORWARD)
+		return false;
+	if (s->pending.copy != COPY_IN || s->pending.count != 1 || c->body_left > PAD_MAX)
+		return true;
+	/* It can only be a CopyData: any other message would be on record behind its COPY. */
+	for (size_t left = c->body_left, n; left; left -= n) {
+		n = MIN(left, sizeof(zeros));
+		stream_send_bytes(&s->stream, zeros, n);
 	}
-	c->pins = pins;
-	for (unsigned i = 0; fresh && i < PINS_N; i++) {
-		if (!(fresh & 1u << i))
-			continue;
-		c->worker->pins_made[i]++;
-		if (c->worker->config->pin_notice)
-			tell_pin(c, (enum pin)(1u << i));
-	}
-	if (!pins)
-		c->has_loaded = false;
+	return false;
 }
 
 static void leave_server(struct client *c)
 {
 	struct server *s = c->server;
+	bool is_half;
 
 	if (!s)
 		return;
-	c->server = NULL;
 	if (c->out)
 		gather_flush(c->out); /* it is on record as sent */
+	is_half = client_leaves_half(c);
+	c->server = NULL;
 	pending_each(&s->pending, forget_name, NULL);
 	if (c->mode == POOL_SESSION || c->is_stateful || c->pins)
 		s->is_touched = true;
@@ -201,7 +183,7 @@ static void leave_server(struct client *c)
 		s->close_reason = "its client has loaded a library";
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
-	server_unlink(s, c->body_left && c->body_to == BODY_FORWARD);
+	server_unlink(s, is_half);
 }
 
 /* Everything but the socket: from here on it costs nobody anything. */
@@ -211,7 +193,7 @@ static void leave(struct client *c)
 
 	pool_withdraw(c->pool, &c->waiter);
 	leave_server(c);
-	set_pins(c, 0);
+	client_set_pins(c, 0);
 	session_key_return(c);
 	client_statements_clear(&c->statements, false);
 	statement_unref(&c->unnamed);
@@ -345,7 +327,7 @@ static void become_active(struct client *c)
 {
 	client_set_state(c, CLIENT_ACTIVE);
 	c->server->xact_at = c->worker->loop.now;
-	c->is_stateful = c->is_opaque = c->asks_sequences = c->wants_sequences = false;
+	c->is_stateful = c->is_opaque = c->is_unasked = c->asks_sequences = c->wants_sequences = false;
 	c->seen = 0;
 	c->waiter.prefers = 0;
 	use_server(c, c->server);
@@ -426,6 +408,8 @@ void client_greet(struct client *c)
 	writer_free(w);
 	c->is_greeted = true;
 	c->idle_since = c->worker->loop.now;
+	latency_observe(&c->pool->latency, MEASURE_LOGIN, c->idle_since - MIN(c->idle_since, c->connected_at),
+		c->idle_since);
 	client_set_state(c, CLIENT_IDLE);
 	client_unpause(c, PAUSE_STATE);
 }
@@ -542,7 +526,7 @@ static void on_delayed(struct waiter *w)
 
 static const struct waiter_ops waiter_ops = { .granted = on_granted, .delayed = on_delayed, .refused = on_refused };
 
-static const char *reason_to_leave(const struct client *c)
+const char *client_reason_to_leave(const struct client *c)
 {
 	if (!c->pool->database)
 		return "database removed";
@@ -554,106 +538,6 @@ static bool needs_probe(const struct client *c)
 {
 	return c->is_stateful && c->mode != POOL_SESSION && c->server->state == SERVER_ACTIVE &&
 		c->worker->config->session_probe != PROBE_OFF;
-}
-
-/*
- * The server has what was found. The client should have that, too, except for what it had asked for at startup and is gone: it has
- * said RESET or DISCARD ALL, and on a direct connection that leads back to the startup's value.
- */
-static void take_found_settings(struct client *c, struct server *s)
-{
-	const char *authorization = settings_get(s->reported, "session_authorization");
-	struct settings *wanted;
-
-	if (authorization && strcmp(authorization, c->pool->shared->user) != 0) /* not in pg_settings */
-		settings_put(&s->probe.settings, "session_authorization", authorization);
-	settings_unref(&s->settings);
-	s->settings = settings_ref(s->probe.settings);
-	wanted = settings_ref(s->probe.settings);
-	for (size_t i = 0; c->startup && i < c->startup->n; i++)
-		if (!settings_get(wanted, c->startup->items[i].name))
-			settings_put(&wanted, c->startup->items[i].name, c->startup->items[i].value);
-	client_set_settings(c, wanted);
-	settings_unref(&wanted);
-}
-
-/* What it has set is unknown: that can't follow it, and must not be lost in silence. */
-static void fail_probe(struct client *c, struct server *s)
-{
-	struct error_info e = { .sqlstate = s->has_failed ? s->our_sqlstate : "XX000",
-		.message = "could not find out what the session has become, so it can't go on",
-		.detail = s->has_failed ? s->our_message : NULL,
-		.hint = "In transaction pooling, what holds for one transaction is better set with SET LOCAL." };
-
-	s->close_reason = "unknown session state";
-	client_end(c, &e);
-}
-
-static unsigned pins_found(const struct client *c, const struct server *s)
-{
-	if (c->pool->features == FEATURES_IGNORE)
-		return 0;
-	return s->probe.pins | (c->has_loaded ? PIN_LOAD : 0) | (c->wants_sequences ? PIN_SEQUENCE : 0);
-}
-
-/* Names of custom settings can't be listed: those that turned out to exist are asked for where others may hide. */
-static void note_custom_names(struct client *c, const struct settings *found)
-{
-	struct pool *p = c->pool;
-
-	for (size_t i = 0; found && i < found->n; i++)
-		if (strchr(found->items[i].name, '.') && (!p->custom_names || p->custom_names->n < CUSTOM_NAMES_MAX))
-			settings_put(&p->custom_names, found->items[i].name, "");
-}
-
-void client_forget_only_setting(struct client *c)
-{
-	free(c->only_setting);
-	c->only_setting = NULL;
-}
-
-static void ask_server(struct client *c)
-{
-	struct settings *known = c->is_opaque ? c->pool->custom_names : NULL;
-
-	for (size_t i = 0; known && i < known->n; i++)
-		settings_put(&c->custom_names, known->items[i].name, "");
-	if (c->only_setting && !c->probe_tries)
-		server_probe_single(c->server, c->only_setting);
-	else
-		server_probe(c->server, c->custom_names, c->probe_tries);
-	client_forget_only_setting(c);
-}
-
-void client_probed(struct server *s, bool is_ok)
-{
-	struct client *c = s->client;
-	if (!is_ok && ++c->probe_tries < PROBE_TRIES) { /* a cancel that came late may have hit it, or the session's statement_timeout */
-		ask_server(c);
-		return;
-	}
-	c->probe_tries = 0;
-	if (!is_ok) {
-		fail_probe(c, s);
-		return;
-	}
-	take_found_settings(c, s);
-	note_custom_names(c, s->probe.settings);
-	if (c->is_opaque)
-		s->opaque_client = c->id;
-	c->is_opaque = false;
-	settings_unref(&c->custom_names);
-	client_set_told(c, s->reported);
-	set_pins(c, pins_found(c, s));
-	c->seen = 0;
-	if (!c->pins)
-		s->is_touched = false;
-	if (!settings_same(s->settings, c->settings)) {
-		server_sync(s, c->settings); /* also if it's given back: the client is to be told by ParameterStatus */
-		return;
-	}
-	client_maybe_release(c);
-	client_unpause(c, PAUSE_PROBE);
 }
 
 /* Nobody can tell what it will say next: it's given back as well, to be closed. */
@@ -672,12 +556,12 @@ void client_maybe_release(struct client *c)
 		(!server_may_release(s) && !is_spent(s)))
 		return;
 	if (needs_probe(c) && !is_spent(s)) {
-		c->is_stateful = false;
+		c->is_stateful = c->is_unasked = false;
 		client_pause(c, PAUSE_PROBE);
-		ask_server(c);
+		client_ask_server(c);
 		return;
 	}
-	reason = reason_to_leave(c);
+	reason = client_reason_to_leave(c);
 	if (!reason && c->mode == POOL_SESSION && s->close_reason && c->worker->config->server_fast_close)
 		reason = s->close_reason;
 	if (c->pins && !reason)
@@ -688,7 +572,7 @@ void client_maybe_release(struct client *c)
 	s->is_touched = s->is_touched || c->mode == POOL_SESSION || c->is_stateful;
 	if (c->has_loaded && c->pool->features != FEATURES_IGNORE)
 		s->close_reason = "its client has loaded a library";
-	set_pins(c, 0);
+	client_set_pins(c, 0);
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
 	client_set_state(c, CLIENT_IDLE);
@@ -837,145 +721,4 @@ void session_discard(struct message *m)
 	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
 
 	newcomer_free(&n);
-}
-
-/* ---- time ---- */
-
-static bool is_over(usec_t since, usec_t timeout, usec_t now)
-{
-	return timeout && since && now > since && now - since >= timeout;
-}
-
-static void end_query(struct client *c, const char *sqlstate, const char *message)
-{
-	c->server->is_unwanted = true;
-	client_fatal(c, sqlstate, message);
-}
-
-static void end_pinned(struct client *c)
-{
-	enum pin pin = (enum pin)(c->pins & -c->pins);
-	char *detail = xasprintf("It was idle and kept a server connection: it has %s.", pin_text(pin));
-
-	client_end(c,
-		&(struct error_info){
-			.sqlstate = "57P05", .message = "pin_idle_timeout", .detail = detail, .hint = pin_hint(pin) });
-	free(detail);
-}
-
-/* It has a server and nothing to do: session pooling, or a pin. */
-static void tick_resting(struct client *c, const struct config_user *user, usec_t now)
-{
-	if (is_over(c->idle_since, config_client_idle_timeout(c->worker->config, user), now))
-		client_fatal(c, "57P05", "client_idle_timeout");
-	else if (c->pins && is_over(c->idle_since, c->worker->config->pin_idle_timeout, now))
-		end_pinned(c);
-	else if (reason_to_leave(c))
-		client_maybe_release(c);
-}
-
-static void tick_active(struct client *c, usec_t now)
-{
-	const struct config *conf = c->worker->config;
-	const struct config_user *user = config_user(conf, c->user);
-	struct pending *p = &c->server->pending;
-	bool is_owed = pending_awaits_ready(p);
-
-	if (!is_owed)
-		stream_recheck(&c->stream);
-	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
-		end_query(c, "57014", "query timeout");
-	else if (!is_owed && !pending_is_idle(p) &&
-		is_over(c->idle_since, config_idle_transaction_timeout(conf, user), now))
-		end_query(c, "25P03", "idle transaction timeout");
-	else if (!pending_is_idle(p) && is_over(c->server->xact_at, config_transaction_timeout(conf, user), now))
-		end_query(c, "25P04", "transaction timeout");
-	else if (pending_is_idle(p))
-		tick_resting(c, user, now);
-}
-
-/* A reset that came with the last bytes gave no event of its own (stream_recheck()), and a client that waits isn't read. */
-static bool is_dead(const struct client *c)
-{
-	return (c->state == CLIENT_WAITING || c->state == CLIENT_NEW) && socket_error(c->stream.fd) != 0;
-}
-
-static void tick_client(struct client *c, usec_t now, bool is_sweep)
-{
-	const struct config *conf = c->worker->config;
-
-	if (is_sweep && is_dead(c)) {
-		client_close(c, "client left while it waited");
-		return;
-	}
-	if (is_over(c->peer_shut_at, HALF_CLOSED_GRACE, now)) {
-		if (c->server)
-			c->server->is_unwanted = true;
-		client_close(c, "client unexpected eof");
-		return;
-	}
-	if (is_over(c->stream.stalled_since, conf->client_write_timeout, now)) {
-		if (c->server)
-			c->server->is_unwanted = true;
-		client_close(c, "client_write_timeout");
-		return;
-	}
-	if ((c->state == CLIENT_IDLE || c->state == CLIENT_TX_LOST) && (c->stream.held_len || c->must_recheck)) {
-		c->must_recheck = false;
-		stream_recheck(&c->stream);
-	}
-	if (c->state == CLIENT_ACTIVE)
-		tick_active(c, now);
-	else if (c->state == CLIENT_TX_LOST &&
-		is_over(c->idle_since, config_idle_transaction_timeout(conf, config_user(conf, c->user)), now))
-		client_fatal(c, "25P03", "idle transaction timeout");
-	else if (c->state == CLIENT_IDLE &&
-		is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))
-		client_fatal(c, "57P05", "client_idle_timeout");
-	else if (reason_to_leave(c) &&
-		(c->state == CLIENT_IDLE || c->state == CLIENT_WAITING || c->state == CLIENT_NEW ||
-			c->state == CLIENT_TX_LOST))
-		client_fatal(c, "57P01", reason_to_leave(c));
-}
-
-static void tick_lingering(struct worker *w)
-{
-	LIST_FOREACH(&w->lingering, n, next) {
-		struct client *c = CONTAINER_OF(n, struct client, node);
-
-		if (w->loop.now >= c->linger_until)
-			free_later(c);
-	}
-	if (w->lingering.count)
-		w->tick_every = MIN(w->tick_every, 50 * USEC_PER_MSEC);
-}
-
-/* Those that hold a server. Whoever waits for one has its deadline in the pool. */
-static void tick_busy(struct worker *w)
-{
-	struct pool *p, *next_pool;
-
-	HASH_ITER(hh, w->pools, p, next_pool) {
-		LIST_FOREACH(&p->servers, n, next) {
-			struct server *s = CONTAINER_OF(n, struct server, node);
-
-			if (s->link == &client_link) /* auth_query lends servers, too */
-				tick_client(s->client, w->loop.now, false);
-		}
-	}
-}
-
-/* Ten thousand idle clients are looked at once a second, not at every tick. */
-void session_tick(struct worker *w)
-{
-	cancel_tick(w);
-	tick_lingering(w);
-	if (w->loop.now < w->next_sweep && !w->is_stopping) {
-		tick_busy(w);
-		return;
-	}
-	w->next_sweep = w->loop.now + USEC_PER_SEC;
-	LIST_FOREACH(&w->clients, n, next)
-		tick_client(CONTAINER_OF(n, struct client, node), w->loop.now, true);
-	settings_table_sweep(&w->settings);
 }

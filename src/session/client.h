@@ -1,10 +1,13 @@
 /*
  * client.h - a client between login and goodbye, and its state machine.
  *
- * client.c    its life: adoption from a login thread, welcome, lending, release, timeouts, goodbye
+ * client.c    its life: adoption from a login thread, welcome, lending, release, goodbye
+ * timeouts.c  what ends it when nothing happens
+ * pins.c      what only its server has
  * request.c   what it sends: one table of messages; prepared statements get their servers' names here
  * relay.c     what its server sends
- * lost.c      its answers when the server broke, and the virtual failed transaction afterwards
+ * lost.c      its answers when it loses its server, and the virtual failed transaction afterwards
+ * frozen.c    who loses it for having gone silent
  * keys.c      which cancel key is whose
  * move.c      its way into another process
  *
@@ -27,7 +30,7 @@ enum client_state {
 	CLIENT_WAITING, /* in the admission queue; we've stopped reading from it */
 	CLIENT_SYNCING, /* has a server on which its settings are being set */
 	CLIENT_ACTIVE,	/* linked to a server */
-	CLIENT_TX_LOST, /* its server died in a transaction: 25P02 until ROLLBACK or COMMIT */
+	CLIENT_TX_LOST, /* its server died in a transaction, or the transaction was reclaimed: errors until ROLLBACK or COMMIT */
 	CLIENT_CLOSING, /* reading on for a moment so that its last message arrives, then freed */
 	CLIENT_STATES,
 };
@@ -90,17 +93,19 @@ struct client {
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
 	bool is_opaque;	     /* .. or something in which names of settings may hide */
-	char *only_setting;  /* .. and it can only have changed this one; NULL: who knows */
-	unsigned seen;	     /* scan flags of what it has sent since we asked last, for SHOW PINS */
-	unsigned pins;	     /* enum pin: what only this server has */
-	unsigned pinned_by;  /* scan flags of what made it pinned */
+	bool is_unasked; /* .. and a transaction has ended since: what it has changed isn't undone by a ROLLBACK */
+	char *only_setting; /* .. and it can only have changed this one; NULL: who knows */
+	unsigned seen;	    /* scan flags of what it has sent since we asked last, for SHOW PINS */
+	unsigned pins;	    /* enum pin: what only this server has */
+	unsigned pinned_by; /* scan flags of what made it pinned */
 	usec_t pinned_since;
 	bool has_loaded;      /* a library, on the server that it has now */
 	bool asks_sequences;  /* it has sent currval or lastval */
 	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
 	uint64_t last_server;
-	bool listens;	/* it has sent LISTEN */
-	bool is_ending; /* CLIENT_TX_LOST: the statement in hand ends the transaction */
+	bool listens;	     /* it has sent LISTEN */
+	bool is_ending;	     /* CLIENT_TX_LOST: the statement in hand ends the transaction */
+	char *reclaimed_why; /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_greeted, is_own_user;
 	struct worker_key *keyed; /* its cancel key doesn't say its slot; NULL: it does */
 	struct gather *gather;	  /* the one that is being filled for it, by relay.c */
@@ -130,7 +135,10 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
+/* Its server has got half a message of it and must be closed. Half a CopyData is completed: the COPY fails, whatever it was. */
+bool client_leaves_half(struct client *c);
 void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
+const char *client_reason_to_leave(const struct client *c);	  /* between transactions; NULL: none */
 void client_refuse(struct client *c, const struct error_info *e); /* the request in hand */
 void client_forget_only_setting(struct client *c);		  /* something else may have changed, too */
 void client_own_sequences(struct client *c); /* values of sequences that others have left on its server are forgotten */
@@ -139,12 +147,15 @@ void client_ready(struct client *c);
 void client_set_settings(struct client *c, struct settings *s); /* these two take references of their own */
 void client_set_told(struct client *c, struct settings *s);
 
+/* pins.c */
+void client_ask_server(struct client *c); /* what its session has become; client_probed() will tell */
+void client_set_pins(struct client *c, unsigned pins);
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);
 /* relay.c */
 extern const struct server_link client_link;
 void relay_local(struct client *c, const struct pending_entry *e);
-/* of client_link, in client.c and lost.c */
+/* of client_link, in client.c, pins.c and lost.c */
 void client_synced(struct server *s, const struct error_info *e);
 void client_probed(struct server *s, bool is_ok);
 void client_on_lost(struct server *s, const struct error_info *e);

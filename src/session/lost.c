@@ -68,13 +68,35 @@ static void settle_debts(struct client *c, struct server *s, const struct error_
 	}
 	stream_send_bytes(&c->stream, d.w.data, d.w.len);
 	writer_free(&d.w);
-	pending_clear(&s->pending); /* while the link stands: names of statements that were never prepared are free again */
+}
+
+static void forget_reclaim(struct client *c)
+{
+	free(c->reclaimed_why);
+	c->reclaimed_why = NULL;
 }
 
 /* What it has set or holds there went with the server: it may not go on as if it still had that. */
 static bool has_lost_state(const struct client *c, const struct server *s)
 {
 	return c->mode == POOL_SESSION || c->pins || s->state == SERVER_PROBING;
+}
+
+/* It has no server any more, and what is left of its message is skipped. */
+static void go_on(struct client *c, bool in_block)
+{
+	c->body_to = BODY_DISCARD;
+	c->is_ending = c->is_forgetting = false;
+	c->idle_since = c->worker->loop.now;
+	c->probe_tries = 0;
+	client_forget_only_setting(c);
+	settings_unref(&c->custom_names);
+	client_set_state(c, in_block ? CLIENT_TX_LOST : CLIENT_IDLE);
+	c->pauses &= (uint8_t)~PAUSE_STATE;
+	client_unpause(c, PAUSE_BACKLOG);
+	client_unpause(c, PAUSE_FULL);
+	client_unpause(c, PAUSE_BARRIER);
+	client_unpause(c, PAUSE_PROBE);
 }
 
 static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)
@@ -91,17 +113,8 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 		return;
 	}
 	settle_debts(c, s, e, in_block);
-	c->body_to = BODY_DISCARD;
-	c->is_ending = false;
-	c->idle_since = c->worker->loop.now;
-	client_set_state(c, in_block ? CLIENT_TX_LOST : CLIENT_IDLE);
-	c->pauses &= (uint8_t)~PAUSE_STATE;
-	client_unpause(c, PAUSE_BACKLOG);
-	client_unpause(c, PAUSE_FULL);
-	client_unpause(c, PAUSE_BARRIER);
-	client_unpause(c, PAUSE_PROBE);
-	c->is_forgetting = false;
-	c->probe_tries = 0;
+	pending_clear(&s->pending); /* while the link stands: names of statements that were never prepared are free again */
+	go_on(c, in_block);
 }
 
 void client_on_lost(struct server *s, const struct error_info *e)
@@ -122,6 +135,45 @@ void client_on_lost(struct server *s, const struct error_info *e)
 		return;
 	}
 	lose_while_active(c, s, e);
+}
+
+/* The server will still answer it, to nobody; what the client thought would come of it doesn't. */
+static void disown(void *ctx, struct pending_entry *e)
+{
+	struct server *s = ctx;
+	struct prepared_note *note = e->ref;
+
+	s->link->dropped(s, e);
+	if (note)
+		note->name = NULL;
+	if (e->type != PEND_LOCAL)
+		e->detail = 0;
+}
+
+static struct error_info reclaimed(const struct client *c)
+{
+	return (struct error_info){ .severity = "ERROR",
+		.sqlstate = "25P03",
+		.message = c->reclaimed_why,
+		.hint = "Say ROLLBACK, then run the transaction again on this connection." };
+}
+
+void lost_reclaim(struct client *c, char *why)
+{
+	struct server *s = c->server;
+	bool in_block = s->pending.tx_status != TX_IDLE, is_cut = client_leaves_half(c);
+	struct error_info e;
+
+	c->reclaimed_why = why;
+	e = reclaimed(c);
+	settle_debts(c, s, &e, in_block);
+	pending_each_back(&s->pending, disown, s);
+	s->is_touched = s->is_touched || c->is_stateful;
+	c->server = NULL;
+	if (!in_block)
+		forget_reclaim(c);
+	server_unlink(s, is_cut);
+	go_on(c, in_block);
 }
 
 /* ---- afterwards ---- */
@@ -204,11 +256,13 @@ static bool is_empty(const char *sql, size_t len)
 
 static void refuse_statement(struct client *c)
 {
-	static const struct error_info e = { .severity = "ERROR",
+	struct error_info e = { .severity = "ERROR",
 		.sqlstate = "25P02",
 		.message = "current transaction is aborted, commands ignored until end of transaction block",
 		.detail = "The server connection was lost in the middle of the transaction." };
 
+	if (c->reclaimed_why)
+		e = reclaimed(c);
 	client_error(c, &e);
 }
 
@@ -219,6 +273,7 @@ static void end_transaction(struct client *c)
 	write_command_complete(&w, "ROLLBACK");
 	stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);
+	forget_reclaim(c);
 	client_set_state(c, CLIENT_IDLE);
 }
 

@@ -1,14 +1,16 @@
 /*
- * lost.h - the virtual failed transaction: what a client gets whose server died inside a transaction block.
+ * lost.h - the virtual failed transaction: what a client gets that has lost its server inside a transaction block.
  *
- * Until it says ROLLBACK or COMMIT every statement is answered with 25P02, as in a failed transaction of PostgreSQL, without a
- * server. COMMIT answers ROLLBACK, as there.
+ * Until it says ROLLBACK or COMMIT every statement is answered with an error, as in a failed transaction of PostgreSQL, without a
+ * server: 25P02 if the server died, 25P03 if the transaction was reclaimed. COMMIT answers ROLLBACK, as there; there is no savepoint to go back to.
  */
 #ifndef PGWEIR_LOST_H
 #define PGWEIR_LOST_H
 
 #include "session/request.h"
 
+/* Takes its server away: why (moved) is what it is told with each statement. The server is rolled back and goes to whoever waits. */
+void lost_reclaim(struct client *c, char *why);
 enum step lost_request(struct client *c, struct message_in *m);
 
 #endif

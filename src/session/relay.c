@@ -185,7 +185,11 @@ static bool is_tag(const struct server_message *m, const char *tag)
 
 static void on_tag(struct client *c, const struct server_message *m)
 {
-	if (!m->body || !m->body_len || (m->body[0] != 'D' && m->body[0] != 'L'))
+	if (!m->body || !m->body_len)
+		return;
+	if (m->body[0] == 'C' && c->is_stateful && is_tag(m, "COMMIT"))
+		c->is_unasked = true; /* also where it goes on: COMMIT AND CHAIN */
+	if (m->body[0] != 'D' && m->body[0] != 'L')
 		return;
 	if (is_tag(m, "LOAD"))
 		c->has_loaded = true;
@@ -202,21 +206,27 @@ static void on_tag(struct client *c, const struct server_message *m)
 /* Not at the release: a pipeline holds many transactions, and in session mode there is none. */
 static void count_transaction(struct client *c, struct server *s)
 {
+	usec_t now = c->worker->loop.now;
+
 	c->pool->counters.xacts++;
-	c->pool->counters.xact_time += c->worker->loop.now - s->xact_at;
-	s->xact_at = c->worker->loop.now; /* the next one's begin, if it has been sent already */
+	c->pool->counters.xact_time += now - s->xact_at;
+	latency_observe(&c->pool->latency, MEASURE_TRANSACTION, now - s->xact_at, now);
+	s->xact_at = now; /* the next one's begin, if it has been sent already */
 }
 
 static void on_ready(struct client *c, struct server *s, const struct server_message *m)
 {
 	usec_t now = c->worker->loop.now;
 
-	if (m->body && m->body_len == 1 && m->body[0] == TX_IDLE)
+	if (m->body && m->body_len == 1 && m->body[0] == TX_IDLE) {
 		count_transaction(c, s);
-
+		c->is_unasked = c->is_unasked || c->is_stateful;
+	}
 	c->pool->counters.queries++;
-	if (c->request_at)
+	if (c->request_at) {
 		c->pool->counters.query_time += now - c->request_at;
+		latency_observe(&c->pool->latency, MEASURE_QUERY, now - c->request_at, now);
+	}
 	c->request_at = now;
 	c->idle_since = now;
 }

@@ -623,6 +623,8 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		return barrier(c);
 	st = c->is_tracked ? prepare_statement_of(c, name) : NULL; /* it may have changed while we waited */
 	c->pool->counters.binds++;
+	if (st)
+		st->binds++;
 	if (!has_statement(c, name))
 		return fail_and_discard(c, m, FAIL_NO_STATEMENT, no_unnamed_note());
 	refused = st ? refuse_pin(c, st->makes, &reason) : NULL;

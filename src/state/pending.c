@@ -329,3 +329,9 @@ void pending_each(struct pending *p, pending_each_fn *fn, void *ctx)
 	for (uint32_t i = 0; i < p->count; i++)
 		fn(ctx, at(p, i));
 }
+
+void pending_each_back(struct pending *p, pending_each_fn *fn, void *ctx)
+{
+	for (uint32_t i = p->count; i-- > 0;)
+		fn(ctx, at(p, i));
+}

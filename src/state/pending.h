@@ -104,6 +104,7 @@ static inline bool pending_is_full(const struct pending *p)
 }
 typedef void pending_each_fn(void *ctx, struct pending_entry *e);
 void pending_each(struct pending *p, pending_each_fn *fn, void *ctx); /* oldest first */
+void pending_each_back(struct pending *p, pending_each_fn *fn, void *ctx); /* newest first */
 /* Does the server owe a ReadyForQuery? If not, and it isn't idle, the client owes the next message. */
 static inline bool pending_awaits_ready(const struct pending *p)
 {

@@ -59,6 +59,14 @@ struct statement *statement_intern(struct statement_table *t, const uint8_t *bod
 	return st;
 }
 
+struct statement *statement_find(const struct statement_table *t, struct hash128 id)
+{
+	struct statement *st;
+
+	HASH_FIND_BYHASHVALUE(hh, t->by_id, &id, sizeof(id), hash_of(id), st);
+	return st;
+}
+
 struct statement *statement_ref(struct statement *st)
 {
 	if (st)

@@ -39,6 +39,8 @@ struct statement {
 	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
 	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
 	bool is_good;	      /* a server has parsed it without complaint */
+	uint64_t binds;	      /* for SHOW PREPARED */
+	unsigned n_servers;   /* .. as it was last asked */
 	char server_name[STATEMENT_NAME_SIZE]; /* statement_server_name(), which costs more than the rest of a Bind */
 	struct hash128 context;
 	size_t len;
@@ -54,6 +56,7 @@ struct statement *statement_intern(
 	struct statement_table *t, const uint8_t *body, size_t len, struct hash128 context);
 /* What statement_intern() would give, without the price of a hash. st may be NULL: false */
 bool statement_is(const struct statement *st, const uint8_t *body, size_t len, struct hash128 context);
+struct statement *statement_find(const struct statement_table *t, struct hash128 id); /* borrowed; NULL: none */
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement **st);
 void statement_server_name(struct hash128 id, char out[STATEMENT_NAME_SIZE]);

@@ -195,7 +195,7 @@ static inline uint8_t fold(uint8_t c) /* as PostgreSQL folds keywords: ASCII onl
 static bool equal_fold(const uint8_t *s, size_t len, const char *lower)
 {
 	for (size_t i = 0; i < len; i++)
-		if (fold(s[i]) != (uint8_t)lower[i]) /* stops at lower's NUL, too */
+		if (lower[i] == '\0' || fold(s[i]) != (uint8_t)lower[i]) /* s may hold a NUL, too */
 			return false;
 	return lower[len] == '\0';
 }
@@ -205,8 +205,8 @@ static int compare_fold(const uint8_t *s, size_t len, const char *lower)
 	for (size_t i = 0; i < len; i++) {
 		int order = fold(s[i]) - (int)(uint8_t)lower[i];
 
-		if (order)
-			return order;
+		if (order || lower[i] == '\0') /* s may hold a NUL, too, and be longer */
+			return order ? order : 1;
 	}
 	return lower[len] == '\0' ? 0 : -1;
 }

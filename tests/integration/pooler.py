@@ -214,7 +214,8 @@ class Pooler:
         self.process.kill()
         return self.process.wait()
 
-    SHOWS = ("CONFIG", "DATABASES", "CLIENTS", "SERVERS", "POOLS", "STATS", "LISTS", "USERS", "SOCKETS", "FDS", "MEM", "STATE", "DNS_HOSTS")
+    SHOWS = ("CONFIG", "DATABASES", "CLIENTS", "SERVERS", "POOLS", "STATS", "LISTS", "USERS", "SOCKETS", "FDS", "MEM", "STATE", "DNS_HOSTS",
+             "EVENTS", "PINS", "LATENCY", "QUEUE", "HOLDERS", "PREPARED")
 
     def all_shown(self):
         """What the console shows, as text; "" where it can't be asked."""

@@ -193,6 +193,7 @@ static const struct {
 	{ "LISTS", "list t items i" },
 	{ "CONFIG", "key t value t default t changeable t" },
 	{ "STATE", "key t value t" },
+	{ "MEM", "name t size i used i free i memtotal i" },
 	{ "PEERS", "peer_id i host t port i pool_size i" },
 	{ "PEER_POOLS", "peer_id i cl_active_cancel_req i cl_waiting_cancel_req i sv_active_cancel i sv_login i" },
 	{ "DNS_ZONES", "zonename t serial q count i" },
@@ -200,8 +201,12 @@ static const struct {
 	/* pgweir's own */
 	{ "PINS", "database t user t addr t port i client q server q server_pid i reasons t statement t since t seconds q" },
 	{ "PIN_COUNTS", "reason t pinned q total q" },
-	{ "WORKERS",
-		"worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
+	{ "WORKERS", "worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
+	{ "EVENTS", "number q kind t first_time t last_time t times q event t" },
+	{ "QUEUE", "database t user t client q addr t port i application_name t since t wait_us q left_us q reason t detail t statement t fingerprint t" },
+	{ "HOLDERS", "database t user t state t client q addr t port i application_name t server q server_pid i transaction_us q statement_time t statement_us q idle_us q pins t" },
+	{ "PREPARED", "name t statement t fingerprint t parameter_types i clients i servers i binds q" },
+	{ "LATENCY", "database t user t measure t window t count q avg_us q p50_us q p90_us q p99_us q p999_us q max_us q" },
 	{ "HELP", "" },
 };
 
@@ -275,7 +280,7 @@ START_TEST(the_manual_page_has_every_command_and_view)
 				has_entry(page, "\n.Ic ", command_specs[i].word),
 			"%s", command_specs[i].word);
 	for (size_t i = 0; i < n_views; i++)
-		ck_assert_msg(has_entry(page, "\n.It Ic ", views[i].name), "%s", views[i].name);
+		ck_assert_msg(has_entry(page, "\n.It Ic ", views[i]->name), "%s", views[i]->name);
 	free(page);
 }
 END_TEST
@@ -397,6 +402,32 @@ START_TEST(numbers_fit_their_columns_in_text_and_binary)
 }
 END_TEST
 
+static const struct {
+	const char *text, *want;
+} texts[] = {
+	{ "", "" },
+	{ "plain", "plain" },
+	{ "\xc3\xa4\xe2\x82\xac", "\xc3\xa4\xe2\x82\xac" },
+	{ "Latin-\xe4 1", "Latin-? 1" },
+	{ "half \xe2\x82", "half ??" },
+};
+
+START_TEST(texts_are_utf8)
+{
+	static const struct column column[] = { { "t", COLUMN_TEXT } };
+	struct rows rows = { .columns = column, .n_columns = 1 };
+	struct reader r;
+
+	rows_begin(&rows);
+	rows_text(&rows, texts[_i].text);
+	rows_end(&rows);
+	r = body_of(&rows.out, MSG_DATA_ROW);
+	read_u16(&r);
+	check_value(&r, texts[_i].want, strlen(texts[_i].want));
+	writer_free(&rows.out);
+}
+END_TEST
+
 /* ---- statistics ---- */
 
 static const struct {
@@ -503,6 +534,7 @@ UNIT_MAIN("console", {
 	tcase_add_test(tc, the_manual_page_has_every_command_and_view);
 	tcase_add_test(tc, a_row_description_names_types_and_formats);
 	tcase_add_loop_test(tc, numbers_fit_their_columns_in_text_and_binary, 0, N_ELEMENTS(numbers));
+	tcase_add_loop_test(tc, texts_are_utf8, 0, N_ELEMENTS(texts));
 	tcase_add_loop_test(tc, averages_are_pgbouncers, 0, N_ELEMENTS(averages));
 	tcase_add_test(tc, sums_are_by_database_over_workers_and_past_pools);
 	tcase_add_test(tc, pausing_all_and_pausing_one_are_two_things);

@@ -383,6 +383,17 @@ START_TEST(a_lone_deallocate_is_recognised_with_its_name)
 }
 END_TEST
 
+START_TEST(a_nul_in_a_word_is_no_end_of_what_it_is_compared_with) /* reading on is AddressSanitizer's to tell */
+{
+	static const char quoted[] = "select \"prepare\0\0\0\0\0\0\0\0a\"", suspect[] = "select \"f\0\0\0\0\"()";
+	struct scan_result r = scan(quoted, sizeof(quoted) - 1, &standard);
+
+	ck_assert_uint_eq(r.flags, 0);
+	r = scan(suspect, sizeof(suspect) - 1, &standard);
+	ck_assert_uint_eq(r.flags, 0);
+}
+END_TEST
+
 static const char *const repeated[] = {
 	"set_config(",
 	"set_config(1,2,true) ",
@@ -543,6 +554,7 @@ UNIT_MAIN("sqlscan", {
 	tcase_add_loop_test(
 		tc, without_standard_conforming_strings_a_backslash_escapes, 0, N_ELEMENTS(old_strings));
 	tcase_add_loop_test(tc, a_lone_deallocate_is_recognised_with_its_name, 0, N_ELEMENTS(deallocates));
+	tcase_add_test(tc, a_nul_in_a_word_is_no_end_of_what_it_is_compared_with);
 	tcase_add_loop_test(tc, a_megabyte_of_anything_takes_no_time, 0, N_ELEMENTS(repeated));
 	tcase_add_test(tc, nested_set_configs_that_are_local_take_no_time_either);
 })

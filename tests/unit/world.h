@@ -74,7 +74,7 @@ static inline void world_start_workers(struct world *w, const char *settings, in
 	w->peers[1] = &w->other;
 	for (int i = 0; i < n_workers; i++) {
 		worker_init(w->peers[i], i, w->peers, n_workers, w->registry, NULL, NULL, w->snapshot);
-		w->peers[i]->on_clients_tick = worker_clients_tick;
+		worker_set_callbacks(w->peers[i]);
 	}
 }
 
@@ -413,7 +413,7 @@ static inline void world_check_shared_(const struct world *w, struct pool_shared
 			continue;
 		servers += p->idle.count + p->servers.count;
 		logins += p->n_login;
-		waiting += p->waiting.count;
+		waiting += p->queue.count;
 		ASSERT(!p->limits.pool || atomic_load(&shared->servers) <= p->limits.pool);
 	}
 	ASSERT((size_t)atomic_load(&shared->servers) == servers);
@@ -425,11 +425,10 @@ static inline void world_check_shared_(const struct world *w, struct pool_shared
 static inline void world_check_view_(const struct pool *p)
 {
 	struct worker_view *v = &p->shared->views[p->worker->index];
-	struct list_node *first = list_first(&p->waiting);
 
 	ASSERT(atomic_load(&v->servers) == p->idle.count + p->servers.count - p->n_login);
-	ASSERT(atomic_load(&v->idle) == p->idle.count && atomic_load(&v->waiting) == p->waiting.count);
-	ASSERT(atomic_load(&v->oldest) == (first ? CONTAINER_OF(first, struct waiter, node)->since : 0));
+	ASSERT(atomic_load(&v->idle) == p->idle.count && atomic_load(&v->waiting) == p->queue.count);
+	ASSERT(atomic_load(&v->oldest) == queue_since(&p->queue));
 }
 
 static inline void world_check_pool_(const struct pool *p)
@@ -454,7 +453,7 @@ static inline void world_check_pool_(const struct pool *p)
 	LIST_FOREACH(&p->worker->clients, n, next)
 		n_clients += CONTAINER_OF(n, struct client, node)->state != CLIENT_CLOSING;
 	ASSERT(p->n_login == n_login && p->n_clients == n_clients);
-	ASSERT(p->worker->n_waiting == p->waiting.count + p->greeting.count);
+	ASSERT(p->worker->n_waiting == p->queue.count + p->greeting.count);
 	world_check_view_(p);
 }
 
