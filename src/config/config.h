@@ -91,6 +91,14 @@ struct config_user {
 	struct config_user *next;
 };
 
+struct config_peer { /* another process behind the same port */
+	int id;
+	char *host;	     /* never NULL: a name, an address, or a folder with a Unix socket */
+	int port, pool_size; /* pool_size -1: default_pool_size */
+	int line;
+	struct config_peer *next;
+};
+
 struct config_names { /* private: structs that begin with their name, sorted by it; not hashed, as hash_init() may come later */
 	void **items;
 	size_t count, cap;
@@ -110,7 +118,7 @@ struct config {
 	int worker_threads, login_threads; /* 0: auto, by the CPUs that this process may use */
 
 	/* listening */
-	char *listen_addr; /* comma list, "*", names; "": no TCP */
+	char *listen_addr;			  /* comma list, "*", names; "": no TCP */
 	int listen_port, listen_backlog, peer_id; /* 0: it has no peers */
 	char *unix_socket_dir, *unix_socket_group;
 	int unix_socket_mode;
@@ -172,6 +180,7 @@ struct config {
 
 	struct config_database *databases; /* in the file's order */
 	struct config_user *users;
+	struct config_peer *peers; /* by id */
 	struct config_names databases_by_name_, users_by_name_;
 };
 
@@ -203,6 +212,7 @@ void config_unref(struct config **c);
 /* The database that a client names: an exact match, else "*", else NULL. */
 const struct config_database *config_database(const struct config *c, const char *name);
 const struct config_user *config_user(const struct config *c, const char *name);
+const struct config_peer *config_peer(const struct config *c, int id); /* NULL: none has it */
 bool config_list_has(const char *list, const char *name); /* is name in a comma list like admin_users? */
 
 /* Values after precedence: the user's, then the database's, then the global. db or user may be NULL. */

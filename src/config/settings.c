@@ -107,8 +107,8 @@ static const struct setting global_rows[] = {
 	TEXT("admin_users", admin_users, LIVE, "", NO_WEIR),
 	BOOL("application_name_add_host", application_name_add_host, LIVE, "0", NO_WEIR),
 	TEXT("auth_dbname", auth_dbname, LIVE, NULL, NO_WEIR),
-	ROW("auth_failure_delay", SETTING_TIME, LIVE, OFFSET(config, usec_t, auth_failure_delay), "0", "0.5", 0,
-		SECONDS(3600), NULL, NULL),
+	ROW("auth_failure_delay", SETTING_TIME, LIVE, OFFSET(config, usec_t, auth_failure_delay), "0", "0.5",
+		0, SECONDS(3600), NULL, NULL),
 	TEXT("auth_file", auth_file, LIVE, NULL, NO_WEIR),
 	TEXT("auth_hba_file", auth_hba_file, LIVE, "", NO_WEIR),
 	TEXT("auth_ident_file", auth_ident_file, LIVE, NULL, NO_WEIR),
@@ -205,8 +205,7 @@ static const struct setting global_rows[] = {
 		tls_negotiations, NULL),
 	TEXT("server_tls_protocols", server_tls.protocols, LIVE, "secure", NO_WEIR),
 	CHOICE("server_tls_sslmode", tls_mode, server_tls.mode, LIVE, "prefer", NO_WEIR, tls_modes, NULL),
-	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features,
-		NULL),
+	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features, NULL),
 	CHOICE("session_probe", session_probe, session_probe, LIVE, "suspect", NO_WEIR, session_probes, NULL),
 	BOOL("so_reuseport", so_reuseport, BOOT, "0", NO_WEIR),
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
@@ -277,8 +276,9 @@ static const struct setting database_rows[] = {
 	DB_COUNT("reserve_pool", reserve_pool_size, 0), /* PgBouncer's old name */
 	DB_COUNT("reserve_pool_size", reserve_pool_size, 0),
 	DB_TIME("server_lifetime", server_lifetime),
-	ROW("session_features", SETTING_CHOICE, LIVE, OFFSET(config_database, enum session_features, session_features),
-		NULL, NULL, 0, 0, session_features, NULL),
+	ROW("session_features", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum session_features, session_features), NULL, NULL, 0, 0,
+		session_features, NULL),
 	DB_TEXT("sslcert", sslcert, TEXT_MAX),
 	DB_TEXT("sslkey", sslkey, TEXT_MAX),
 	ROW("sslmode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_mode, sslmode), NULL, NULL, 0,
@@ -304,6 +304,14 @@ static const struct setting user_rows[] = {
 	USER_TIME("transaction_timeout", transaction_timeout),
 };
 
+static const struct setting peer_rows[] = {
+	ROW("host", SETTING_TEXT, LIVE, OFFSET(config_peer, char *, host), NULL, NULL, 1, 1024, NULL, NULL),
+	ROW("pool_size", SETTING_INT, LIVE, OFFSET(config_peer, int, pool_size), NULL, NULL, 1, COUNT_MAX,
+		NULL, NULL),
+	ROW("port", SETTING_INT, LIVE, OFFSET(config_peer, int, port), NULL, NULL, 1, 65535, NULL, NULL),
+};
+
+const struct settings peer_settings = { peer_rows, N_ELEMENTS(peer_rows) };
 const struct settings global_settings = { global_rows, N_ELEMENTS(global_rows) };
 const struct settings database_settings = { database_rows, N_ELEMENTS(database_rows) };
 const struct settings user_settings = { user_rows, N_ELEMENTS(user_rows) };

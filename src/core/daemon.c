@@ -57,6 +57,7 @@ struct daemon {
 	uint8_t hash_key[HANDOVER_KEY];
 	struct upgrade_taken taken; /* until upgrade has it */
 	struct upgrade *upgrade;
+	struct peers *peers;
 	uint64_t next_moved_id; /* for clients of the process that we replace */
 };
 
@@ -141,10 +142,40 @@ static void pass_to_old(struct message *m, void *owner)
 	discard_old_cancel(m);
 }
 
-/* Only the process that has the client knows the key, so both are told. */
-static void deliver_cancel(void *ctx, struct cancel_request *r)
+static void forward_cancel(struct message *m, void *owner)
+{
+	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
+	struct daemon *d = owner;
+	int peer = session_cancel_peer(&r->key), fd = r->fd;
+
+	r->fd = -1;
+	if (session_cancel_hop(&r->key))
+		peers_forward(d->peers, d->snapshot->config, peer, &r->key, fd, &r->tls);
+	else if (fd >= 0) /* it goes round in a circle */
+		stream_hang_up(fd, &r->tls);
+	free(r);
+}
+
+/* Another process's client? Then it is passed on; true. */
+static bool is_for_peer(struct daemon *d, const struct config *c, struct cancel_request *r)
+{
+	if (!c->peer_id)
+		return false;
+	if (session_cancel_peer(&r->key) == c->peer_id || !config_peer(c, session_cancel_peer(&r->key)))
+		return false;
+	r->message.deliver = forward_cancel;
+	r->message.discard = session_cancel_discard;
+	mailbox_post(&d->loop.mailbox, &r->message);
+	return true;
+}
+
+/* Only the process that has the client knows the key, so a process that is being replaced is told, too. */
+static void deliver_cancel(void *ctx, const struct config *c, struct cancel_request *r)
 {
 	struct daemon *d = ctx;
+
+	if (is_for_peer(d, c, r))
+		return;
 
 	if (upgrade_is_taking(d->upgrade)) {
 		struct old_cancel *o = xcalloc(1, sizeof(*o));
@@ -476,7 +507,8 @@ static void make_console(struct daemon *d)
 		.set = host_set,
 		.shutdown = host_shutdown,
 		.login_count = host_login_count,
-		.is_shutting_down = host_is_shutting_down };
+		.is_shutting_down = host_is_shutting_down,
+		.peers = d->peers };
 
 	d->console = console_new(&host);
 }
@@ -644,6 +676,7 @@ static usec_t main_tick(void *owner)
 
 	give_memory_back(d);
 	console_tick(d->console);
+	peers_tick(d->peers);
 	watch_users(d);
 	say_status(d);
 	return MIN(drain, watchdog);
@@ -695,6 +728,7 @@ static bool start_threads(struct daemon *d, char *error, size_t size)
 	d->external = external_start(d->snapshot->config->auth_threads);
 	d->passwords = passwords_new();
 	make_workers(d);
+	d->peers = peers_new(&d->loop, d->resolver);
 	make_console(d);
 	make_upgrade(d);
 	if (!upgrade_slots(d->upgrade, error, size))
@@ -744,6 +778,7 @@ static void end_threads(struct daemon *d)
 		free(d->workers[i]);
 	}
 	console_free(&d->console);
+	peers_free(&d->peers);
 	upgrade_free(&d->upgrade);
 	registry_free(d->registry);
 	block_signals(NULL); /* one more of them doesn't end us before our time, and with a bad status */

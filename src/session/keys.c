@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #define SLOT_BITS 24
-#define HOPS_MASK 3
 
 struct worker_key {
 	UT_hash_handle hh;
@@ -18,7 +17,7 @@ struct worker_key {
 /* What doesn't change on the way; the whole secret is compared later, in constant time. */
 static uint64_t id_of(const struct cancel_key *k)
 {
-	return (uint64_t)k->pid << 32 | load_be32(k->secret) | HOPS_MASK;
+	return (uint64_t)k->pid << 32 | load_be32(k->secret) | CANCEL_HOPS_MASK;
 }
 
 static struct worker_key *find_key(const struct worker *w, const struct cancel_key *k)
@@ -49,16 +48,14 @@ static void remove_key(struct client *c)
 	c->keyed = NULL;
 }
 
-static void take_peer_key(struct client *c, uint32_t protocol, unsigned peer)
+static void take_peer_key(struct client *c, uint32_t protocol, int peer)
 {
 	do {
 		uint8_t any;
 
 		random_bytes(&any, sizeof(any));
-		cancel_key_make(&c->key,
-			(uint32_t)c->worker->index << SLOT_BITS | (peer & 0xff) << 16 | (peer >> 8) << 8 | any,
-			protocol);
-		c->key.secret[3] |= PEER_HOPS;
+		cancel_key_make(&c->key, (uint32_t)c->worker->index << SLOT_BITS | any, protocol);
+		cancel_key_mark(&c->key, peer);
 	} while (find_key(c->worker, &c->key));
 	add_key(c);
 }
@@ -82,7 +79,7 @@ void session_key_take(struct client *c, uint32_t protocol)
 	w->free_slot = w->slots[c->slot].next_free;
 	w->slots[c->slot].client = c;
 	if (w->config->peer_id)
-		take_peer_key(c, protocol, (unsigned)w->config->peer_id);
+		take_peer_key(c, protocol, w->config->peer_id);
 	else
 		cancel_key_make(&c->key, (uint32_t)w->index << SLOT_BITS | (c->slot + 1), protocol);
 }
@@ -116,7 +113,7 @@ int session_cancel_peer(const struct cancel_key *k)
 
 bool session_cancel_hop(struct cancel_key *k)
 {
-	if (!(k->secret[3] & HOPS_MASK))
+	if (!(k->secret[3] & CANCEL_HOPS_MASK))
 		return false;
 	k->secret[3]--;
 	return true;
@@ -126,18 +123,12 @@ static struct client *find_client(const struct worker *w, const struct cancel_ke
 {
 	uint32_t slot = (k->pid & (WORKER_SLOTS_MAX - 1)) - 1;
 	struct client *c = slot < w->n_slots ? w->slots[slot].client : NULL;
-	struct cancel_key asked = *k, has;
 	struct worker_key *found;
 
 	if (c && !c->keyed && cancel_key_same(&c->key, k))
 		return c;
 	found = find_key(w, k);
-	if (!found)
-		return NULL;
-	has = found->client->key;
-	has.secret[3] |= HOPS_MASK;
-	asked.secret[3] |= HOPS_MASK;
-	return cancel_key_same(&has, &asked) ? found->client : NULL;
+	return found && cancel_key_same_but_hops(&found->client->key, k) ? found->client : NULL;
 }
 
 static void cancel_waiting(struct client *c)

@@ -16,8 +16,6 @@
 #include "pool/worker.h"
 #include "session/newcomer.h"
 
-#define PEER_HOPS 3 /* the most that two bits can say */
-
 void session_key_take(struct client *c, uint32_t protocol);
 void session_key_keep(struct client *c, const struct cancel_key *k); /* the one that it has already, after session_key_take() */
 void session_key_return(struct client *c);
