@@ -33,6 +33,7 @@ enum auth_type {
 };
 enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
 enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
+enum log_format { LOG_TEXT, LOG_JSON };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 enum tls_mode {
 	TLS_UNSET = -1,
@@ -113,6 +114,8 @@ struct config {
 	/* process */
 	char *logfile, *pidfile, *user, *syslog_ident, *syslog_facility, *job_name;
 	bool syslog, log_connections, log_disconnections, log_pooler_errors, log_stats;
+	enum log_format log_format;
+	usec_t log_min_duration_transaction, log_min_duration_wait; /* 0: none is slow */
 	int verbose;
 	usec_t stats_period, drain_timeout;
 	int worker_threads, login_threads; /* 0: auto, by the CPUs that this process may use */

@@ -15,6 +15,7 @@
 #define SECONDS(n) ((int64_t)(n) * (int64_t)USEC_PER_SEC)
 #define TIME_MAX SECONDS(1000000000)
 
+static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const pool_modes[] = {
 	[POOL_SESSION] = "session",
 	[POOL_TRANSACTION] = "transaction",
@@ -150,6 +151,9 @@ static const struct setting global_rows[] = {
 	INT("listen_port", listen_port, BOOT, "6432", NO_WEIR, 1, 65535),
 	BOOL("log_connections", log_connections, LIVE, "1", "0"),
 	BOOL("log_disconnections", log_disconnections, LIVE, "1", "0"),
+	CHOICE("log_format", log_format, log_format, LIVE, "text", NO_WEIR, log_formats, NULL),
+	TIME("log_min_duration_transaction", log_min_duration_transaction, LIVE, "0", NO_WEIR),
+	TIME("log_min_duration_wait", log_min_duration_wait, LIVE, "0", "5"),
 	BOOL("log_pooler_errors", log_pooler_errors, LIVE, "1", NO_WEIR),
 	BOOL("log_stats", log_stats, LIVE, "1", NO_WEIR),
 	TEXT("logfile", logfile, LIVE, "", NO_WEIR),

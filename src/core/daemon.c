@@ -237,6 +237,7 @@ static bool open_log(struct daemon *d, const struct config *c, char *error, size
 		.to_stderr = !d->options->is_quiet && !d->options->is_daemon,
 		.syslog_ident = c->syslog ? c->syslog_ident : NULL,
 		.syslog_facility = c->syslog_facility,
+		.is_json = c->log_format == LOG_JSON,
 		.verbose = c->verbose + d->options->verbose };
 
 	return log_open(&o, error, size) == RES_OK;

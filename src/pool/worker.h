@@ -9,6 +9,7 @@
 
 #include "auth/passwords.h"
 #include "auth/snapshot.h"
+#include "base/repeats.h"
 #include "base/slab.h"
 #include "net/resolver.h"
 #include "pool/paused.h"
@@ -80,6 +81,7 @@ struct worker {
 	bool is_leaving;   /* .. or just waited for; set together with is_stopping or alone */
 	struct mailbox *drained_to;
 	struct message *drained; /* posted to the main thread when the last client has gone */
+	struct repeats slow_repeats; /* of lines about slow transactions and waits */
 	uint8_t arena[ARENA_SIZE];
 
 	/* set by the layers above */

@@ -3,6 +3,7 @@
 #include "pool/cancel.h"
 #include "session/keys.h"
 #include "session/move.h"
+#include "session/slow.h"
 #include "wire/msg.h"
 
 #include <stdlib.h>
@@ -126,6 +127,7 @@ static void free_client(struct doomed *d)
 
 	writer_free(&c->greeting);
 	free(c->only_setting);
+	slow_forget(c);
 	free(c->reclaimed_why);
 	free(c->deallocate_portal);
 	free(c->deallocates);
@@ -458,6 +460,7 @@ static void on_granted(struct waiter *w, struct server **sp)
 	struct server *s = *sp;
 
 	*sp = NULL;
+	slow_wait(c, c->worker->loop.now - w->since);
 	if (c->state == CLIENT_NEW)
 		check_startup(c);
 	else if (take_server(c, s))
@@ -575,6 +578,7 @@ void client_maybe_release(struct client *c)
 	client_set_pins(c, 0);
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
+	slow_forget(c);
 	client_set_state(c, CLIENT_IDLE);
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);

@@ -107,6 +107,7 @@ struct client {
 	bool is_ending;	     /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	char *reclaimed_why; /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_greeted, is_own_user;
+	struct slow_text *slow_text; /* of slow.h; NULL: nothing is noted */
 	struct worker_key *keyed; /* its cancel key doesn't say its slot; NULL: it does */
 	struct gather *gather;	  /* the one that is being filled for it, by relay.c */
 	struct gather *out;	  /* .. and for its server, by request.c */

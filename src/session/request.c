@@ -9,6 +9,7 @@
 #include "session/lost.h"
 #include "session/prepare.h"
 #include "session/request.h"
+#include "session/slow.h"
 #include "wire/msg.h"
 #include "wire/sqlscan.h"
 
@@ -374,6 +375,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 	}
 	note_only_setting(c, &r);
 	note_stateful(c, r.flags, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+	slow_note(c, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
@@ -548,6 +550,7 @@ static const char *resolve_name(struct client *c, struct gather *g, const char *
 	if (!cs)
 		return NULL;
 	note_stateful(c, cs->statement->scan_flags, cs->statement->body, cs->statement->len);
+	slow_note(c, cs->statement->body, cs->statement->len);
 	if (!prepare_has(c, g, cs->statement, cs->parsed_at))
 		prepare_parse(c, g, cs->statement, NULL);
 	return cs->statement->server_name;
@@ -558,6 +561,7 @@ static void ensure_unnamed(struct client *c, struct gather *g)
 	struct statement *st = c->unnamed;
 
 	note_stateful(c, st->scan_flags, st->body, st->len);
+	slow_note(c, st->body, st->len);
 	if (c->server->has_unnamed && hash128_equal(c->server->unnamed, st->id) &&
 		(c->server->is_unnamed_confirmed || c->server->unnamed_batch == c->batch))
 		return;
