@@ -1,17 +1,10 @@
-#include "core/daemon.h"
+#include "core/daemon_private.h"
 
-#include "admin/console.h"
 #include "auth/external.h"
 #include "base/events.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "core/ebb.h"
-#include "core/file_watch.h"
-#include "core/notify.h"
 #include "core/process.h"
-#include "core/upgrade.h"
-#include "core/worker_thread.h"
-#include "front/front.h"
 #include "pool/auth_query.h"
 #include "session/client.h"
 #include "session/keys.h"
@@ -29,37 +22,7 @@
 #define BEAT_SLACK (3 * USEC_PER_SEC) /* a worker without work turns once a second */
 
 static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-
-struct daemon {
-	const struct daemon_options *options;
-	struct loop loop;
-	struct event signal_events[N_ELEMENTS(signals)];
-	struct snapshot *snapshot;
-	struct registry *registry;
-	struct resolver *resolver;
-	struct external *external;
-	struct passwords *passwords;
-	struct listener *listener;
-	struct file_watch auth_file;
-	struct ebb ebb;
-	struct console *console;
-	struct worker **workers;
-	pthread_t *threads;
-	int n_workers;
-	struct front **fronts;
-	int n_fronts;
-	struct message *drained; /* one a worker */
-	int n_draining;
-	bool is_shutting_down;
-	usec_t drain_until; /* 0: nobody is waited for, or as long as it takes */
-	struct notify notify;
-	usec_t next_status, next_watchdog;
-	uint8_t hash_key[HANDOVER_KEY];
-	struct upgrade_taken taken; /* until upgrade has it */
-	struct upgrade *upgrade;
-	struct peers *peers;
-	uint64_t next_moved_id; /* for clients of the process that we replace */
-};
+_Static_assert(N_ELEMENTS(signals) == DAEMON_SIGNALS, "an event each");
 
 /* ---- what login threads hand over ---- */
 
@@ -87,13 +50,6 @@ static void adopt_console(struct message *m, void *owner)
 	console_adopt(d->console, CONTAINER_OF(m, struct newcomer, message));
 }
 
-static void cancel_console(struct message *m, void *owner)
-{
-	struct daemon *d = owner;
-
-	console_cancel(d->console, CONTAINER_OF(m, struct cancel_request, message));
-}
-
 static void deliver_client(void *ctx, struct newcomer *n)
 {
 	struct daemon *d = ctx;
@@ -107,85 +63,6 @@ static void deliver_client(void *ctx, struct newcomer *n)
 	n->message.deliver = session_adopt;
 	n->message.discard = session_discard;
 	mailbox_post(&choose_worker(d)->loop.mailbox, &n->message);
-}
-
-/* A client from another process may have come with the number of a worker that there isn't. */
-static void route_cancel(struct daemon *d, struct cancel_request *r)
-{
-	int worker = session_cancel_worker(&r->key);
-
-	r->message.deliver = session_cancel;
-	r->message.discard = session_cancel_discard;
-	if (worker == CONSOLE_CANCEL_WORKER) {
-		r->message.deliver = cancel_console;
-		mailbox_post(&d->loop.mailbox, &r->message);
-	} else {
-		mailbox_post(&d->workers[worker % d->n_workers]->loop.mailbox, &r->message);
-	}
-}
-
-struct old_cancel {
-	struct message message;
-	struct cancel_key key;
-};
-
-static void discard_old_cancel(struct message *m)
-{
-	free(CONTAINER_OF(m, struct old_cancel, message));
-}
-
-static void pass_to_old(struct message *m, void *owner)
-{
-	struct daemon *d = owner;
-
-	upgrade_cancel(d->upgrade, &CONTAINER_OF(m, struct old_cancel, message)->key);
-	discard_old_cancel(m);
-}
-
-static void forward_cancel(struct message *m, void *owner)
-{
-	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
-	struct daemon *d = owner;
-	int peer = session_cancel_peer(&r->key), fd = r->fd;
-
-	r->fd = -1;
-	if (session_cancel_hop(&r->key))
-		peers_forward(d->peers, d->snapshot->config, peer, &r->key, fd, &r->tls);
-	else if (fd >= 0) /* it goes round in a circle */
-		stream_hang_up(fd, &r->tls);
-	free(r);
-}
-
-/* Another process's client? Then it is passed on; true. */
-static bool is_for_peer(struct daemon *d, const struct config *c, struct cancel_request *r)
-{
-	if (!c->peer_id)
-		return false;
-	if (session_cancel_peer(&r->key) == c->peer_id || !config_peer(c, session_cancel_peer(&r->key)))
-		return false;
-	r->message.deliver = forward_cancel;
-	r->message.discard = session_cancel_discard;
-	mailbox_post(&d->loop.mailbox, &r->message);
-	return true;
-}
-
-/* Only the process that has the client knows the key, so a process that is being replaced is told, too. */
-static void deliver_cancel(void *ctx, const struct config *c, struct cancel_request *r)
-{
-	struct daemon *d = ctx;
-
-	if (is_for_peer(d, c, r))
-		return;
-
-	if (upgrade_is_taking(d->upgrade)) {
-		struct old_cancel *o = xcalloc(1, sizeof(*o));
-
-		o->message.deliver = pass_to_old;
-		o->message.discard = discard_old_cancel;
-		o->key = r->key;
-		mailbox_post(&d->loop.mailbox, &o->message);
-	}
-	route_cancel(d, r);
 }
 
 /* The limits are read on a login thread, while the main thread may have a newer snapshot: the front's own is passed by its callback's config. */
@@ -223,7 +100,7 @@ static void ask(void *ctx, struct lookup *q)
 
 static const struct front_ops front_ops = {
 	.deliver = deliver_client,
-	.cancel = deliver_cancel,
+	.cancel = daemon_deliver_cancel,
 	.count_client = count_client,
 	.uncount_client = uncount_client,
 	.ask = ask,
@@ -346,7 +223,7 @@ static void watch_users(struct daemon *d)
 
 /* ---- stopping ---- */
 
-static void stop_workers(struct daemon *d)
+void daemon_stop_workers(struct daemon *d)
 {
 	d->is_shutting_down = true;
 	for (int i = 0; i < d->n_workers; i++)
@@ -360,7 +237,7 @@ static void on_drained(struct message *m, void *owner)
 
 	(void)m;
 	if (--d->n_draining == 0)
-		stop_workers(d);
+		daemon_stop_workers(d);
 }
 
 static void keep(struct message *m)
@@ -373,7 +250,7 @@ static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 	notify_say(&d->notify, "STOPPING=1\nSTATUS=shutting down");
 	if (d->is_shutting_down || mode == STOP_NOW) {
 		log_info(NULL, "shutting down at once");
-		stop_workers(d);
+		daemon_stop_workers(d);
 		return;
 	}
 	d->is_shutting_down = true;
@@ -479,7 +356,7 @@ static void host_shutdown(void *ctx, enum shutdown_mode mode)
 	}
 }
 
-static size_t host_login_count(void *ctx)
+size_t daemon_login_count(void *ctx)
 {
 	struct daemon *d = ctx;
 	size_t n = 0;
@@ -507,110 +384,11 @@ static void make_console(struct daemon *d)
 		.reload = host_reload,
 		.set = host_set,
 		.shutdown = host_shutdown,
-		.login_count = host_login_count,
+		.login_count = daemon_login_count,
 		.is_shutting_down = host_is_shutting_down,
 		.peers = d->peers };
 
 	d->console = console_new(&host);
-}
-
-/* ---- one process takes another's place ---- */
-
-static size_t host_sockets(void *ctx, int *fds, size_t max)
-{
-	const struct daemon *d = ctx;
-	size_t n = MIN(d->listener->n, max);
-
-	for (size_t i = 0; i < n; i++)
-		fds[i] = d->listener->sockets[i].fd;
-	return n;
-}
-
-static const char *host_objection(void *ctx)
-{
-	const struct daemon *d = ctx;
-
-	return d->is_shutting_down ? "the old process is shutting down already" : NULL;
-}
-
-static void set_doors(struct daemon *d, enum front_door door)
-{
-	for (int i = 0; i < d->n_fronts; i++)
-		front_set_door(d->fronts[i], door);
-}
-
-static void host_replaced(void *ctx, int pid)
-{
-	struct daemon *d = ctx;
-
-	set_doors(d, FRONT_CLOSED);
-	listener_own(d->listener, false);
-	notify_say(&d->notify, "MAINPID=%d", pid);
-	if (d->snapshot->config->drain_timeout)
-		d->drain_until = clock_now() + d->snapshot->config->drain_timeout;
-	loop_tick_soon(&d->loop);
-}
-
-static void host_resumed(void *ctx)
-{
-	struct daemon *d = ctx;
-
-	if (d->is_shutting_down)
-		return;
-	set_doors(d, FRONT_OPEN);
-	listener_own(d->listener, true);
-	d->drain_until = 0;
-}
-
-static void host_left(void *ctx)
-{
-	stop_workers(ctx);
-}
-
-static void host_cancel(void *ctx, const struct cancel_key *k)
-{
-	struct cancel_request *r = xcalloc(1, sizeof(*r));
-
-	r->fd = -1;
-	r->key = *k;
-	route_cancel(ctx, r);
-}
-
-/* It has been counted in the process that it comes from: limits are for those who come new. */
-static void host_adopt(void *ctx, struct newcomer *n)
-{
-	struct daemon *d = ctx;
-	int worker = move_worker(n, d->n_workers);
-	const char *why;
-
-	n->id = d->next_moved_id;
-	d->next_moved_id += (uint64_t)d->n_fronts + 1;
-	if (n->is_counted)
-		registry_count_client(d->registry, n->database, n->user, 0, 0, 0, &why);
-	atomic_fetch_add(&d->registry->worker_clients[worker], 1);
-	n->message.deliver = session_adopt;
-	n->message.discard = session_discard;
-	mailbox_post(&d->workers[worker]->loop.mailbox, &n->message);
-}
-
-static void make_upgrade(struct daemon *d)
-{
-	struct upgrade_host host = { .ctx = d,
-		.loop = &d->loop,
-		.registry = d->registry,
-		.workers = d->workers,
-		.n_workers = d->n_workers,
-		.sockets = host_sockets,
-		.objection = host_objection,
-		.replaced = host_replaced,
-		.resumed = host_resumed,
-		.logins = host_login_count,
-		.left = host_left,
-		.cancel = host_cancel,
-		.adopt = host_adopt };
-
-	d->upgrade = upgrade_new(&host, d->snapshot->config, &d->taken, d->hash_key);
-	upgrade_tell(d->upgrade, d->notify.fd >= 0 ? d->notify.path : "", d->notify.watchdog);
 }
 
 /* ---- starting ---- */
@@ -666,7 +444,7 @@ static usec_t limit_drain(struct daemon *d)
 	log_warning(NULL, "drain_timeout: the clients that are left are told to go");
 	d->drain_until = 0;
 	upgrade_end(d->upgrade);
-	stop_workers(d);
+	daemon_stop_workers(d);
 	return USEC_PER_SEC;
 }
 
@@ -731,7 +509,7 @@ static bool start_threads(struct daemon *d, char *error, size_t size)
 	make_workers(d);
 	d->peers = peers_new(&d->loop, d->resolver);
 	make_console(d);
-	make_upgrade(d);
+	daemon_make_upgrade(d);
 	if (!upgrade_slots(d->upgrade, error, size))
 		return false;
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
@@ -849,29 +627,6 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	return true;
 }
 
-/* Takes another process's place, if there is one and we are to. */
-static bool take_over(struct daemon *d, const struct config *c, char *error, size_t size)
-{
-	uid_t uid;
-
-	d->taken = (struct upgrade_taken){ .link = -1, .listening = -1 };
-	if (!d->options->takes_over)
-		return true;
-	if (!process_user(c, d->options->user, &uid, error, size))
-		return false;
-	switch (upgrade_take(c, uid, &d->taken, error, size)) {
-	case RES_OK: return true;
-	case RES_MORE:
-		log_warning(NULL, "there is no process to take over from: starting as usual");
-		return true;
-	case RES_PROTOCOL:
-	case RES_LIMIT:
-	case RES_REFUSED:
-	case RES_SYSTEM: break;
-	}
-	return false;
-}
-
 /* From here on clients are ours: those of the old process as well. */
 static void begin_service(struct daemon *d)
 {
@@ -905,7 +660,7 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(&old); /* one that comes while we start is heard as soon as we can */
-	if (!take_over(&d, *config, error, sizeof(error))) {
+	if (!daemon_take_over(&d, *config, error, sizeof(error))) {
 		log_error(NULL, "%s", error);
 		return 1;
 	}

@@ -1,5 +1,6 @@
 #include "core/upgrade.h"
 
+#include "base/events.h"
 #include "base/log.h"
 #include "core/worker_thread.h"
 
@@ -245,6 +246,7 @@ static void lose_link(struct upgrade *u, const char *why)
 		log_warning(NULL, "the process that was to take over has failed: %s: this one goes on", why);
 		return;
 	case UPGRADE_GIVING:
+		events_add(EVENT_LIFE, "the process that had taken over is gone: this one goes on");
 		log_error(NULL, "the process that took over is gone: %s: this one goes on", why);
 		u->host.resumed(u->host.ctx);
 		return;
@@ -381,6 +383,7 @@ static void hear_hello(struct upgrade *u, const struct handover_frame *h)
 static void hear_ready(struct upgrade *u, int pid)
 {
 	log_info(NULL, "process %d has taken over: clients move there", pid);
+	events_add(EVENT_LIFE, "process %d has taken over", pid);
 	enter(u, UPGRADE_GIVING);
 	u->owns_file = false;
 	u->n_moved = 0;
@@ -530,6 +533,7 @@ static enum result hear_client(struct upgrade *u, struct reader r)
 
 static void finish_taking(struct upgrade *u)
 {
+	events_add(EVENT_LIFE, "took over %zu clients from an older process", u->n_moved);
 	log_info(NULL, "took over %zu clients in %llu ms", u->n_moved,
 		(unsigned long long)((clock_now() - u->began) / USEC_PER_MSEC));
 	close_link(u);
