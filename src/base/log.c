@@ -382,11 +382,13 @@ static bool find_facility(const char *name, int *out)
 static bool stderr_is_journal(void)
 {
 	const char *text = getenv("JOURNAL_STREAM");
-	unsigned long long device, inode;
+	char own[64];
 	struct stat st;
 
-	return text && sscanf(text, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-		(unsigned long long)st.st_dev == device && (unsigned long long)st.st_ino == inode;
+	if (!text || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return strcmp(text, own) == 0;
 }
 
 static enum result sink_open(const struct log_options *o, struct sink **out, char *error, size_t error_size)

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LAST_WORDS (5 * USEC_PER_SEC)
 #define STATUS_EVERY (10 * USEC_PER_SEC)
 #define BEAT_SLACK (3 * USEC_PER_SEC) /* a worker without work turns once a second */
 
@@ -441,9 +442,15 @@ static usec_t limit_drain(struct daemon *d)
 		return USEC_PER_SEC;
 	if (d->loop.now < d->drain_until)
 		return MIN(d->drain_until - d->loop.now, USEC_PER_SEC);
-	log_warning(NULL, "drain_timeout: the clients that are left are told to go");
+	if (!d->is_late)
+		log_warning(NULL, "drain_timeout: the clients that are left are told to go");
+	if (upgrade_is_giving(d->upgrade) && !d->is_late) {
+		d->is_late = true;
+		d->drain_until = d->loop.now + LAST_WORDS; /* if the other process takes nothing any more */
+		upgrade_end(d->upgrade);
+		return USEC_PER_SEC;
+	}
 	d->drain_until = 0;
-	upgrade_end(d->upgrade);
 	daemon_stop_workers(d);
 	return USEC_PER_SEC;
 }

@@ -37,6 +37,7 @@ struct daemon {
 	struct message *drained; /* one a worker */
 	int n_draining;
 	bool is_shutting_down;
+	bool is_late;	    /* drain_timeout is over, what is on its way to another process isn't */
 	usec_t drain_until; /* 0: nobody is waited for, or as long as it takes */
 	struct notify notify;
 	usec_t next_status, next_watchdog;

@@ -75,6 +75,7 @@ static void host_resumed(void *ctx)
 	set_doors(d, FRONT_OPEN);
 	listener_own(d->listener, true);
 	d->drain_until = 0;
+	d->is_late = false;
 }
 
 static void host_left(void *ctx)

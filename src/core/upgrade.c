@@ -52,6 +52,7 @@ struct upgrade {
 	size_t n_elsewhere;
 	bool is_taking; /* atomic: login threads look at it */
 	bool owns_file;
+	bool is_ending;		 /* what is on its way is the last */
 	struct link_frame frame; /* being read */
 };
 
@@ -64,6 +65,11 @@ static void enter(struct upgrade *u, enum upgrade_state next)
 bool upgrade_is_taking(const struct upgrade *u)
 {
 	return __atomic_load_n(&u->is_taking, __ATOMIC_ACQUIRE);
+}
+
+bool upgrade_is_giving(const struct upgrade *u)
+{
+	return u->state == UPGRADE_GIVING;
 }
 
 /* ---- before there are threads ---- */
@@ -211,8 +217,6 @@ static void drop_elsewhere(struct upgrade *u)
 
 static void close_link(struct upgrade *u)
 {
-	struct list_node *node;
-
 	if (u->link < 0)
 		return;
 	event_del(&u->read_event);
@@ -220,9 +224,10 @@ static void close_link(struct upgrade *u)
 	event_del(&u->ask_event);
 	close(u->link);
 	u->link = -1;
-	while ((node = list_pop_front(&u->out))) {
+	LIST_FOREACH(&u->out, node, next) {
 		struct outgoing *o = CONTAINER_OF(node, struct outgoing, node);
 
+		list_remove(&u->out, node);
 		if (o->fd >= 0)
 			keep_client(u, &o->bytes, &o->fd);
 		outgoing_free(o);
@@ -237,6 +242,7 @@ static void lose_link(struct upgrade *u, const char *why)
 {
 	enum upgrade_state was = u->state;
 
+	u->is_ending = false;
 	close_link(u);
 	enter(u, UPGRADE_ALONE);
 	event_add(&u->listen_event, NULL);
@@ -255,16 +261,19 @@ static void lose_link(struct upgrade *u, const char *why)
 }
 
 static void ask(struct upgrade *u);
+static void leave_when_said(struct upgrade *u);
 
 /* Sends what the other side takes. */
 static void flush(struct upgrade *u)
 {
 	struct list_node *node;
 
-	while ((node = list_first(&u->out))) {
+	while (u->link >= 0 && (node = list_pop_front(&u->out))) {
 		struct outgoing *o = CONTAINER_OF(node, struct outgoing, node);
 		enum result r = link_send(u->link, o->bytes.data, o->bytes.len, &o->fd, o->fd >= 0);
 
+		if (r != RES_OK)
+			list_push_front(&u->out, node);
 		if (r == RES_MORE) {
 			struct timeval soon = { 0, (suseconds_t)ASK_AGAIN }; /* also for what no event tells */
 
@@ -276,7 +285,6 @@ static void flush(struct upgrade *u)
 			return;
 		}
 		u->n_moved += o->fd >= 0;
-		list_remove(&u->out, node);
 		outgoing_free(o);
 	}
 }
@@ -287,7 +295,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	flush(u);
-	if (u->state == UPGRADE_GIVING && list_is_empty(&u->out) && !u->n_asked)
+	leave_when_said(u);
+	if (u->state == UPGRADE_GIVING && list_is_empty(&u->out) && !u->n_asked && !u->is_ending)
 		ask(u);
 }
 
@@ -392,13 +401,23 @@ static void hear_ready(struct upgrade *u, int pid)
 	ask(u);
 }
 
+/* Not before the last frame is out: a client in it would be lost. */
+static void leave_when_said(struct upgrade *u)
+{
+	if (u->is_ending && u->state == UPGRADE_GIVING && list_is_empty(&u->out) && !u->n_asked)
+		u->host.left(u->host.ctx);
+}
+
 void upgrade_end(struct upgrade *u)
 {
-	if (u->state != UPGRADE_GIVING)
+	if (u->state != UPGRADE_GIVING || u->is_ending)
 		return;
-	log_info(NULL, "%zu clients have moved to the new process in %llu ms", u->n_moved,
+	u->is_ending = true;
+	log_info(NULL, "%zu clients have moved to the new process in %llu ms", u->n_moved + u->out.count,
 		(unsigned long long)((clock_now() - u->began) / USEC_PER_MSEC));
-	say_alone(u, HANDOVER_DONE);
+	if (!u->n_asked)
+		say_alone(u, HANDOVER_DONE);
+	leave_when_said(u);
 }
 
 static bool is_empty(const struct upgrade *u)
@@ -436,12 +455,16 @@ static void on_given(struct message *m, void *owner)
 	flush(u);
 	if (u->state != UPGRADE_GIVING || u->n_asked)
 		return;
+	if (u->is_ending) { /* drain_timeout came while they were asked */
+		say_alone(u, HANDOVER_DONE);
+		leave_when_said(u);
+		return;
+	}
 	tell_slots(u);
 	if (u->state != UPGRADE_GIVING || !list_is_empty(&u->out))
 		return; /* on_writable() goes on */
 	if (is_empty(u)) {
 		upgrade_end(u);
-		u->host.left(u->host.ctx);
 	} else if (u->n_found) {
 		ask(u);
 	} else {
@@ -470,7 +493,7 @@ static void on_ask(evutil_socket_t fd, short what, void *arg)
 	struct upgrade *u = arg;
 
 	(void)fd, (void)what;
-	if (u->state == UPGRADE_GIVING && !u->n_asked)
+	if (u->state == UPGRADE_GIVING && !u->n_asked && !u->is_ending)
 		ask(u);
 }
 
@@ -715,7 +738,6 @@ static void remove_file(const struct upgrade *u)
 void upgrade_free(struct upgrade **up)
 {
 	struct upgrade *u = *up;
-	struct list_node *node;
 
 	*up = NULL;
 	if (!u)
@@ -731,8 +753,10 @@ void upgrade_free(struct upgrade **up)
 		event_del(&u->ask_event);
 		close(u->link);
 	}
-	while ((node = list_pop_front(&u->out)))
+	LIST_FOREACH(&u->out, node, next) {
+		list_remove(&u->out, node);
 		outgoing_free(CONTAINER_OF(node, struct outgoing, node));
+	}
 	writer_free(&u->slots);
 	drop_elsewhere(u);
 	OPENSSL_cleanse(u, sizeof(*u));

@@ -61,7 +61,9 @@ struct upgrade *upgrade_new(const struct upgrade_host *host, const struct config
 void upgrade_tell(struct upgrade *u, const char *notify, usec_t watchdog); /* for a successor */
 bool upgrade_slots(struct upgrade *u, char *error, size_t error_size); /* of the old process; true where there is none */
 void upgrade_ready(struct upgrade *u);				       /* this one serves */
-void upgrade_end(struct upgrade *u); /* what hasn't been given by now won't be; no-op for who doesn't give */
+bool upgrade_is_giving(const struct upgrade *u);
+/* What hasn't been given by now won't be: left() follows once the new process has all that is on its way. No-op for who doesn't give. */
+void upgrade_end(struct upgrade *u);
 void upgrade_cancel(struct upgrade *u, const struct cancel_key *k); /* may be for a client that the old one still has */
 /* For login threads: is there an old process that may know a key? */
 bool upgrade_is_taking(const struct upgrade *u);
