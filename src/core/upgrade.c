@@ -266,14 +266,10 @@ static void leave_when_said(struct upgrade *u);
 /* Sends what the other side takes. */
 static void flush(struct upgrade *u)
 {
-	struct list_node *node;
-
-	while (u->link >= 0 && (node = list_pop_front(&u->out))) {
+	LIST_FOREACH(&u->out, node, next) {
 		struct outgoing *o = CONTAINER_OF(node, struct outgoing, node);
 		enum result r = link_send(u->link, o->bytes.data, o->bytes.len, &o->fd, o->fd >= 0);
 
-		if (r != RES_OK)
-			list_push_front(&u->out, node);
 		if (r == RES_MORE) {
 			struct timeval soon = { 0, (suseconds_t)ASK_AGAIN }; /* also for what no event tells */
 
@@ -285,6 +281,7 @@ static void flush(struct upgrade *u)
 			return;
 		}
 		u->n_moved += o->fd >= 0;
+		list_remove(&u->out, node);
 		outgoing_free(o);
 	}
 }
