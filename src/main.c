@@ -32,6 +32,7 @@ static void print_help(FILE *to)
 	      "  -q, --quiet        don't log to standard error\n"
 	      "  -v, --verbose      log more; may be repeated\n"
 	      "  -u, --user=NAME    started as root, become this user\n"
+	      "  -R, --reboot       take over from the process that runs now: nobody who is connected notices\n"
 	      "  -t, --test FILE    check a configuration and exit\n"
 	      "  -V, --version      print versions and exit\n"
 	      "  -h, --help         print this and exit\n"
@@ -113,10 +114,7 @@ int main(int argc, char **argv)
 		case 't': return check(optarg);
 		case 'V': print_version(); return 0;
 		case 'h': print_help(stdout); return 0;
-		case 'R':
-			fputs("pgweir: -R is refused: this version can't take over the sockets of a running process\n",
-				stderr);
-			return 1;
+		case 'R': o.takes_over = true; break;
 		default: print_help(stderr); return 1;
 		}
 	}

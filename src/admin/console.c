@@ -202,6 +202,8 @@ static struct console_client *make_client(struct console *console, struct newcom
 	c->doomed.free = free_client;
 	c->id = n->id;
 	cancel_key_make(&c->key, next_cancel_pid(console), n->protocol);
+	if (console_config(console)->peer_id)
+		cancel_key_mark(&c->key, console_config(console)->peer_id);
 	c->database = n->database;
 	c->user = n->user;
 	n->database = n->user = NULL;
@@ -236,13 +238,15 @@ void console_cancel(struct console *console, struct cancel_request *r)
 	LIST_FOREACH(&console->clients, n, next) {
 		struct console_client *c = CONTAINER_OF(n, struct console_client, node);
 
-		if (!cancel_key_same(&c->key, &r->key))
+		if (!(console_config(console)->peer_id ? cancel_key_same_but_hops : cancel_key_same)(
+			    &c->key, &r->key))
 			continue;
 		if (c->job)
 			job_cancel(c->job);
 		break;
 	}
-	stream_hang_up(r->fd, &r->tls);
+	if (r->fd >= 0)
+		stream_hang_up(r->fd, &r->tls);
 	free(r);
 }
 

@@ -23,6 +23,7 @@
 #define PGWEIR_CONSOLE_H
 
 #include "auth/snapshot.h"
+#include "pool/peer.h"
 #include "pool/worker.h"
 #include "session/newcomer.h"
 
@@ -42,6 +43,7 @@ struct console_host { /* what the daemon does for its console */
 	struct resolver *(*resolver)(void *ctx);
 	size_t (*login_count)(void *ctx);
 	bool (*is_shutting_down)(void *ctx);
+	struct peers *peers; /* NULL: there can't be any */
 };
 
 /* session_cancel_worker() of the keys that the console gives out: no worker has this number. */

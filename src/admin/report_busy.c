@@ -1,6 +1,7 @@
 #include "admin/report_private.h"
 
 #include "session/client.h"
+#include "session/slow.h"
 #include "wire/msg.h"
 #include "wire/sqlshape.h"
 
@@ -63,43 +64,13 @@ static void say_reason(struct pool *p, struct reason *out)
 		say_limit(p, out);
 }
 
-/* The text that a waiting client's next message is about; NULL: none is known. */
-static const char *held_text(const struct client *c, size_t *len)
-{
-	struct reader r = reader_over(c->stream.held, c->stream.held_len);
-	const struct client_statement *cs;
-	struct frame f;
-	const char *end;
-
-	if (c->body_left || frame_peek(&r, &f) != RES_OK)
-		return NULL;
-	r = reader_over(c->stream.held, MIN(c->stream.held_len, f.length));
-	read_bytes(&r, FRAME_HEADER_SIZE);
-	if (f.type == MSG_PARSE || f.type == MSG_BIND)
-		read_cstring(&r);
-	if (f.type == MSG_BIND) {
-		const char *name = read_cstring(&r);
-		const struct statement *st;
-
-		cs = r.bad || !c->is_tracked ? NULL : client_statements_find(&c->statements, name);
-		st = cs ? cs->statement : r.bad || *name ? NULL : c->unnamed;
-		*len = st ? strnlen((const char *)st->body, st->len) : 0;
-		return st ? (const char *)st->body : NULL;
-	}
-	if (r.bad || (f.type != MSG_QUERY && f.type != MSG_PARSE))
-		return NULL;
-	end = memchr(r.pos, '\0', reader_left(&r));
-	*len = end ? (size_t)(end - (const char *)r.pos) : reader_left(&r);
-	return (const char *)r.pos;
-}
-
 static void report_waiting(struct report *r, const struct client *c)
 {
 	char shape[SQL_SHAPE_SIZE] = "";
 	struct wait_row *row;
 	struct reason why;
 	size_t len = 0;
-	const char *text = held_text(c, &len);
+	const char *text = client_held_text(c, &len);
 
 	say_reason(c->pool, &why);
 	r->waits = report_grow(r->waits, r->n_waits, &r->cap_waits, sizeof(*r->waits));

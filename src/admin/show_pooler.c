@@ -12,6 +12,15 @@ static void list_item(struct rows *r, const char *name, size_t n)
 	rows_end(r);
 }
 
+static size_t count_peers(const struct show *s)
+{
+	size_t n = 0;
+
+	for (const struct config_peer *p = console_config(s->console)->peers; p; p = p->next)
+		n++;
+	return n;
+}
+
 static void fill_lists(const struct show *s)
 {
 	const struct console_host *h = &s->console->host;
@@ -25,9 +34,9 @@ static void fill_lists(const struct show *s)
 		servers += (size_t)databases.items[i].servers;
 	list_item(s->rows, "databases", databases.n + 1); /* and the console's */
 	list_item(s->rows, "users", users.n);
-	list_item(s->rows, "peers", 0);
+	list_item(s->rows, "peers", count_peers(s));
 	list_item(s->rows, "pools", n_pools + 1);
-	list_item(s->rows, "peer_pools", 0);
+	list_item(s->rows, "peer_pools", count_peers(s));
 	list_item(s->rows, "free_clients", 0); /* we keep none for later */
 	list_item(s->rows, "used_clients", clients);
 	list_item(s->rows, "login_clients", h->login_count(h->ctx));
@@ -90,18 +99,7 @@ static void fill_version(const struct show *s)
 	rows_end(s->rows);
 }
 
-static const struct column peers_columns[] = { INT4("peer_id"), TEXT("host"), INT4("port"), INT4("pool_size") };
-static const struct column peer_pools_columns[] = { INT4("peer_id"), INT4("cl_active_cancel_req"),
-	INT4("cl_waiting_cancel_req"), INT4("sv_active_cancel"), INT4("sv_login") };
-
-static void fill_nothing(const struct show *s)
-{
-	(void)s; /* there are no peers */
-}
-
 const struct view view_lists = { "LISTS", COLUMNS(lists_columns), WANT_POOLS, fill_lists };
 const struct view view_config = { "CONFIG", COLUMNS(config_columns), 0, fill_config };
 const struct view view_state = { "STATE", COLUMNS(state_columns), 0, fill_state };
 const struct view view_version = { "VERSION", COLUMNS(version_columns), 0, fill_version };
-const struct view view_peers = { "PEERS", COLUMNS(peers_columns), 0, fill_nothing };
-const struct view view_peer_pools = { "PEER_POOLS", COLUMNS(peer_pools_columns), 0, fill_nothing };

@@ -244,6 +244,21 @@ void credential_learn_client_key(struct credential *c, const uint8_t client_key[
 	OPENSSL_cleanse(&secret, sizeof(secret));
 }
 
+bool credential_client_key(struct credential *c, uint8_t out[SCRAM_KEY_SIZE])
+{
+	const struct derived *d;
+	bool is_known;
+
+	if (c->kind != SECRET_SCRAM)
+		return false;
+	d = lock_derived(c);
+	is_known = d->has_client_key;
+	if (is_known)
+		memcpy(out, d->client_key, SCRAM_KEY_SIZE);
+	pthread_mutex_unlock(&c->lock);
+	return is_known;
+}
+
 void credential_learn_from(struct credential *c, struct credential *other)
 {
 	uint8_t client_key[SCRAM_KEY_SIZE];

@@ -53,6 +53,8 @@ bool credential_verifier(struct credential *c, uint32_t iterations, struct scram
  */
 void credential_learn_client_key(struct credential *c, const uint8_t client_key[SCRAM_KEY_SIZE]);
 
+bool credential_client_key(struct credential *c, uint8_t out[SCRAM_KEY_SIZE]); /* what was learnt; false: nothing */
+
 /* What was learnt for another credential with the very same SCRAM secret, such as a forced user's: the secret doesn't depend on the name. */
 void credential_learn_from(struct credential *c, struct credential *other);
 

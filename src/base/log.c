@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@
 struct sink {
 	int fd; /* -1: standard error only */
 	bool to_stderr;
-	char *ident; /* NULL: no syslog */
+	bool to_journal; /* standard error is the journal's */
+	char *ident;	 /* NULL: no syslog */
 	int facility;
 };
 
@@ -59,6 +61,7 @@ static struct {
 };
 
 int log_threshold_ = LOG_LEVEL_INFO;
+static bool log_is_json; /* atomic */
 
 static const struct {
 	const char *name;
@@ -75,15 +78,17 @@ static const struct {
 
 #define ELLIPSIS "\xe2\x80\xa6"
 
+#define JSON_END "\"}"
+
 struct line {
 	char text[LINE_SIZE];
 	size_t len;
-	bool cut;
+	bool cut, is_json;
 };
 
 static void put(struct line *l, const char *s, size_t n)
 {
-	if (l->cut || l->len + n + sizeof(ELLIPSIS "\n") > sizeof(l->text)) {
+	if (l->cut || l->len + n + sizeof(ELLIPSIS JSON_END "\n") > sizeof(l->text)) {
 		l->cut = true;
 		return;
 	}
@@ -136,7 +141,9 @@ static void put_escaped(struct line *l, const char *s, size_t max, bool also_bla
 			return;
 		}
 		if (n == 0 || (also_blanks && *p == ' ')) {
-			put_format(l, "\\x%02x", *p++);
+			put_format(l, l->is_json ? "\\\\x%02x" : "\\x%02x", *p++);
+		} else if (l->is_json && (*p == '"' || *p == '\\')) {
+			put_format(l, "\\%c", *p++);
 		} else {
 			put(l, (const char *)p, n);
 			p += n;
@@ -177,6 +184,44 @@ static void put_who(struct line *l, const struct log_who *who)
 	put(l, ":", 1);
 }
 
+static void begin_text(struct line *l, enum log_level level, const struct log_who *who)
+{
+	put_time(l);
+	put_format(l, "[%d] %s", (int)getpid(), levels[level].name);
+	put_who(l, who);
+	put(l, " ", 1);
+}
+
+static void put_member(struct line *l, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	put_format(l, ",\"%s\":\"", name);
+	put_escaped(l, value, FIELD_MAX, false);
+	put(l, "\"", 1);
+}
+
+/* Up to the message, which comes last: it alone may be cut. */
+static void begin_json(struct line *l, enum log_level level, const struct log_who *who)
+{
+	struct timespec now;
+	struct tm tm;
+	char buf[40];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", &tm);
+	put_format(l, "{\"time\":\"%s.%03dZ\"", buf, (int)(now.tv_nsec / 1000000));
+	put_format(l, ",\"pid\":%d,\"level\":\"%s\"", (int)getpid(), levels[level].name);
+	if (who && who->kind) {
+		put_format(l, ",\"%s\":%llu", who->kind, (unsigned long long)who->id);
+		put_member(l, "db", who->database);
+		put_member(l, "user", who->user);
+		put_member(l, "addr", who->addr);
+	}
+	put_format(l, ",\"message\":\"");
+}
+
 static void format_line(struct line *l, enum log_level level, const struct log_who *who, const char *fmt,
 	va_list ap) PRINTF_LIKE(4, 0);
 static void format_line(struct line *l, enum log_level level, const struct log_who *who, const char *fmt, va_list ap)
@@ -185,15 +230,20 @@ static void format_line(struct line *l, enum log_level level, const struct log_w
 
 	l->len = 0;
 	l->cut = false;
-	put_time(l);
-	put_format(l, "[%d] %s", (int)getpid(), levels[level].name);
-	put_who(l, who);
-	put(l, " ", 1);
+	l->is_json = __atomic_load_n(&log_is_json, __ATOMIC_RELAXED);
+	if (l->is_json)
+		begin_json(l, level, who);
+	else
+		begin_text(l, level, who);
 	vsnprintf(text, sizeof(text), fmt, ap); /* a longer one is cut by put_escaped(), as the time stands before it */
 	put_escaped(l, text, sizeof(text), false);
 	if (l->cut) {
 		memcpy(l->text + l->len, ELLIPSIS, strlen(ELLIPSIS));
 		l->len += strlen(ELLIPSIS);
+	}
+	if (l->is_json) {
+		memcpy(l->text + l->len, JSON_END, strlen(JSON_END));
+		l->len += strlen(JSON_END);
 	}
 	l->text[l->len++] = '\n';
 }
@@ -228,12 +278,30 @@ static bool write_fd(int fd, const char *text, size_t len, int max_msec)
 	return true;
 }
 
-/* Without time, process and level, which syslog adds itself. */
+/* Without time and process, which syslog and the journal add themselves. An object stays whole. */
+static const char *behind_process(const char *text, size_t len)
+{
+	const char *end = text[0] == '{' ? NULL : memchr(text, ']', len);
+
+	return end ? end + 2 : text;
+}
+
+static bool write_journal(enum log_level level, const char *text, size_t len, int max_msec)
+{
+	const char *message = behind_process(text, len);
+	char line[LINE_SIZE + 8];
+	int n = snprintf(
+		line, sizeof(line), "<%d>%.*s", levels[level].priority, (int)(text + len - message), message);
+
+	return write_fd(STDERR_FILENO, line, (size_t)n, max_msec);
+}
+
 static void write_syslog(const struct sink *s, enum log_level level, const char *text, size_t len)
 {
-	const char *end = text + len - 1, *message = memchr(text, ']', len);
+	const char *end = text + len - 1, *message = behind_process(text, len);
 
-	message = message ? message + 2 + strlen(levels[level].name) + 1 : text;
+	if (message != text)
+		message += strlen(levels[level].name) + 1;
 	syslog(levels[level].priority | s->facility, "%.*s", (int)(end - message), message);
 }
 
@@ -247,7 +315,9 @@ static bool write_sink(const struct sink *s, enum log_level level, const char *t
 	if (s->fd >= 0)
 		ok = write_fd(s->fd, text, len, max_msec);
 	if (s->fd < 0 || s->to_stderr)
-		ok = write_fd(STDERR_FILENO, text, len, max_msec) && ok;
+		ok = (s->to_journal ? write_journal(level, text, len, max_msec)
+				    : write_fd(STDERR_FILENO, text, len, max_msec)) &&
+			ok;
 	if (s->ident)
 		write_syslog(s, level, text, len);
 	return ok;
@@ -308,6 +378,19 @@ static bool find_facility(const char *name, int *out)
 	return false;
 }
 
+/* JOURNAL_STREAM has device and inode of the journal's end, as a service is started with it. */
+static bool stderr_is_journal(void)
+{
+	const char *text = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (!text || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(own, sizeof(own), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return strcmp(text, own) == 0;
+}
+
 static enum result sink_open(const struct log_options *o, struct sink **out, char *error, size_t error_size)
 {
 	bool has_file = o->file && *o->file;
@@ -328,6 +411,7 @@ static enum result sink_open(const struct log_options *o, struct sink **out, cha
 	s = xcalloc(1, sizeof(*s));
 	s->fd = fd;
 	s->to_stderr = o->to_stderr;
+	s->to_journal = stderr_is_journal();
 	s->ident = xstrdup(o->syslog_ident);
 	s->facility = facility;
 	*out = s;
@@ -487,6 +571,7 @@ enum result log_open(const struct log_options *o, char *error, size_t error_size
 
 	if (res != RES_OK)
 		return res;
+	__atomic_store_n(&log_is_json, o->is_json, __ATOMIC_RELAXED);
 	__atomic_store_n(
 		&log_threshold_, MIN(LOG_LEVEL_INFO + MAX(o->verbose, 0), LOG_LEVEL_NOISE), __ATOMIC_RELAXED);
 	pthread_mutex_lock(&the_log.lock);

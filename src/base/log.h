@@ -3,6 +3,12 @@
  *
  *	2026-11-25 13:00:00.123 UTC [4711] LOG client=7 db=app user=bob addr=10.0.0.5:5123: login failed: no such user
  *
+ * or, with is_json, as an object of its own, time in UTC, what isn't printable as the same \x0a in the text:
+ *
+ *	{"time":"2026-11-25T13:00:00.123Z","pid":4711,"level":"LOG","client":7,"db":"app","user":"bob","addr":"10.0.0.5:5123","message":"login failed"}
+ *
+ * If standard error is the systemd journal, which adds time and process itself, a line begins with its priority as <6> instead.
+ *
  * A line is formatted by the caller's thread and put into a bounded queue (1 MiB); one thread of the log's own writes it, so
  * that a stuck disk or pipe never stops a worker. Lines that don't fit are counted, and the count is logged when the sink
  * moves again. Before log_start_thread() and after log_stop() lines are written at once, and are lost if the sink doesn't
@@ -33,7 +39,8 @@ struct log_options {
 	bool to_stderr;		     /* also when a file is set (not a daemon and not quiet) */
 	const char *syslog_ident;    /* NULL: no syslog */
 	const char *syslog_facility; /* "daemon", "local0" .. */
-	int verbose;		     /* 0: up to INFO; 1: DEBUG; 2 and more: NOISE */
+	bool is_json;
+	int verbose; /* 0: up to INFO; 1: DEBUG; 2 and more: NOISE */
 };
 
 /* Again (a rotated file, a reload): switches over. RES_SYSTEM, with error filled in: keeps what it had. */

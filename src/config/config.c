@@ -131,6 +131,30 @@ static struct config_user *define_user(struct loader *l, const char *name)
 	return user;
 }
 
+#define PEER_ID_MAX 16383 /* what fits into a cancel key */
+#define PEER_PORT 6432
+
+/* As the others: the later line counts. They stay sorted. */
+static struct config_peer *define_peer(struct config *c, int id)
+{
+	struct config_peer **at = &c->peers, *peer;
+
+	while (*at && (*at)->id < id)
+		at = &(*at)->next;
+	peer = *at;
+	if (!peer || peer->id != id) {
+		peer = xcalloc(1, sizeof(*peer));
+		peer->next = *at;
+		*at = peer;
+	}
+	free(peer->host);
+	peer->host = NULL;
+	peer->id = id;
+	peer->port = PEER_PORT;
+	peer->pool_size = -1;
+	return peer;
+}
+
 static void set_defaults(struct config *c, bool is_pgbouncer)
 {
 	char why[WHY_SIZE];
@@ -160,6 +184,7 @@ static void config_free(struct config *c)
 {
 	struct config_database *db;
 	struct config_user *user;
+	struct config_peer *peer;
 
 	while ((db = c->databases)) {
 		c->databases = db->next;
@@ -172,6 +197,11 @@ static void config_free(struct config *c)
 		c->users = user->next;
 		free(user->name);
 		free(user);
+	}
+	while ((peer = c->peers)) {
+		c->peers = peer->next;
+		free(peer->host);
+		free(peer);
 	}
 	free(c->databases_by_name_.items);
 	free(c->users_by_name_.items);
@@ -209,7 +239,7 @@ static bool start_pooler_section(struct loader *l, bool is_pgbouncer, char *why,
 static bool start_section(struct loader *l, const char *name, char *why, size_t why_size)
 {
 	static const char *const others[] = { "databases", "users", "peers" };
-	static const char *const all[] = { "databases", "users", "pgbouncer", "pgweir" };
+	static const char *const all[] = { "databases", "users", "peers", "pgbouncer", "pgweir" };
 
 	if (strcmp(name, "pgbouncer") == 0 || strcmp(name, "pgweir") == 0)
 		return start_pooler_section(l, strcmp(name, "pgbouncer") == 0, why, why_size);
@@ -349,6 +379,28 @@ static bool user_line(struct loader *l, const struct ini_line *line, char *why, 
 	return connstr_each(line->value, entry_pair, &e, why, why_size);
 }
 
+static bool peer_line(struct loader *l, const struct ini_line *line, char *why, size_t why_size)
+{
+	struct entry e = { .settings = &peer_settings, .what = "section [peers]" };
+	struct config_peer *peer;
+	char *end;
+	long id = strtol(line->key, &end, 10);
+
+	if (*line->key < '0' || *line->key > '9' || *end || id < 1 || id > PEER_ID_MAX) {
+		snprintf(why, why_size, "the name of a peer is its peer_id, a number from 1 to %d, not \"%.40s\"",
+			PEER_ID_MAX, line->key);
+		return false;
+	}
+	peer = define_peer(l->c, (int)id);
+	peer->line = line->number;
+	e.base = peer;
+	if (!connstr_each(line->value, entry_pair, &e, why, why_size))
+		return false;
+	if (!peer->host)
+		snprintf(why, why_size, "peer %d has no host", peer->id);
+	return peer->host != NULL;
+}
+
 static bool config_line(void *ctx, const struct ini_line *line, char *why, size_t why_size)
 {
 	struct loader *l = ctx;
@@ -362,9 +414,8 @@ static bool config_line(void *ctx, const struct ini_line *line, char *why, size_
 	if (strcmp(line->section, "users") == 0)
 		return user_line(l, line, why, why_size);
 	if (strcmp(line->section, "peers") == 0)
-		snprintf(why, why_size, "section [peers] is not supported yet by this version");
-	else
-		snprintf(why, why_size, "there is no [section] before this line");
+		return peer_line(l, line, why, why_size);
+	snprintf(why, why_size, "there is no [section] before this line");
 	return false;
 }
 
@@ -546,6 +597,13 @@ static struct config *config_copy(const struct config *c)
 		for (size_t i = 0; i < user_settings.count; i++)
 			setting_copy(&user_settings.rows[i], to, from);
 	}
+	for (const struct config_peer *from = c->peers; from; from = from->next) {
+		struct config_peer *to = define_peer(copy, from->id);
+
+		to->line = from->line;
+		for (size_t i = 0; i < peer_settings.count; i++)
+			setting_copy(&peer_settings.rows[i], to, from);
+	}
 	return copy;
 }
 
@@ -628,6 +686,15 @@ const struct config_user *config_user(const struct config *c, const char *name)
 	size_t at;
 
 	return names_find(&c->users_by_name_, name, &at) ? c->users_by_name_.items[at] : NULL;
+}
+
+const struct config_peer *config_peer(const struct config *c, int id)
+{
+	const struct config_peer *p = c->peers;
+
+	while (p && p->id != id)
+		p = p->next;
+	return p;
 }
 
 bool config_list_has(const char *list, const char *name)

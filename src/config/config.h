@@ -34,6 +34,7 @@ enum auth_type {
 enum session_features { FEATURES_UNSET = -1, FEATURES_PIN, FEATURES_ERROR, FEATURES_IGNORE };
 enum session_probe { PROBE_SUSPECT, PROBE_ALWAYS, PROBE_OFF };
 enum queue_fairness { FAIRNESS_OFF, FAIRNESS_USER, FAIRNESS_APPLICATION_NAME, FAIRNESS_CLIENT_ADDR };
+enum log_format { LOG_TEXT, LOG_JSON };
 enum timeout_action { TIMEOUT_ERROR, TIMEOUT_DISCONNECT };
 enum tls_mode {
 	TLS_UNSET = -1,
@@ -111,6 +112,14 @@ struct config_user {
 	struct config_user *next;
 };
 
+struct config_peer { /* another process behind the same port */
+	int id;
+	char *host;	     /* never NULL: a name, an address, or a folder with a Unix socket */
+	int port, pool_size; /* pool_size -1: default_pool_size */
+	int line;
+	struct config_peer *next;
+};
+
 struct config_names { /* private: structs that begin with their name, sorted by it; not hashed, as hash_init() may come later */
 	void **items;
 	size_t count, cap;
@@ -125,13 +134,15 @@ struct config {
 	/* process */
 	char *logfile, *pidfile, *user, *syslog_ident, *syslog_facility, *job_name;
 	bool syslog, log_connections, log_disconnections, log_pooler_errors, log_stats;
+	enum log_format log_format;
+	usec_t log_min_duration_transaction, log_min_duration_wait; /* 0: none is slow */
 	int verbose;
 	usec_t stats_period, drain_timeout;
 	int worker_threads, login_threads; /* 0: auto, by the CPUs that this process may use */
 
 	/* listening */
-	char *listen_addr; /* comma list, "*", names; "": no TCP */
-	int listen_port, listen_backlog;
+	char *listen_addr;			  /* comma list, "*", names; "": no TCP */
+	int listen_port, listen_backlog, peer_id; /* 0: it has no peers */
 	char *unix_socket_dir, *unix_socket_group;
 	int unix_socket_mode;
 	bool so_reuseport, tcp_defer_accept, tcp_keepalive;
@@ -198,6 +209,7 @@ struct config {
 
 	struct config_database *databases; /* in the file's order */
 	struct config_user *users;
+	struct config_peer *peers; /* by id */
 	struct config_names databases_by_name_, users_by_name_;
 };
 
@@ -229,6 +241,7 @@ void config_unref(struct config **c);
 /* The database that a client names: an exact match, else "*", else NULL. */
 const struct config_database *config_database(const struct config *c, const char *name);
 const struct config_user *config_user(const struct config *c, const char *name);
+const struct config_peer *config_peer(const struct config *c, int id); /* NULL: none has it */
 bool config_list_has(const char *list, const char *name); /* is name in a comma list like admin_users? */
 
 /* Values after precedence: the user's, then the database's, then the global. db or user may be NULL. */

@@ -15,6 +15,7 @@
 #define SECONDS(n) ((int64_t)(n) * (int64_t)USEC_PER_SEC)
 #define TIME_MAX SECONDS(1000000000)
 
+static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const pool_modes[] = {
 	[POOL_SESSION] = "session",
 	[POOL_TRANSACTION] = "transaction",
@@ -170,6 +171,9 @@ static const struct setting global_rows[] = {
 	INT("listen_port", listen_port, BOOT, "6432", NO_WEIR, 1, 65535),
 	BOOL("log_connections", log_connections, LIVE, "1", "0"),
 	BOOL("log_disconnections", log_disconnections, LIVE, "1", "0"),
+	CHOICE("log_format", log_format, log_format, LIVE, "text", NO_WEIR, log_formats, NULL),
+	TIME("log_min_duration_transaction", log_min_duration_transaction, LIVE, "0", NO_WEIR),
+	TIME("log_min_duration_wait", log_min_duration_wait, LIVE, "0", "5"),
 	BOOL("log_pooler_errors", log_pooler_errors, LIVE, "1", NO_WEIR),
 	BOOL("log_stats", log_stats, LIVE, "1", NO_WEIR),
 	TEXT("logfile", logfile, LIVE, "", NO_WEIR),
@@ -188,7 +192,7 @@ static const struct setting global_rows[] = {
 	COUNT("max_waiting_clients", max_waiting_clients, LIVE, "0", "10000", 0),
 	COUNT("min_pool_size", min_pool_size, LIVE, "0", NO_WEIR, 0),
 	TIME("password_ttl", password_ttl, LIVE, "600", NO_WEIR),
-	FIXED("peer_id", LIVE, "0", NULL),
+	INT("peer_id", peer_id, LIVE, "0", NO_WEIR, 0, 16383),
 	TEXT("pidfile", pidfile, BOOT, "", NO_WEIR),
 	TIME("pin_idle_timeout", pin_idle_timeout, LIVE, "0", NO_WEIR),
 	BOOL("pin_notice", pin_notice, LIVE, "1", NO_WEIR),
@@ -335,6 +339,14 @@ static const struct setting user_rows[] = {
 	USER("weight", SETTING_INT, int, weight, 1, 1000),
 };
 
+static const struct setting peer_rows[] = {
+	ROW("host", SETTING_TEXT, LIVE, OFFSET(config_peer, char *, host), NULL, NULL, 1, 1024, NULL, NULL),
+	ROW("pool_size", SETTING_INT, LIVE, OFFSET(config_peer, int, pool_size), NULL, NULL, 1, COUNT_MAX,
+		NULL, NULL),
+	ROW("port", SETTING_INT, LIVE, OFFSET(config_peer, int, port), NULL, NULL, 1, 65535, NULL, NULL),
+};
+
+const struct settings peer_settings = { peer_rows, N_ELEMENTS(peer_rows) };
 const struct settings global_settings = { global_rows, N_ELEMENTS(global_rows) };
 const struct settings database_settings = { database_rows, N_ELEMENTS(database_rows) };
 const struct settings user_settings = { user_rows, N_ELEMENTS(user_rows) };

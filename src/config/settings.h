@@ -45,6 +45,7 @@ struct settings {
 
 extern const struct settings global_settings;	/* of [pgbouncer] and [pgweir]; base is a struct config */
 extern const struct settings database_settings; /* of a line in [databases]; base is a struct config_database */
+extern const struct settings peer_settings;	/* of a line in [peers]; base is a struct config_peer */
 extern const struct settings user_settings;	/* of a line in [users]; base is a struct config_user */
 
 const struct setting *setting_find(const struct settings *t, const char *key);

@@ -1,21 +1,16 @@
-#include "core/daemon.h"
+#include "core/daemon_private.h"
 
-#include "admin/console.h"
 #include "auth/external.h"
 #include "base/events.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "core/ebb.h"
-#include "core/file_watch.h"
-#include "core/notify.h"
 #include "core/process.h"
-#include "core/worker_thread.h"
-#include "front/front.h"
-#include "http/http.h"
 #include "pool/auth_query.h"
 #include "session/client.h"
+#include "session/keys.h"
 
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,38 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LAST_WORDS (5 * USEC_PER_SEC)
 #define STATUS_EVERY (10 * USEC_PER_SEC)
 #define BEAT_SLACK (3 * USEC_PER_SEC) /* a worker without work turns once a second */
 
 static const int signals[] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
-
-struct daemon {
-	const struct daemon_options *options;
-	struct loop loop;
-	struct event signal_events[N_ELEMENTS(signals)];
-	struct snapshot *snapshot;
-	struct registry *registry;
-	struct resolver *resolver;
-	struct external *external;
-	struct passwords *passwords;
-	struct listener *listener;
-	struct file_watch auth_file;
-	struct ebb ebb;
-	struct console *console;
-	struct console_host console_host;
-	struct http *http;
-	struct worker **workers;
-	pthread_t *threads;
-	int n_workers;
-	struct front **fronts;
-	int n_fronts;
-	struct message *drained; /* one a worker */
-	int n_draining;
-	bool is_shutting_down;
-	usec_t drain_until; /* 0: nobody is waited for, or as long as it takes */
-	struct notify notify;
-	usec_t next_status, next_watchdog;
-};
+_Static_assert(N_ELEMENTS(signals) == DAEMON_SIGNALS, "an event each");
 
 /* ---- what login threads hand over ---- */
 
@@ -82,13 +51,6 @@ static void adopt_console(struct message *m, void *owner)
 	console_adopt(d->console, CONTAINER_OF(m, struct newcomer, message));
 }
 
-static void cancel_console(struct message *m, void *owner)
-{
-	struct daemon *d = owner;
-
-	console_cancel(d->console, CONTAINER_OF(m, struct cancel_request, message));
-}
-
 static void deliver_client(void *ctx, struct newcomer *n)
 {
 	struct daemon *d = ctx;
@@ -102,22 +64,6 @@ static void deliver_client(void *ctx, struct newcomer *n)
 	n->message.deliver = session_adopt;
 	n->message.discard = session_discard;
 	mailbox_post(&choose_worker(d)->loop.mailbox, &n->message);
-}
-
-static void deliver_cancel(void *ctx, struct cancel_request *r)
-{
-	struct daemon *d = ctx;
-	int worker = session_cancel_worker(r->key.pid);
-
-	r->message.deliver = session_cancel;
-	r->message.discard = session_cancel_discard;
-	if (worker >= 0 && worker < d->n_workers)
-		mailbox_post(&d->workers[worker]->loop.mailbox, &r->message);
-	else if (worker == CONSOLE_CANCEL_WORKER) {
-		r->message.deliver = cancel_console;
-		mailbox_post(&d->loop.mailbox, &r->message);
-	} else
-		session_cancel_discard(&r->message);
 }
 
 /* The limits are read on a login thread, while the main thread may have a newer snapshot: the front's own is passed by its callback's config. */
@@ -175,7 +121,7 @@ static void ask(void *ctx, struct lookup *q)
 
 static const struct front_ops front_ops = {
 	.deliver = deliver_client,
-	.cancel = deliver_cancel,
+	.cancel = daemon_deliver_cancel,
 	.count_client = count_client,
 	.uncount_client = uncount_client,
 	.count_origin = count_origin,
@@ -191,6 +137,7 @@ static bool open_log(struct daemon *d, const struct config *c, char *error, size
 		.to_stderr = !d->options->is_quiet && !d->options->is_daemon,
 		.syslog_ident = c->syslog ? c->syslog_ident : NULL,
 		.syslog_facility = c->syslog_facility,
+		.is_json = c->log_format == LOG_JSON,
 		.verbose = c->verbose + d->options->verbose };
 
 	return log_open(&o, error, size) == RES_OK;
@@ -300,7 +247,7 @@ static void watch_users(struct daemon *d)
 
 /* ---- stopping ---- */
 
-static void stop_workers(struct daemon *d)
+void daemon_stop_workers(struct daemon *d)
 {
 	d->is_shutting_down = true;
 	for (int i = 0; i < d->n_workers; i++)
@@ -314,7 +261,7 @@ static void on_drained(struct message *m, void *owner)
 
 	(void)m;
 	if (--d->n_draining == 0)
-		stop_workers(d);
+		daemon_stop_workers(d);
 }
 
 static void keep(struct message *m)
@@ -327,7 +274,7 @@ static void begin_shutdown(struct daemon *d, enum stop_mode mode)
 	notify_say(&d->notify, "STOPPING=1\nSTATUS=shutting down");
 	if (d->is_shutting_down || mode == STOP_NOW) {
 		log_info(NULL, "shutting down at once");
-		stop_workers(d);
+		daemon_stop_workers(d);
 		return;
 	}
 	d->is_shutting_down = true;
@@ -444,7 +391,7 @@ static void host_shutdown(void *ctx, enum shutdown_mode mode)
 	}
 }
 
-static size_t host_login_count(void *ctx)
+size_t daemon_login_count(void *ctx)
 {
 	struct daemon *d = ctx;
 	size_t n = 0;
@@ -481,8 +428,9 @@ static void make_console(struct daemon *d)
 		.disable = host_disable,
 		.shutdown = host_shutdown,
 		.resolver = host_resolver,
-		.login_count = host_login_count,
-		.is_shutting_down = host_is_shutting_down };
+		.login_count = daemon_login_count,
+		.is_shutting_down = host_is_shutting_down,
+		.peers = d->peers };
 
 	d->console = console_new(&host);
 	d->console_host = host;
@@ -539,9 +487,16 @@ static usec_t limit_drain(struct daemon *d)
 		return USEC_PER_SEC;
 	if (d->loop.now < d->drain_until)
 		return MIN(d->drain_until - d->loop.now, USEC_PER_SEC);
-	log_warning(NULL, "drain_timeout: the clients that are left are told to go");
+	if (!d->is_late)
+		log_warning(NULL, "drain_timeout: the clients that are left are told to go");
+	if (upgrade_is_giving(d->upgrade) && !d->is_late) {
+		d->is_late = true;
+		d->drain_until = d->loop.now + LAST_WORDS; /* if the other process takes nothing any more */
+		upgrade_end(d->upgrade);
+		return USEC_PER_SEC;
+	}
 	d->drain_until = 0;
-	stop_workers(d);
+	daemon_stop_workers(d);
 	return USEC_PER_SEC;
 }
 
@@ -553,18 +508,23 @@ static usec_t main_tick(void *owner)
 	give_memory_back(d);
 	console_tick(d->console);
 	http_tick(d->http);
+	peers_tick(d->peers);
 	watch_users(d);
 	say_status(d);
 	return MIN(drain, watchdog);
 }
 
-static void init_hash(void)
+static void init_hash(struct daemon *d)
 {
-	uint8_t key[16];
+	uint8_t seed[8];
 
-	RAND_bytes(key, sizeof(key));
-	hash_init(key);
-	srandom((unsigned)hash64(key, sizeof(key)));
+	if (d->taken.link >= 0)
+		memcpy(d->hash_key, d->taken.hash_key, sizeof(d->hash_key));
+	else
+		RAND_bytes(d->hash_key, sizeof(d->hash_key));
+	hash_init(d->hash_key);
+	RAND_bytes(seed, sizeof(seed));
+	srandom((unsigned)hash64(seed, sizeof(seed)));
 }
 
 /* Threads of ours inherit it: only the main thread handles signals. */
@@ -591,15 +551,20 @@ static void make_workers(struct daemon *d)
 	}
 }
 
-static void start_threads(struct daemon *d)
+static bool start_threads(struct daemon *d, char *error, size_t size)
 {
+	d->n_fronts = process_login_thread_count(d->snapshot->config->login_threads);
+	d->next_moved_id = (uint64_t)d->n_fronts + 1;
 	log_start_thread();
 	d->resolver = resolver_start();
 	d->external = external_start(d->snapshot->config->auth_threads);
 	d->passwords = passwords_new();
 	make_workers(d);
+	d->peers = peers_new(&d->loop, d->resolver);
 	make_console(d);
-	d->n_fronts = process_login_thread_count(d->snapshot->config->login_threads);
+	daemon_make_upgrade(d);
+	if (!upgrade_slots(d->upgrade, error, size))
+		return false;
 	d->fronts = xcalloc((size_t)d->n_fronts, sizeof(struct front *));
 	for (int i = 0; i < d->n_fronts; i++) {
 		struct front_options o = { .listener = d->listener,
@@ -607,7 +572,7 @@ static void start_threads(struct daemon *d)
 			.ops = &front_ops,
 			.ctx = d,
 			.first_id = (uint64_t)i + 1,
-			.id_step = (uint64_t)d->n_fronts };
+			.id_step = (uint64_t)d->n_fronts + 1 };
 
 		d->fronts[i] = front_start(&o);
 	}
@@ -616,6 +581,7 @@ static void start_threads(struct daemon *d)
 		d->workers[i]->slow = front_mailbox(d->fronts[i % d->n_fronts]);
 		worker_thread_start(d->workers[i], &d->threads[i]);
 	}
+	return true;
 }
 
 static void watch_signals(struct daemon *d)
@@ -626,12 +592,13 @@ static void watch_signals(struct daemon *d)
 	}
 }
 
+/* Also after a start that went no further than these: then there are no fronts and no workers' threads. */
 static void end_threads(struct daemon *d)
 {
-	for (int i = 0; i < d->n_workers; i++)
+	for (int i = 0; d->fronts && i < d->n_workers; i++)
 		pthread_join(d->threads[i], NULL);
 	external_stop(d->external); /* before those to whom it answers */
-	for (int i = 0; i < d->n_fronts; i++)
+	for (int i = 0; d->fronts && i < d->n_fronts; i++)
 		front_stop(&d->fronts[i]);
 	external_free(&d->external);
 	resolver_stop(d->resolver);
@@ -644,9 +611,11 @@ static void end_threads(struct daemon *d)
 	}
 	http_free(&d->http);
 	console_free(&d->console);
+	peers_free(&d->peers);
+	upgrade_free(&d->upgrade);
 	registry_free(d->registry);
 	block_signals(NULL); /* one more of them doesn't end us before our time, and with a bad status */
-	for (size_t i = 0; i < N_ELEMENTS(signals); i++)
+	for (size_t i = 0; d->fronts && i < N_ELEMENTS(signals); i++)
 		event_del(&d->signal_events[i]);
 	free(d->workers);
 	free(d->threads);
@@ -659,6 +628,10 @@ static void hear_systemd(struct daemon *d)
 	static const char *const names[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID" };
 
 	notify_open(&d->notify, getenv(names[0]), getenv(names[1]), getenv(names[2]));
+	if (d->notify.fd < 0 && *d->taken.notify) { /* what we replace was systemd's, so we shall be */
+		notify_open(&d->notify, d->taken.notify, NULL, NULL);
+		d->notify.watchdog = d->taken.watchdog;
+	}
 	for (size_t i = 0; i < N_ELEMENTS(names); i++)
 		unsetenv(names[i]);
 }
@@ -666,14 +639,15 @@ static void hear_systemd(struct daemon *d)
 static bool open_listener(struct daemon *d, char *error, size_t size)
 {
 	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES" };
-	struct listen_given given;
+	struct listen_given *old = &d->taken.given, given;
 	enum result r = notify_take_sockets(getenv(names[0]), getenv(names[1]), &given, error, size);
 
 	for (size_t i = 0; i < N_ELEMENTS(names); i++)
 		unsetenv(names[i]);
 	if (r == RES_OK)
-		d->listener = listener_open(d->snapshot->config, &given, error, size);
+		d->listener = listener_open(d->snapshot->config, given.n ? &given : old, error, size);
 	listen_given_close(&given);
+	listen_given_close(old);
 	return d->listener != NULL;
 }
 
@@ -704,7 +678,34 @@ static bool prepare(struct daemon *d, struct config **config, char *error, size_
 	d->http = http_open(c, error, size);
 	if (!d->http)
 		return false;
-	return process_become(c, d->options->user, d->options->is_daemon, error, size);
+	if (!process_become(c, d->options->user, d->options->is_daemon, d->taken.link >= 0, error, size))
+		return false;
+	upgrade_listen(c, &d->taken);
+	return true;
+}
+
+/* From here on clients are ours: those of the old process as well. */
+static void begin_service(struct daemon *d)
+{
+	const struct config *c = d->snapshot->config;
+	bool replaces = upgrade_is_taking(d->upgrade);
+	char error[512];
+
+	events_add(EVENT_LIFE, "started: pgweir %s", PGWEIR_VERSION);
+	log_info(NULL, "process up: %s, pgweir %s, %d worker threads", c->job_name, PGWEIR_VERSION, d->n_workers);
+	if (replaces && !process_write_pidfile(c, error, sizeof(error)))
+		log_warning(NULL, "%s", error);
+	listener_own(d->listener, true);
+	upgrade_ready(d->upgrade);
+	notify_say(&d->notify, "READY=1\nMAINPID=%d", (int)getpid());
+}
+
+static void serve(struct daemon *d, const sigset_t *old_signals)
+{
+	watch_signals(d);
+	pthread_sigmask(SIG_SETMASK, old_signals, NULL);
+	begin_service(d);
+	loop_run(&d->loop);
 }
 
 int daemon_run(struct config **config, const struct daemon_options *o)
@@ -716,30 +717,33 @@ int daemon_run(struct config **config, const struct daemon_options *o)
 
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(&old); /* one that comes while we start is heard as soon as we can */
-	init_hash();
+	if (!daemon_take_over(&d, *config, error, sizeof(error))) {
+		log_error(NULL, "%s", error);
+		return 1;
+	}
+	init_hash(&d);
 	hear_systemd(&d);
 	if (prepare(&d, config, error, sizeof(error))) {
 		loop_init(&d.loop, &d, main_tick);
-		start_threads(&d);
-		watch_signals(&d);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		events_add(EVENT_LIFE, "started: pgweir %s", PGWEIR_VERSION);
-		log_info(NULL, "process up: %s, pgweir %s, %d worker threads", d.snapshot->config->job_name,
-			PGWEIR_VERSION, d.n_workers);
-		notify_say(&d.notify, "READY=1\nMAINPID=%d", (int)getpid());
-		loop_run(&d.loop);
+		if (start_threads(&d, error, sizeof(error))) {
+			serve(&d, &old);
+			status = 0;
+		} else {
+			log_error(NULL, "%s", error);
+		}
 		end_threads(&d);
 		loop_destroy(&d.loop);
 		free(d.drained); /* only now: one of them may have been in the mailbox */
 		process_remove_pidfile(d.snapshot->config);
 		log_info(NULL, "process down: %s", d.snapshot->config->job_name);
-		status = 0;
 	} else {
 		log_error(NULL, "%s", error);
 	}
 	http_free(&d.http);
 	listener_close(&d.listener);
+	upgrade_drop(&d.taken);
 	snapshot_unref(&d.snapshot);
+	OPENSSL_cleanse(d.hash_key, sizeof(d.hash_key));
 	notify_close(&d.notify);
 	log_stop();
 	return status;

@@ -12,8 +12,9 @@
 
 struct daemon_options {
 	const char *file; /* NULL: from a URI, no reload */
-	bool is_daemon; /* -d: daemon_run() goes into the background itself */
+	bool is_daemon;	  /* -d: daemon_run() goes into the background itself */
 	bool is_quiet;
+	bool takes_over; /* -R: from a process that runs with this configuration, if there is one */
 	int verbose;
 	const char *user; /* -u: before the configuration's */
 };

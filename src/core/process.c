@@ -150,7 +150,29 @@ static bool write_pidfile(const char *path, char *error, size_t size)
 	return fclose(f) == 0 || fail(error, size, "cannot write", path);
 }
 
-bool process_become(const struct config *c, const char *user, bool is_daemon, char *error, size_t size)
+bool process_write_pidfile(const struct config *c, char *error, size_t size)
+{
+	return write_pidfile(c->pidfile, error, size);
+}
+
+bool process_user(const struct config *c, const char *user, uid_t *out, char *error, size_t size)
+{
+	const char *name = user ? user : c->user;
+	const struct passwd *pw;
+
+	*out = geteuid();
+	if (!*name || *out != 0)
+		return true;
+	pw = getpwnam(name);
+	if (!pw) {
+		snprintf(error, size, "unknown user \"%s\"", name);
+		return false;
+	}
+	*out = pw->pw_uid;
+	return true;
+}
+
+bool process_become(const struct config *c, const char *user, bool is_daemon, bool replaces, char *error, size_t size)
 {
 	const char *name = user ? user : c->user;
 
@@ -158,7 +180,7 @@ bool process_become(const struct config *c, const char *user, bool is_daemon, ch
 		snprintf(error, size, "-d needs pidfile, and logfile or syslog");
 		return false;
 	}
-	if (!pidfile_is_free(c->pidfile, error, size))
+	if (!replaces && !pidfile_is_free(c->pidfile, error, size))
 		return false;
 	if (*name && geteuid() == 0 && !switch_user(name, error, size))
 		return false;
@@ -170,7 +192,7 @@ bool process_become(const struct config *c, const char *user, bool is_daemon, ch
 	prctl(PR_SET_DUMPABLE, 0); /* secrets are in this memory: no core, no ptrace by others */
 	if (is_daemon && !go_to_background(error, size))
 		return false;
-	return write_pidfile(c->pidfile, error, size);
+	return replaces || write_pidfile(c->pidfile, error, size);
 }
 
 void process_remove_pidfile(const struct config *c)

@@ -1,13 +1,17 @@
 #include "core/worker_thread.h"
 
+#include "core/handover.h"
+
 #include "pool/auth_query.h"
 #include "pool/cancel.h"
 #include "session/client.h"
 #include "session/frozen.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #define STOP_GRACE USEC_PER_SEC
 
@@ -125,6 +129,89 @@ void worker_order_stop(struct worker *w, enum stop_mode mode, struct message *dr
 	o->drained = drained;
 	o->reply_to = reply_to;
 	mailbox_post(&w->loop.mailbox, &o->message);
+}
+
+/* ---- giving clients to another process ---- */
+
+void given_free(struct given *g)
+{
+	if (g->fd >= 0)
+		close(g->fd);
+	g->fd = -1;
+	OPENSSL_cleanse(g->state.data, g->state.len);
+	writer_free(&g->state);
+}
+
+static void give_client(struct client *c, struct give *g)
+{
+	struct given *to = &g->clients[g->n];
+	struct tls *tls;
+
+	write_u8(&to->state, HANDOVER_CLIENT);
+	if (!move_write(c, &to->state)) {
+		writer_free(&to->state);
+		return; /* it has too many statements: it stays as long as it may */
+	}
+	to->fd = client_release(c, &tls);
+	tls_free(&tls);
+	g->n++;
+}
+
+static void close_unused_servers(struct worker *w)
+{
+	struct pool *p, *next;
+
+	HASH_ITER(hh, w->pools, p, next) {
+		LIST_FOREACH(&p->idle, n, after)
+			server_close(CONTAINER_OF(n, struct server, node), "another process has taken over");
+	}
+}
+
+static void take_give(struct message *m, void *owner)
+{
+	struct give *g = CONTAINER_OF(m, struct give, message);
+	struct worker *w = owner;
+
+	LIST_FOREACH(&w->clients, n, next) {
+		struct client *c = CONTAINER_OF(n, struct client, node);
+
+		if (g->n < GIVE_MAX && move_is_ready(c))
+			give_client(c, g);
+	}
+	close_unused_servers(w);
+	g->n_left = w->clients.count;
+	g->message.deliver = g->deliver;
+	mailbox_post(g->reply_to, &g->message);
+}
+
+static void discard_give(struct message *m)
+{
+	struct give *g = CONTAINER_OF(m, struct give, message);
+
+	for (size_t i = 0; i < g->n; i++)
+		given_free(&g->clients[i]);
+	free(g);
+}
+
+void worker_order_give(struct worker *w, struct give *g)
+{
+	g->message.deliver = take_give;
+	g->message.discard = discard_give;
+	g->n = 0;
+	mailbox_post(&w->loop.mailbox, &g->message);
+}
+
+static void take_look(struct message *m, void *owner)
+{
+	struct worker *w = owner;
+
+	w->must_look = true;
+	discard_order(m);
+}
+
+void worker_order_look(struct worker *w)
+{
+	mailbox_post(&w->loop.mailbox, &new_order(take_look)->message);
 }
 
 void worker_clients_tick(struct worker *w)

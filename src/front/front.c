@@ -456,7 +456,7 @@ static void deliver_cancel(struct visitor *v)
 	c->key = v->login.cancel;
 	c->tls = stream_take_tls(&v->stream);
 	c->fd = stream_release(&v->stream);
-	f->ops->cancel(f->ctx, c);
+	f->ops->cancel(f->ctx, f->snapshot->config, c);
 }
 
 static void hand_over(struct visitor *v)

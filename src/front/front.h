@@ -30,7 +30,7 @@ struct front;
 
 struct front_ops {
 	void (*deliver)(void *ctx, struct newcomer *n); /* a console's (is_admin) or a worker's */
-	void (*cancel)(void *ctx, struct cancel_request *c);
+	void (*cancel)(void *ctx, const struct config *c, struct cancel_request *r);
 	/*
 	 * Takes a place in max_client_conn, max_db_client_connections and max_user_client_connections, or in
 	 * max_client_conn_per_addr. False: *why is what the client is told.

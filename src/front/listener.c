@@ -136,6 +136,7 @@ static int listen_on(struct opening *o, const struct address *a)
 	if (given) {
 		fd = *given;
 		*given = -1;
+		o->l->is_borrowed = true;
 		listen(fd, o->config->listen_backlog); /* again: the new length */
 		return fd;
 	}
@@ -364,16 +365,15 @@ static void remove_file(const struct listener *l)
 {
 	struct stat st;
 
-	if (!l->unix_path || lstat(l->unix_path, &st) < 0)
+	if (!l->unix_path || l->is_borrowed || lstat(l->unix_path, &st) < 0)
 		return;
 	if (st.st_dev == l->unix_dev && st.st_ino == l->unix_ino)
 		unlink(l->unix_path);
 }
 
-void listener_disown(struct listener *l)
+void listener_own(struct listener *l, bool is_ours)
 {
-	free(l->unix_path);
-	l->unix_path = NULL;
+	l->is_borrowed = !is_ours;
 }
 
 void listener_close(struct listener **lp)

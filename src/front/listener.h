@@ -30,6 +30,7 @@ struct listener {
 	char *unix_path; /* NULL: no file of ours */
 	dev_t unix_dev;	 /* which file is ours */
 	ino_t unix_ino;
+	bool is_borrowed; /* the file is another process's: not to be removed */
 };
 
 #define LISTEN_GIVEN_MAX 64
@@ -51,8 +52,8 @@ struct listener *listener_open(
 void listener_tune(const struct listener *l, const struct config *config);
 /* For a shutdown that waits for clients: only the console can still come, by the Unix socket. */
 void listener_close_tcp(struct listener *l);
-/* Another process listens on these sockets from now on: the file is its. */
-void listener_disown(struct listener *l);
+/* Whose is the file of the Unix socket? Another process's, if the socket was given, until we are told that it is ours. */
+void listener_own(struct listener *l, bool is_ours);
 void listener_close(struct listener **l);
 
 #endif

@@ -1,5 +1,7 @@
 #include "net/tls.h"
 
+#include "net/tls_records.h"
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -16,8 +18,26 @@ struct binding {
 	unsigned int len;
 };
 
+/* Where records begin in what goes by. */
+struct record_walk {
+	uint64_t count;
+	size_t left; /* of the record that we're in, without its header */
+	uint8_t header[5];
+	uint8_t have; /* of the header */
+};
+
+/* What tls_get_keys() will have to tell of a connection that OpenSSL has accepted. */
+struct ledger {
+	struct tls_keys keys; /* secrets as of the handshake's end; their records are counted by the walks */
+	struct record_walk read, written;
+	uint64_t data; /* records that were read and held data: any other means that the peer has something to say of its own */
+	bool is_begun;
+};
+
 struct tls {
-	SSL *ssl;
+	SSL *ssl; /* NULL: it comes from another process */
+	struct records *records;
+	struct ledger *ledger;
 	const uint8_t *in, *in_end; /* inside tls_open(): what OpenSSL hasn't taken yet */
 	struct writer *out;	    /* inside a call: where its bytes go */
 	struct writer unsent;
@@ -26,6 +46,104 @@ struct tls {
 	size_t chatter;
 	bool checks_host, is_up, is_broken, has_said_goodbye;
 };
+
+/* ---- what another process would have to know ---- */
+
+static void walk(struct record_walk *w, const void *bytes, size_t len)
+{
+	for (const uint8_t *p = bytes, *end = p + len; p < end;) {
+		size_t n = MIN(w->left, (size_t)(end - p));
+
+		w->left -= n;
+		p += n;
+		if (p == end || w->left)
+			continue;
+		w->header[w->have++] = *p++;
+		if (w->have < sizeof(w->header))
+			continue;
+		w->left = (size_t)w->header[3] << 8 | w->header[4];
+		w->have = 0;
+		w->count++;
+	}
+}
+
+static bool read_hex(const char *s, uint8_t *out, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		int high = OPENSSL_hexchar2int((unsigned char)s[2 * i]),
+		    low = high < 0 ? -1 : OPENSSL_hexchar2int((unsigned char)s[2 * i + 1]);
+
+		if (low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+/*
+ * "LABEL random secret". The client's comes when its last message of the handshake has been read, and everything of ours has been
+ * written: from here on each record is one of these two secrets', in both directions.
+ */
+static void on_secret(const SSL *ssl, const char *line)
+{
+	static const char read_label[] = "CLIENT_TRAFFIC_SECRET_0 ", write_label[] = "SERVER_TRAFFIC_SECRET_0 ";
+	struct tls *t = BIO_get_data(SSL_get_rbio(ssl));
+	struct ledger *l = t->ledger;
+	bool is_read = strncmp(line, read_label, strlen(read_label)) == 0;
+	const char *secret;
+
+	if (!l || (!is_read && strncmp(line, write_label, strlen(write_label)) != 0))
+		return;
+	secret = strrchr(line, ' ') + 1;
+	l->keys.suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl));
+	l->keys.secret_len = records_secret_len(l->keys.suite);
+	if (!l->keys.secret_len || strlen(secret) != 2 * l->keys.secret_len ||
+		!read_hex(secret, is_read ? l->keys.read.secret : l->keys.write.secret, l->keys.secret_len)) {
+		l->keys.secret_len = 0;
+		return;
+	}
+	if (is_read) {
+		l->read.count = l->written.count = 0;
+		l->is_begun = true;
+	}
+}
+
+bool tls_may_move(const struct tls *t)
+{
+	const struct ledger *l = t->ledger;
+
+	if (!t->is_up || t->is_broken || t->has_said_goodbye)
+		return false;
+	if (t->records)
+		return records_is_between(t->records);
+	return l && l->is_begun && l->keys.secret_len && !l->read.left && !l->read.have && !l->written.left &&
+		!l->written.have && l->data == l->read.count && !SSL_has_pending(t->ssl);
+}
+
+void tls_get_keys(const struct tls *t, struct tls_keys *out)
+{
+	ASSERT(tls_may_move(t));
+	if (t->records) {
+		records_get_keys(t->records, out);
+		return;
+	}
+	*out = t->ledger->keys;
+	out->read.records = t->ledger->read.count;
+	out->write.records = t->ledger->written.count;
+}
+
+struct tls *tls_with_keys(const struct tls_keys *k)
+{
+	struct records *r = records_new(k);
+	struct tls *t;
+
+	if (!r)
+		return NULL;
+	t = xcalloc(1, sizeof(*t));
+	t->records = r;
+	t->is_up = true;
+	return t;
+}
 
 /* ---- OpenSSL's view of the wire: our two buffers ---- */
 
@@ -41,6 +159,8 @@ static int wire_read(BIO *b, char *to, int size)
 	}
 	memcpy(to, t->in, n);
 	t->in += n;
+	if (t->ledger)
+		walk(&t->ledger->read, to, n);
 	return (int)n;
 }
 
@@ -51,6 +171,8 @@ static int wire_write(BIO *b, const char *from, int len)
 	BIO_clear_retry_flags(b);
 	if (len > 0 && t->out)
 		write_bytes(t->out, from, (size_t)len);
+	if (len > 0 && t->ledger)
+		walk(&t->ledger->written, from, (size_t)len);
 	return len;
 }
 
@@ -105,6 +227,7 @@ struct tls *tls_accept(SSL_CTX *context)
 {
 	struct tls *t = make(context);
 
+	t->ledger = xcalloc(1, sizeof(*t->ledger));
 	SSL_set_accept_state(t->ssl);
 	return t;
 }
@@ -144,6 +267,10 @@ void tls_free(struct tls **tp)
 	if (!t)
 		return;
 	SSL_free(t->ssl);
+	records_free(&t->records);
+	if (t->ledger)
+		OPENSSL_cleanse(t->ledger, sizeof(*t->ledger));
+	free(t->ledger);
 	writer_free(&t->unsent);
 	free(t->why);
 	free(t->host);
@@ -183,6 +310,19 @@ void tls_begin(struct tls *t, struct writer *out)
 	t->out = NULL;
 }
 
+static enum tls_event open_records(
+	struct tls *t, const uint8_t *bytes, size_t len, uint8_t *plain, size_t *n, struct writer *out)
+{
+	const char *why = NULL;
+	enum tls_event e = records_open(t->records, bytes, len, plain, n, out, &why);
+
+	if (e == TLS_BROKEN) {
+		t->is_broken = true;
+		t->why = xstrdup(why);
+	}
+	return e;
+}
+
 /* Another call of OpenSSL's that finds nothing costs more than looking. */
 static bool has_more(const struct tls *t)
 {
@@ -204,6 +344,8 @@ static enum tls_event read_all(struct tls *t, uint8_t *plain, size_t cap, size_t
 			}
 		}
 		*n += got;
+		if (t->ledger)
+			t->ledger->data++;
 	} while (has_more(t));
 	return TLS_OPEN;
 }
@@ -215,7 +357,9 @@ enum tls_event tls_open(
 	enum tls_event e = TLS_BROKEN;
 
 	*n = 0;
-	if (!t->is_broken) {
+	if (!t->is_broken && t->records) {
+		e = open_records(t, bytes, len, plain, n, out);
+	} else if (!t->is_broken) {
 		t->in = bytes;
 		t->in_end = bytes + len;
 		t->out = out;
@@ -228,7 +372,8 @@ enum tls_event tls_open(
 	t->is_up = t->is_up || (!t->is_broken && SSL_is_init_finished(t->ssl));
 	if (e == TLS_OPEN && t->chatter > CHATTER_MAX) {
 		t->why = xstrdup("too many key updates");
-		return give_up(t);
+		t->is_broken = true;
+		return TLS_BROKEN;
 	}
 	return e;
 }
@@ -240,6 +385,10 @@ bool tls_seal(struct tls *t, const void *plain, size_t len, struct writer *out)
 
 	if (t->is_broken || !t->is_up || t->has_said_goodbye)
 		return false;
+	if (t->records) {
+		records_seal(t->records, plain, len, out);
+		return true;
+	}
 	t->out = out;
 	for (; len; p += n, len -= n) {
 		ERR_clear_error();
@@ -257,6 +406,10 @@ void tls_goodbye(struct tls *t, struct writer *out)
 	if (t->is_broken || !t->is_up || t->has_said_goodbye)
 		return;
 	t->has_said_goodbye = true;
+	if (t->records) {
+		records_goodbye(t->records, out);
+		return;
+	}
 	t->out = out;
 	ERR_clear_error();
 	SSL_shutdown(t->ssl);
@@ -283,8 +436,11 @@ struct writer *tls_unsent(struct tls *t)
 
 void tls_describe(const struct tls *t, char *out, size_t size)
 {
-	snprintf(out, size, "%s%s%s", t ? SSL_get_version(t->ssl) : "", t ? "/" : "",
-		t ? SSL_get_cipher_name(t->ssl) : "");
+	if (t && t->records)
+		snprintf(out, size, "TLSv1.3/%s", records_name(t->records));
+	else
+		snprintf(out, size, "%s%s%s", t ? SSL_get_version(t->ssl) : "", t ? "/" : "",
+			t ? SSL_get_cipher_name(t->ssl) : "");
 }
 
 /*
@@ -315,6 +471,7 @@ void tls_prepare(SSL_CTX *context)
 	ERR_clear_error();
 	free(SSL_CTX_get_ex_data(context, own_binding));
 	ASSERT(SSL_CTX_set_ex_data(context, own_binding, b));
+	SSL_CTX_set_keylog_callback(context, on_secret); /* nothing is logged: see on_secret() */
 }
 
 static void get_binding(const SSL *ssl, X509 *peer, struct tls_facts *out)

@@ -63,6 +63,28 @@ void tls_get_facts(const struct tls *t, struct tls_facts *out);
 void tls_clear_facts(struct tls_facts *f);
 void tls_describe(const struct tls *t, char *out, size_t size); /* TLSv1.3/TLS_AES_128_GCM_SHA256; NULL: "" */
 
+/*
+ * What another process needs to go on with a connection of TLS 1.3 that was accepted. The keys are secret: whoever holds them wipes
+ * them. tls_may_move() is false for TLS 1.2, in the middle of a record, and once the peer has changed its keys with OpenSSL, which
+ * doesn't tell us the new ones.
+ */
+#define TLS_SECRET_MAX 48
+
+struct tls_way { /* one direction */
+	uint8_t secret[TLS_SECRET_MAX];
+	uint64_t records; /* with this secret, so far */
+};
+
+struct tls_keys {
+	uint16_t suite; /* as RFC 8446 numbers them */
+	size_t secret_len;
+	struct tls_way read, write;
+};
+
+bool tls_may_move(const struct tls *t);
+void tls_get_keys(const struct tls *t, struct tls_keys *out); /* only if it may move */
+struct tls *tls_with_keys(const struct tls_keys *k);	      /* NULL: these can't be anybody's */
+
 struct writer *tls_unsent(struct tls *t); /* sealed bytes that travel with it from one stream to the next */
 
 #endif

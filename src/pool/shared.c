@@ -342,6 +342,25 @@ void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx)
 	each_limit(r, &r->users, fn, ctx);
 }
 
+void registry_each_pool(struct registry *r, registry_pool_fn *fn, void *ctx)
+{
+	struct pool_shared *p, *next;
+
+	pthread_mutex_lock(&r->lock);
+	HASH_ITER(hh, r->pools, p, next) {
+		if (!p->is_own)
+			fn(ctx, p->database, p->user, atomic_load(&p->servers));
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+void slots_elsewhere(struct pool_shared *p, int from, int to)
+{
+	atomic_fetch_add(&p->servers, to - from);
+	atomic_fetch_add(&p->by_database->servers, to - from);
+	atomic_fetch_add(&p->by_user->servers, to - from);
+}
+
 enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 {
 	if (!take_one(&p->servers, l->pool))

@@ -147,6 +147,11 @@ enum slot_result { SLOT_TAKEN, SLOT_POOL_FULL, SLOT_DATABASE_FULL, SLOT_USER_FUL
 enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l);
 void slot_give_back(struct pool_shared *p);
 
+/* Slots that another process uses, which this one is about to replace: from so many to so many. They count as if they were taken here. */
+void slots_elsewhere(struct pool_shared *p, int from, int to);
+typedef void registry_pool_fn(void *ctx, const char *database, const char *user, int servers);
+void registry_each_pool(struct registry *r, registry_pool_fn *fn, void *ctx); /* but own ones; under the registry's lock */
+
 void shared_login_ok(struct pool_shared *p, struct settings *reported);
 /* final: the client's own error (wrong password, no such database); otherwise it may pass. Returns when to try again. */
 usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate,

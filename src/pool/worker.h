@@ -9,6 +9,7 @@
 
 #include "auth/passwords.h"
 #include "auth/snapshot.h"
+#include "base/repeats.h"
 #include "base/slab.h"
 #include "net/resolver.h"
 #include "pool/paused.h"
@@ -25,6 +26,7 @@
 struct pool;
 struct client;
 struct auth_query;
+struct worker_key;
 struct reclaim_cause;
 
 struct worker_slot {	       /* what a cancel key's number points at */
@@ -69,6 +71,7 @@ struct worker {
 	struct list cancels;
 	struct statement_table statements;
 	struct worker_slot *slots;
+	struct worker_key *keys; /* cancel keys that don't name a slot: session/keys.h */
 	uint32_t n_slots, free_slot; /* free_slot: index + 1 of the first free one, 0: none */
 	bool must_look;		     /* at the end of the round: see worker_look() */
 	usec_t tick_every;
@@ -79,6 +82,7 @@ struct worker {
 	bool is_leaving;   /* .. or just waited for; set together with is_stopping or alone */
 	struct mailbox *drained_to;
 	struct message *drained; /* posted to the main thread when the last client has gone */
+	struct repeats slow_repeats; /* of lines about slow transactions and waits */
 	uint8_t arena[ARENA_SIZE];
 
 	/* set by the layers above */

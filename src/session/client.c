@@ -3,6 +3,9 @@
 #include "pool/cancel.h"
 #include "session/ask.h"
 #include "session/flow.h"
+#include "session/keys.h"
+#include "session/move.h"
+#include "session/slow.h"
 #include "wire/msg.h"
 
 #include <stdlib.h>
@@ -10,7 +13,6 @@
 #include <sys/socket.h>
 
 #define LINGER (1 * USEC_PER_SEC)
-#define SLOT_BITS 24
 #define PADDING 4096
 #define PADDING_MAX (1024 * 1024) /* a longer rest of a message costs more than a new server */
 
@@ -72,43 +74,6 @@ void client_unpause(struct client *c, enum client_pause why)
 		stream_resume(&c->stream);
 }
 
-/* ---- slots: the number in a cancel key says which worker and which client ---- */
-
-static void take_slot(struct client *c, uint32_t protocol)
-{
-	struct worker *w = c->worker;
-
-	if (!w->free_slot) {
-		uint32_t n = w->n_slots ? w->n_slots * 2 : 64;
-
-		ASSERT(n < WORKER_SLOTS_MAX);
-		w->slots = xrealloc(w->slots, n * sizeof(*w->slots));
-		for (uint32_t i = n; i-- > w->n_slots;) {
-			w->slots[i] = (struct worker_slot){ .next_free = w->free_slot };
-			w->free_slot = i + 1;
-		}
-		w->n_slots = n;
-	}
-	c->slot = w->free_slot - 1;
-	w->free_slot = w->slots[c->slot].next_free;
-	w->slots[c->slot].client = c;
-	cancel_key_make(&c->key, (uint32_t)w->index << SLOT_BITS | (c->slot + 1), protocol);
-}
-
-static void give_back_slot(struct client *c)
-{
-	struct worker_slot *slot = &c->worker->slots[c->slot];
-
-	slot->client = NULL;
-	slot->next_free = c->worker->free_slot;
-	c->worker->free_slot = c->slot + 1;
-}
-
-int session_cancel_worker(uint32_t pid)
-{
-	return (int)(pid >> SLOT_BITS);
-}
-
 /* ---- saying something of our own ---- */
 
 void client_error(struct client *c, const struct error_info *e)
@@ -165,6 +130,7 @@ static void free_client(struct doomed *d)
 
 	writer_free(&c->greeting);
 	free(c->only_setting);
+	slow_forget(c);
 	free(c->lost_why);
 	free(c->deallocate_portal);
 	free(c->deallocates);
@@ -256,7 +222,7 @@ static void leave(struct client *c)
 	pool_withdraw(c->pool, &c->waiter);
 	leave_server(c);
 	client_set_pins(c, 0);
-	give_back_slot(c);
+	session_key_return(c);
 	client_statements_clear(&c->statements, false);
 	ask_forget(c);
 	statement_unref(&c->unnamed);
@@ -282,6 +248,19 @@ static void free_later(struct client *c)
 	list_remove(&c->worker->lingering, &c->node);
 	c->pool->n_lingering--;
 	loop_doom(&c->worker->loop, &c->doomed);
+}
+
+int client_release(struct client *c, struct tls **tls)
+{
+	int fd;
+
+	leave(c);
+	*tls = stream_take_tls(&c->stream);
+	fd = stream_release(&c->stream);
+	list_remove(&c->worker->lingering, &c->node);
+	c->pool->n_lingering--;
+	loop_doom(&c->worker->loop, &c->doomed);
+	return fd;
 }
 
 void client_close(struct client *c, const char *reason)
@@ -527,6 +506,7 @@ static void on_granted(struct waiter *w, struct server **sp)
 	struct server *s = *sp;
 
 	*sp = NULL;
+	slow_wait(c, c->worker->loop.now - w->since);
 	if (c->state == CLIENT_NEW)
 		check_startup(c);
 	else if (take_server(c, s))
@@ -647,6 +627,7 @@ void client_maybe_release(struct client *c)
 	client_set_pins(c, 0);
 	c->server = NULL;
 	c->idle_since = c->worker->loop.now;
+	slow_forget(c);
 	client_set_state(c, CLIENT_IDLE);
 	if (s->stream.is_paused)
 		stream_resume(&s->stream);
@@ -736,12 +717,10 @@ static void move_fields(struct client *c, struct newcomer *n)
 	memset(&n->greeting, 0, sizeof(n->greeting));
 }
 
-void session_adopt(struct message *m, void *owner)
+struct client *client_settle(struct worker *w, struct newcomer **np)
 {
-	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
-	struct worker *w = owner;
+	struct newcomer *n = *np;
 	struct client *c;
-	struct settings *reported;
 
 	if (!w->client_slab.size)
 		slab_init(&w->client_slab, sizeof(*c));
@@ -760,7 +739,7 @@ void session_adopt(struct message *m, void *owner)
 	c->mode = c->pool->mode;
 	c->is_tracked = c->mode != POOL_SESSION && w->config->max_prepared_statements > 0;
 	c->waiter.ops = &waiter_ops;
-	take_slot(c, n->protocol);
+	session_key_take(c, n->protocol);
 	list_push_back(&w->clients, &c->node);
 	stream_init(&c->stream, &client_stream_ops, n->fd, false);
 	stream_give_tls(&c->stream, &n->tls);
@@ -768,7 +747,22 @@ void session_adopt(struct message *m, void *owner)
 	client_pause(c, PAUSE_STATE);
 	stream_hold(&c->stream, n->early, n->early_len);
 	stream_attach(&c->stream, &w->loop);
-	newcomer_free(&n);
+	newcomer_free(np);
+	return c;
+}
+
+void session_adopt(struct message *m, void *owner)
+{
+	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
+	struct worker *w = owner;
+	struct client *c;
+	struct settings *reported;
+
+	if (n->moved) {
+		move_adopt(w, &n);
+		return;
+	}
+	c = client_settle(w, &n);
 	c->waiter.deadline =
 		w->config->client_login_timeout ? c->connected_at + w->config->client_login_timeout : 0;
 	reported = shared_reported(c->pool->shared);
@@ -786,46 +780,4 @@ void session_discard(struct message *m)
 	struct newcomer *n = CONTAINER_OF(m, struct newcomer, message);
 
 	newcomer_free(&n);
-}
-
-/* ---- cancel ---- */
-
-static void cancel_waiting(struct client *c)
-{
-	struct error_info e = {
-		.severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request"
-	};
-
-	pool_withdraw(c->pool, &c->waiter);
-	client_refuse(c, &e);
-}
-
-void session_cancel(struct message *m, void *owner)
-{
-	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
-	struct worker *w = owner;
-	uint32_t slot = (r->key.pid & (WORKER_SLOTS_MAX - 1)) - 1;
-	struct client *c = slot < w->n_slots ? w->slots[slot].client : NULL;
-	int fd = r->fd;
-
-	if (c && cancel_key_same(&c->key, &r->key)) {
-		if (c->state == CLIENT_WAITING) {
-			cancel_waiting(c);
-		} else if (c->state == CLIENT_ACTIVE && c->server->state == SERVER_ACTIVE &&
-			c->server->pending.count) {
-			cancel_start(c->server, fd, &r->tls);
-			fd = -1;
-		}
-	}
-	if (fd >= 0)
-		stream_hang_up(fd, &r->tls);
-	free(r);
-}
-
-void session_cancel_discard(struct message *m)
-{
-	struct cancel_request *r = CONTAINER_OF(m, struct cancel_request, message);
-
-	stream_hang_up(r->fd, &r->tls);
-	free(r);
 }

@@ -12,6 +12,8 @@
  * ask.c       what it asks pgweir itself
  * lost.c      its answers when it loses its server, and the virtual failed transaction afterwards
  * frozen.c    who loses it for having gone silent
+ * keys.c      which cancel key is whose
+ * move.c      its way into another process
  *
  * Invariants: it has a server exactly in CLIENT_SYNCING and CLIENT_ACTIVE (SYNCING before it is welcomed: its startup's values are tried). It's in the admission queue exactly in CLIENT_WAITING
  *             (and, for the pool's parameters only, CLIENT_NEW). Messages are handled in IDLE, ACTIVE and TX_LOST only.
@@ -117,6 +119,8 @@ struct client {
 	bool is_reclaimed; /* CLIENT_TX_LOST: it was silent; each statement is told so */
 	char *lost_why;	   /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_origin_counted, is_greeted, is_own_user;
+	struct slow_text *slow_text; /* of slow.h; NULL: nothing is noted */
+	struct worker_key *keyed; /* its cancel key doesn't say its slot; NULL: it does */
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
 	unsigned classified_for; /* which of the worker's snapshots: see flow.h; 0: anew */
@@ -130,15 +134,15 @@ struct client {
 
 void session_adopt(struct message *m, void *owner); /* deliver() of a newcomer */
 void session_discard(struct message *m);	    /* discard() of one; also uncounts nobody: for teardown */
-void session_cancel(struct message *m, void *owner); /* deliver() of a cancel_request */
-void session_cancel_discard(struct message *m);
-int session_cancel_worker(uint32_t pid); /* which worker's key is this? */
-void session_tick(struct worker *w);	 /* timeouts; worker->on_clients_tick */
+void session_tick(struct worker *w);		    /* timeouts; worker->on_clients_tick */
 
 void client_error(struct client *c, const struct error_info *e); /* the message alone, in its place */
 void client_fatal(struct client *c, const char *sqlstate, const char *message);
 void client_end(struct client *c, const struct error_info *e); /* with its DETAIL and HINT, as FATAL; NULL: it has been told */
 void client_close(struct client *c, const char *reason); /* without a word */
+struct client *client_settle(
+	struct worker *w, struct newcomer **n); /* its own thread has it now: CLIENT_NEW, and not read yet */
+int client_release(struct client *c, struct tls **tls); /* its socket, to go on elsewhere; here it ends without a word */
 void client_set_state(struct client *c, enum client_state next);
 void client_pause(struct client *c, enum client_pause why);
 void client_unpause(struct client *c, enum client_pause why);

@@ -6,6 +6,7 @@
 
 #include "session/names.h"
 #include "session/prepare.h"
+#include "session/slow.h"
 #include "session/stateful.h"
 #include "wire/msg.h"
 #include "wire/sqlscan.h"
@@ -183,6 +184,7 @@ static enum prepare_result ensure_prepared(struct client *c, struct gather *g, c
 	if (!c->is_tracked || !st)
 		return PREPARE_DONE;
 	stateful_note(c, st->scan_flags, st->body, st->len);
+	slow_note(c, st->body, st->len);
 	if (!cs)
 		return prepare_unnamed(c, g);
 	*renamed = st->server_name;

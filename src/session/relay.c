@@ -7,6 +7,7 @@
 #include "session/ask.h"
 #include "session/frozen.h"
 #include "session/request.h"
+#include "session/slow.h"
 #include "wire/msg.h"
 
 #include <stdio.h>
@@ -247,6 +248,7 @@ static void count_transaction(struct client *c, struct server *s)
 	c->pool->counters.xacts++;
 	c->pool->counters.xact_time += now - s->xact_at;
 	latency_observe(&c->pool->latency, MEASURE_TRANSACTION, now - s->xact_at, now);
+	slow_transaction(c, now - s->xact_at);
 	s->xact_at = now; /* the next one's begin, if it has been sent already */
 }
 

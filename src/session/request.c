@@ -12,6 +12,7 @@
 #include "session/names.h"
 #include "session/prepare.h"
 #include "session/request.h"
+#include "session/slow.h"
 #include "session/stateful.h"
 #include "wire/msg.h"
 #include "wire/sqlscan.h"
@@ -144,6 +145,7 @@ static enum step on_query(struct client *c, struct message_in *m)
 	}
 	stateful_note_only_setting(c, &r);
 	stateful_note(c, r.flags, request_body(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+	slow_note(c, request_body(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
 	if (stateful_deallocates_all(&r)) {
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;

@@ -126,6 +126,92 @@ START_TEST(a_long_name_leaves_room_for_the_text)
 }
 END_TEST
 
+static const struct {
+	const char *name;
+	enum log_level level;
+	const struct log_who *who;
+	const char *text, *want;
+} objects[] = {
+	/* behind the pid */
+	{ "the daemon itself", LOG_LEVEL_INFO, NULL, "up", "\"level\":\"LOG\",\"message\":\"up\"}" },
+	{ "a client", LOG_LEVEL_WARNING, &bob, "slow",
+		"\"level\":\"WARNING\",\"client\":7,\"db\":\"app\",\"user\":\"bob\",\"addr\":\"10.0.0.5:5123\",\"message\":\"slow\"}" },
+	{ "names can't forge members", LOG_LEVEL_ERROR, &forger, "no",
+		"\"level\":\"ERROR\",\"client\":8,\"db\":\"a b\",\"user\":\"x\\\\x0a2026 addr=1.2.3.4\",\"message\":\"no\"}" },
+	{ "quotes and backslashes", LOG_LEVEL_INFO, NULL, "a \"b\" \\c\",\"x\":1",
+		"\"level\":\"LOG\",\"message\":\"a \\\"b\\\" \\\\c\\\",\\\"x\\\":1\"}" },
+	{ "what isn't UTF-8", LOG_LEVEL_INFO, NULL, "\xff gr\xc3\xbc",
+		"\"level\":\"LOG\",\"message\":\"\\\\xff gr\xc3\xbc\"}" },
+};
+
+static void open_json_pipe(void)
+{
+	struct log_options o = { .file = path, .is_json = true };
+	char error[128];
+
+	open_pipe(0);
+	ck_assert_int_eq(log_open(&o, error, sizeof(error)), RES_OK);
+}
+
+START_TEST(an_object_has_the_same_and_nothing_gets_out_of_its_quotes)
+{
+	char *line;
+	const char *behind;
+
+	open_json_pipe();
+	log_write(objects[_i].level, objects[_i].who, "%s", objects[_i].text);
+	line = drain();
+	ck_assert_int_eq(strncmp(line, "{\"time\":\"20", 11), 0);
+	behind = strstr(line, "\"level\"");
+	ck_assert_ptr_nonnull(behind);
+	line[strlen(line) - 1] = '\0';
+	ck_assert_msg(!strcmp(behind, objects[_i].want), "%s: %s", objects[_i].name, behind);
+}
+END_TEST
+
+START_TEST(an_object_that_is_cut_is_still_one)
+{
+	char text[5000], name[5000];
+	struct log_who who = { "client", 1, name, name, name };
+	const char *line;
+
+	memset(text, '"', sizeof(text) - 1);
+	memset(name, '\n', sizeof(name) - 1);
+	text[sizeof(text) - 1] = name[sizeof(name) - 1] = '\0';
+	open_json_pipe();
+	log_info(&who, "login failed");
+	ck_assert_ptr_nonnull(strstr(drain(), "\"message\":\"login failed\"}\n"));
+	log_info(&who, "%s", text);
+	line = drain();
+	ck_assert(strlen(line) <= 2048);
+	ck_assert_str_eq(line + strlen(line) - 8, "\\\"\xe2\x80\xa6\"}\n");
+}
+END_TEST
+
+START_TEST(the_journal_gets_the_priority_instead_of_time_and_process)
+{
+	static const struct {
+		bool is_json;
+		const char *want;
+	} cases[] = { { false, "<4>WARNING client=7" }, { true, "<4>{\"time\":" } };
+	struct log_options o = { .is_json = cases[_i].is_json };
+	char error[128], stream[64];
+	struct stat st;
+
+	open_pipe(0);
+	ck_assert(dup2(pipe_write, STDERR_FILENO) >= 0 && fstat(STDERR_FILENO, &st) == 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	ck_assert_int_eq(log_open(&o, error, sizeof(error)), RES_OK);
+	log_warning(&bob, "slow");
+	ck_assert_int_eq(strncmp(drain(), cases[_i].want, strlen(cases[_i].want)), 0);
+	setenv("JOURNAL_STREAM", "1:1", 1); /* somebody else's: it was redirected */
+	ck_assert_int_eq(log_open(&o, error, sizeof(error)), RES_OK);
+	log_warning(&bob, "slow");
+	ck_assert_int_ne(*drain(), '<');
+}
+END_TEST
+
 START_TEST(verbose_decides_which_levels_are_on)
 {
 	open_pipe(_i);
@@ -300,6 +386,9 @@ UNIT_MAIN("log", {
 	tcase_add_test(tc, a_line_begins_with_the_time_and_the_process);
 	tcase_add_test(tc, a_long_line_is_cut_between_characters);
 	tcase_add_test(tc, a_long_name_leaves_room_for_the_text);
+	tcase_add_loop_test(tc, an_object_has_the_same_and_nothing_gets_out_of_its_quotes, 0, N_ELEMENTS(objects));
+	tcase_add_test(tc, an_object_that_is_cut_is_still_one);
+	tcase_add_loop_test(tc, the_journal_gets_the_priority_instead_of_time_and_process, 0, 2);
 	tcase_add_loop_test(tc, verbose_decides_which_levels_are_on, 0, 4);
 	tcase_add_test(tc, a_failed_open_says_why_and_keeps_the_old_log);
 	tcase_add_test(tc, stop_writes_what_is_queued_in_order);

@@ -10,6 +10,7 @@
 #include "core/worker_thread.h"
 #include "pool/server.h"
 #include "session/client.h"
+#include "session/keys.h"
 #include "wire/msg.h"
 
 #include "rig.h"
