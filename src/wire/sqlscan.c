@@ -1,6 +1,5 @@
 #include "wire/sqlscan.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* What a byte begins. Bytes above 127 belong to words, as in PostgreSQL, whatever the encoding. */
@@ -768,59 +767,4 @@ void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct s
 		check_set(&l, out);
 	if (!out->is_deallocate || out->is_deallocate_all)
 		out->name[0] = '\0';
-}
-
-const char *scan_kind(unsigned flags)
-{
-	static const struct {
-		unsigned flag;
-		const char *kind;
-	} kinds[] = {
-		{ SCAN_LISTEN, "LISTEN" },
-		{ SCAN_TEMP, "temporary object" },
-		{ SCAN_PREPARE, "PREPARE" },
-		{ SCAN_HOLD, "DECLARE WITH HOLD" },
-		{ SCAN_LOAD, "LOAD" },
-		{ SCAN_ADVISORY, "advisory lock" },
-		{ SCAN_SEQUENCE, "currval or lastval" },
-		{ SCAN_OPAQUE, "DO or CALL" },
-		{ SCAN_SUSPECT, "suspect function" },
-		{ SCAN_DISCARD, "DISCARD" },
-		{ SCAN_SET, "SET" },
-		{ SCAN_TRUNCATED, "long statement" },
-	};
-
-	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
-		if (flags & kinds[i].flag)
-			return kinds[i].kind;
-	return "other";
-}
-
-const char **scan_suspects(const char *list)
-{
-	size_t n = 1, len = strlen(list), count = 0;
-	const char **names;
-	char *p;
-
-	for (const char *c = list; *c; c++)
-		n += *c == ',';
-	names = xcalloc(1, (n + 1) * sizeof(*names) + len + 1);
-	p = memcpy(&names[n + 1], list, len + 1);
-	while (p) {
-		char *item = strsep(&p, ","), *out = item, *name = item;
-
-		for (const char *c = item; *c; c++) {
-			if (*c == '.')
-				out = name;
-			else if (*c != '"' && classes[(uint8_t)*c] != C_SPACE)
-				*out++ = (char)fold((uint8_t)*c);
-		}
-		*out = '\0';
-		if (*name)
-			names[count++] = name;
-	}
-	if (count)
-		return names;
-	free(names);
-	return NULL;
 }
