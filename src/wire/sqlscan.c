@@ -1,6 +1,5 @@
 #include "wire/sqlscan.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* What a byte begins. Bytes above 127 belong to words, as in PostgreSQL, whatever the encoding. */
@@ -85,67 +84,61 @@ enum word {
 	W_WITH,
 };
 
-/* The words we look at, in the order of their bytes: by starts as the first of a statement, by called as the name of a function. */
-static const struct known_word {
+/* The words we look at, by their first letter: by starts as the first of a statement, by called as the name of a function. */
+struct known_word {
 	const char *text;
+	uint8_t len;
+	bool ends; /* it uses or ends what others of its flag make */
 	enum word word;
 	unsigned starts, called;
-	bool ends; /* it uses or ends what others of its flag make */
-} known_words[] = {
-#define KEYWORD(text, word, starts)                                                                          \
+};
+
+#define KNOWN(text, ends, word, starts, called)                                                              \
 	{                                                                                                    \
-		text, word, starts, 0, false                                                                 \
+		text, sizeof(text) - 1, ends, word, starts, called                                           \
 	}
-#define ENDING_KEYWORD(text, word, starts)                                                                   \
+#define KEYWORD(text, word, starts) KNOWN(text, false, word, starts, 0)
+#define ENDING_KEYWORD(text, word, starts) KNOWN(text, true, word, starts, 0)
+#define FUNCTION(text, flags) KNOWN(text, false, W_OTHER, 0, flags)
+#define ENDING_FUNCTION(text, flags) KNOWN(text, true, W_OTHER, 0, flags)
+
+static const struct known_word *const known_words[26] = {
+/* each list ends with an empty one */
+#define WORDS(letter, ...)                                                                                   \
+	[letter - 'a'] = (const struct known_word[])                                                         \
 	{                                                                                                    \
-		text, word, starts, 0, true                                                                  \
+		__VA_ARGS__,                                                                                 \
+		{                                                                                            \
+			.text = NULL                                                                         \
+		}                                                                                            \
 	}
-#define FUNCTION(text, flags)                                                                                \
-	{                                                                                                    \
-		text, W_OTHER, 0, flags, false                                                               \
-	}
-#define ENDING_FUNCTION(text, flags)                                                                         \
-	{                                                                                                    \
-		text, W_OTHER, 0, flags, true                                                                \
-	}
-	KEYWORD("as", W_AS, 0),
-	KEYWORD("begin", W_BEGIN, SCAN_TRANSACTION),
-	KEYWORD("call", W_CALL, SCAN_OPAQUE),
-	KEYWORD("create", W_CREATE, 0),
-	FUNCTION("currval", SCAN_SEQUENCE),
-	ENDING_KEYWORD("deallocate", W_DEALLOCATE, SCAN_PREPARE),
-	KEYWORD("declare", W_DECLARE, 0),
-	KEYWORD("discard", W_DISCARD, SCAN_DISCARD),
-	KEYWORD("do", W_DO, SCAN_OPAQUE),
-	ENDING_KEYWORD("execute", W_EXECUTE, SCAN_PREPARE),
-	KEYWORD("explain", W_EXPLAIN, 0),
-	KEYWORD("global", W_LOCAL, 0), /* before TEMP: noise, like LOCAL */
-	KEYWORD("hold", W_HOLD, 0),
-	KEYWORD("insert", W_INSERT, 0),
-	KEYWORD("into", W_INTO, 0),
-	FUNCTION("lastval", SCAN_SEQUENCE),
-	KEYWORD("listen", W_LISTEN, SCAN_LISTEN),
-	KEYWORD("load", W_LOAD, SCAN_LOAD),
-	KEYWORD("local", W_LOCAL, 0),
-	KEYWORD("merge", W_MERGE, 0),
-	KEYWORD("or", W_REPLACE, 0), /* OR REPLACE */
-	FUNCTION("pg_advisory_lock", SCAN_ADVISORY),
-	FUNCTION("pg_advisory_lock_shared", SCAN_ADVISORY),
-	ENDING_FUNCTION("pg_advisory_unlock", SCAN_ADVISORY),
-	ENDING_FUNCTION("pg_advisory_unlock_all", SCAN_ADVISORY),
-	ENDING_FUNCTION("pg_advisory_unlock_shared", SCAN_ADVISORY),
-	FUNCTION("pg_try_advisory_lock", SCAN_ADVISORY),
-	FUNCTION("pg_try_advisory_lock_shared", SCAN_ADVISORY),
-	KEYWORD("prepare", W_PREPARE, SCAN_PREPARE),
-	KEYWORD("replace", W_REPLACE, 0),
-	KEYWORD("reset", W_RESET, SCAN_SET),
-	KEYWORD("set", W_SET, SCAN_SET),
-	FUNCTION("set_config", SCAN_SET),
-	KEYWORD("start", W_START, SCAN_TRANSACTION),
-	KEYWORD("temp", W_TEMP, 0),
-	KEYWORD("temporary", W_TEMP, 0),
-	ENDING_KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN),
-	KEYWORD("with", W_WITH, 0),
+	WORDS('a', KEYWORD("as", W_AS, 0)),
+	WORDS('b', KEYWORD("begin", W_BEGIN, SCAN_TRANSACTION)),
+	WORDS('c', KEYWORD("call", W_CALL, SCAN_OPAQUE), KEYWORD("create", W_CREATE, 0),
+		FUNCTION("currval", SCAN_SEQUENCE)),
+	WORDS('d', ENDING_KEYWORD("deallocate", W_DEALLOCATE, SCAN_PREPARE), KEYWORD("declare", W_DECLARE, 0),
+		KEYWORD("discard", W_DISCARD, SCAN_DISCARD), KEYWORD("do", W_DO, SCAN_OPAQUE)),
+	WORDS('e', ENDING_KEYWORD("execute", W_EXECUTE, SCAN_PREPARE), KEYWORD("explain", W_EXPLAIN, 0)),
+	WORDS('g', KEYWORD("global", W_LOCAL, 0)), /* before TEMP: noise, like LOCAL */
+	WORDS('h', KEYWORD("hold", W_HOLD, 0)),
+	WORDS('i', KEYWORD("insert", W_INSERT, 0), KEYWORD("into", W_INTO, 0)),
+	WORDS('l', FUNCTION("lastval", SCAN_SEQUENCE), KEYWORD("listen", W_LISTEN, SCAN_LISTEN),
+		KEYWORD("load", W_LOAD, SCAN_LOAD), KEYWORD("local", W_LOCAL, 0)),
+	WORDS('m', KEYWORD("merge", W_MERGE, 0)),
+	WORDS('o', KEYWORD("or", W_REPLACE, 0)), /* OR REPLACE */
+	WORDS('p', FUNCTION("pg_advisory_lock", SCAN_ADVISORY), FUNCTION("pg_advisory_lock_shared", SCAN_ADVISORY),
+		ENDING_FUNCTION("pg_advisory_unlock", SCAN_ADVISORY),
+		ENDING_FUNCTION("pg_advisory_unlock_all", SCAN_ADVISORY),
+		ENDING_FUNCTION("pg_advisory_unlock_shared", SCAN_ADVISORY),
+		FUNCTION("pg_try_advisory_lock", SCAN_ADVISORY),
+		FUNCTION("pg_try_advisory_lock_shared", SCAN_ADVISORY),
+		KEYWORD("prepare", W_PREPARE, SCAN_PREPARE)),
+	WORDS('r', KEYWORD("replace", W_REPLACE, 0), KEYWORD("reset", W_RESET, SCAN_SET)),
+	WORDS('s', KEYWORD("set", W_SET, SCAN_SET), FUNCTION("set_config", SCAN_SET),
+		KEYWORD("start", W_START, SCAN_TRANSACTION)),
+	WORDS('t', KEYWORD("temp", W_TEMP, 0), KEYWORD("temporary", W_TEMP, 0)),
+	WORDS('u', ENDING_KEYWORD("unlisten", W_LISTEN, SCAN_LISTEN)),
+	WORDS('w', KEYWORD("with", W_WITH, 0)),
 };
 
 /* Per first letter the lengths that known_words has: most words of a query are dismissed by this alone. */
@@ -200,43 +193,52 @@ static bool equal_fold(const uint8_t *s, size_t len, const char *lower)
 	return lower[len] == '\0';
 }
 
-static int compare_fold(const uint8_t *s, size_t len, const char *lower)
+/* Of the bytes that words begin with only letters come to stand below 26. */
+static inline unsigned letter_of(uint8_t c)
 {
-	for (size_t i = 0; i < len; i++) {
-		int order = fold(s[i]) - (int)(uint8_t)lower[i];
+	return (c | 0x20u) - (unsigned)'a';
+}
 
-		if (order || lower[i] == '\0') /* s may hold a NUL, too, and be longer */
-			return order ? order : 1;
-	}
-	return lower[len] == '\0' ? 0 : -1;
+static inline bool may_be_known(const uint8_t *s, size_t len)
+{
+	unsigned letter = letter_of(s[0]);
+
+	return letter < 26 && len <= 31 && (known_lengths[letter] & L(len));
 }
 
 static const struct known_word *find_word(const uint8_t *s, size_t len)
 {
-	unsigned letter = fold(s[0]) - (unsigned)'a';
-	size_t lo = 0, hi = N_ELEMENTS(known_words);
-
-	if (letter >= 26 || len > 31 || !(known_lengths[letter] & L(len)))
+	if (!may_be_known(s, len))
 		return NULL;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int order = compare_fold(s, len, known_words[mid].text);
-
-		if (order == 0)
-			return &known_words[mid];
-		if (order < 0)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
+	for (const struct known_word *k = known_words[letter_of(s[0])]; k->text; k++)
+		if (k->len == len && equal_fold(s, len, k->text))
+			return k;
 	return NULL;
 }
 
 /* The skippers: p is at the first byte of the thing, the result behind it, or end when it isn't closed. */
 
-static const uint8_t *skip_word(const uint8_t *p, const uint8_t *end)
+static inline const uint8_t *skip_word(const uint8_t *p, const uint8_t *end)
 {
+	while (end - p >= 4) { /* most of the lexer's time is spent here */
+		if (classes[p[0]] < C_WORD)
+			return p;
+		if (classes[p[1]] < C_WORD)
+			return p + 1;
+		if (classes[p[2]] < C_WORD)
+			return p + 2;
+		if (classes[p[3]] < C_WORD)
+			return p + 3;
+		p += 4;
+	}
 	while (p < end && classes[*p] >= C_WORD)
+		p++;
+	return p;
+}
+
+static inline const uint8_t *skip_digits(const uint8_t *p, const uint8_t *end)
+{
+	while (p < end && classes[*p] == C_DIGIT)
 		p++;
 	return p;
 }
@@ -291,13 +293,9 @@ static const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end)
 
 static const uint8_t *skip_quoted_name(const uint8_t *p, const uint8_t *end)
 {
-	for (p++; p < end; p++) {
-		if (*p != '"')
-			continue;
+	for (p++; (p = memchr(p, '"', (size_t)(end - p))) != NULL; p += 2)
 		if (p + 1 == end || p[1] != '"')
 			return p + 1;
-		p++;
-	}
 	return end;
 }
 
@@ -324,6 +322,11 @@ static const uint8_t *skip_string(struct lexer *l, const uint8_t *p, bool backsl
 	const uint8_t *next;
 
 	for (p++; p < l->end; p++) {
+		if (!backslash && *p != '\'') {
+			p = memchr(p, '\'', (size_t)(l->end - p));
+			if (!p)
+				return l->end;
+		}
 		if (*p == '\\' && backslash) {
 			if (p[-1] >= 0x80)
 				l->out->flags |= SCAN_OPAQUE; /* see the header */
@@ -348,9 +351,7 @@ static const uint8_t *skip_dollar(const uint8_t *p, const uint8_t *end)
 	size_t len;
 
 	if (tag_end < end && classes[*tag_end] == C_DIGIT) { /* a parameter: $1 */
-		while (tag_end < end && classes[*tag_end] == C_DIGIT)
-			tag_end++;
-		return tag_end;
+		return skip_digits(tag_end, end);
 	}
 	while (tag_end < end && (classes[*tag_end] == C_WORD || classes[*tag_end] == C_DIGIT))
 		tag_end++;
@@ -565,12 +566,33 @@ static void start_statement(struct lexer *l)
 	l->prev = l->before = W_OTHER;
 }
 
-/* A token without meaning to us. */
-static void on_other(struct lexer *l)
+/* A token without meaning to us. What came before it doesn't matter any more. */
+static inline void on_other(struct lexer *l)
 {
 	if (l->at_start)
 		l->first = W_OTHER;
-	next_token(l, W_OTHER);
+	l->at_start = false;
+	l->prev = W_OTHER;
+}
+
+/* Most words by far: what on_word() would find out of them, in a few steps. */
+static inline bool is_plain_word(const struct lexer *l, const uint8_t *s, const uint8_t *after)
+{
+	size_t len = (size_t)(after - s);
+
+	if (l->o->suspects)
+		return false;
+	if (len == 1 && after < l->end && (*after == '\'' || *after == '&')) /* see skip_prefixed() */
+		return false;
+	if (letter_of(s[0]) == 'p' - 'a') /* pg_.. and PREPARE are all that we look at */
+		return len < 7 || (s[2] != '_' && letter_of(s[1]) != 'r' - 'a');
+	return !may_be_known(s, len);
+}
+
+static inline void on_plain_word(struct lexer *l)
+{
+	l->before_temp = false;
+	on_other(l);
 }
 
 static void end_statement(struct lexer *l)
@@ -582,9 +604,9 @@ static void end_statement(struct lexer *l)
 
 static void scan(struct lexer *l, const uint8_t *p)
 {
-	const uint8_t *start, *after;
+	const uint8_t *const end = l->end, *start, *after;
 
-	while (p < l->end) {
+	while (p < end) {
 		start = p;
 		switch (classes[*p]) {
 		case C_SPACE: p++; continue;
@@ -593,7 +615,12 @@ static void scan(struct lexer *l, const uint8_t *p)
 			end_statement(l);
 			continue;
 		case C_WORD:
-			after = skip_word(p, l->end);
+			after = skip_word(p + 1, end);
+			if (is_plain_word(l, start, after)) {
+				p = after;
+				on_plain_word(l);
+				continue;
+			}
 			p = skip_prefixed(l, start, (size_t)(after - start));
 			if (!p) {
 				p = after;
@@ -603,15 +630,17 @@ static void scan(struct lexer *l, const uint8_t *p)
 			break;
 		case C_DASH:
 		case C_SLASH:
-			p = skip_blanks(start, l->end);
+			p = skip_blanks(start, end);
 			if (p != start)
 				continue;
 			p++;
 			break;
 		case C_DQUOTE:
-			p = skip_quoted_name(start, l->end);
+			p = skip_quoted_name(start, end);
 			on_quoted_name(l, start, p);
 			break;
+		case C_DIGIT: p = skip_digits(start, end); break;
+		case C_OTHER: p++; break;
 		default: p = skip_token(l, start); break;
 		}
 		on_other(l);
@@ -738,59 +767,4 @@ void sqlscan(const char *sql, size_t len, const struct scan_options *o, struct s
 		check_set(&l, out);
 	if (!out->is_deallocate || out->is_deallocate_all)
 		out->name[0] = '\0';
-}
-
-const char *scan_kind(unsigned flags)
-{
-	static const struct {
-		unsigned flag;
-		const char *kind;
-	} kinds[] = {
-		{ SCAN_LISTEN, "LISTEN" },
-		{ SCAN_TEMP, "temporary object" },
-		{ SCAN_PREPARE, "PREPARE" },
-		{ SCAN_HOLD, "DECLARE WITH HOLD" },
-		{ SCAN_LOAD, "LOAD" },
-		{ SCAN_ADVISORY, "advisory lock" },
-		{ SCAN_SEQUENCE, "currval or lastval" },
-		{ SCAN_OPAQUE, "DO or CALL" },
-		{ SCAN_SUSPECT, "suspect function" },
-		{ SCAN_DISCARD, "DISCARD" },
-		{ SCAN_SET, "SET" },
-		{ SCAN_TRUNCATED, "long statement" },
-	};
-
-	for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
-		if (flags & kinds[i].flag)
-			return kinds[i].kind;
-	return "other";
-}
-
-const char **scan_suspects(const char *list)
-{
-	size_t n = 1, len = strlen(list), count = 0;
-	const char **names;
-	char *p;
-
-	for (const char *c = list; *c; c++)
-		n += *c == ',';
-	names = xcalloc(1, (n + 1) * sizeof(*names) + len + 1);
-	p = memcpy(&names[n + 1], list, len + 1);
-	while (p) {
-		char *item = strsep(&p, ","), *out = item, *name = item;
-
-		for (const char *c = item; *c; c++) {
-			if (*c == '.')
-				out = name;
-			else if (*c != '"' && classes[(uint8_t)*c] != C_SPACE)
-				*out++ = (char)fold((uint8_t)*c);
-		}
-		*out = '\0';
-		if (*name)
-			names[count++] = name;
-	}
-	if (count)
-		return names;
-	free(names);
-	return NULL;
 }

@@ -27,7 +27,7 @@ SCENARIOS = {
               "listen", "session_state"),
     "psycopg2": tuple(s for s in COMMON if s != "schema_change") + ("cursor", "batch"),
     "psycopg3": COMMON + ("cursor", "batch", "batch_error", "two_phase"),
-    "asyncpg": COMMON + ("cursor", "batch", "batch_error", "pool"),
+    "asyncpg": COMMON + ("prepared_unused", "cursor", "batch", "batch_error", "pool"),
     "pg": COMMON + ("cursor", "batch", "pipeline"),
     "postgresjs": COMMON + ("cursor", "pipeline"),
     "pq": COMMON + ("batch",),

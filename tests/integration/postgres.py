@@ -30,6 +30,7 @@ full_page_writes = off
 synchronous_commit = off
 autovacuum = off
 max_prepared_transactions = 4
+wal_level = logical
 shared_buffers = 64MB
 password_encryption = 'scram-sha-256'
 timezone = 'UTC'

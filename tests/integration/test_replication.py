@@ -126,6 +126,33 @@ def test_pg_receivewal_streams(pooler, postgres, folder):
     no_walsender(postgres)
 
 
+def test_pg_recvlogical_streams(pooler, postgres, folder):
+    """Logical replication, of the database that pgweir leads to; the slot is made, used and dropped by the protocol's commands."""
+    slot = ["-d", "test", "--slot", "pgweir"]
+    subprocess.run(tool("pg_recvlogical", pooler, *slot, "--create-slot", "--plugin", "test_decoding"), cwd=folder, check=True, **unprivileged())
+    r = subprocess.Popen(tool("pg_recvlogical", pooler, *slot, "--start", "-f", folder + "/changes", "--fsync-interval=1", "--status-interval=1"), cwd=folder,
+                         **unprivileged())
+    try:
+        postgres.sql("drop table if exists decoded", "create table decoded (i int)", "insert into decoded values (4711)", database="test")
+
+        def has_change():
+            try:
+                with open(folder + "/changes") as f:
+                    return "decoded: INSERT: i[integer]:4711" in f.read()
+            except FileNotFoundError:
+                return False
+
+        wait_until(has_change, 20 * SLOW, what="the change arrives")
+        r.send_signal(signal.SIGINT)
+        assert r.wait(20 * SLOW) == 0
+    finally:
+        if r.poll() is None:
+            r.kill()
+            r.wait()
+        no_walsender(postgres)
+        subprocess.run(tool("pg_recvlogical", pooler, *slot, "--drop-slot"), cwd=folder, check=True, **unprivileged())
+
+
 def test_pg_basebackup(pooler, postgres, folder):
     done = subprocess.run(tool("pg_basebackup", pooler, "-D", folder + "/backup", "-X", "stream", "-c", "fast"), cwd=folder,
                           capture_output=True, text=True, timeout=120 * SLOW, **unprivileged())

@@ -258,8 +258,9 @@ class Generator:
         while True:
             ops = self.any_step(status, is_holding)
             if status != "I" or "begin" in str(ops) or "start" in str(ops):
-                # In a failed transaction PostgreSQL describes statements without a result, but prepares none that its server lacks.
-                ops = [op for op in ops if op[:2] != ("D", "S") or not op[2]] or [("S",)]
+                # In a failed transaction PostgreSQL describes statements without a result, but prepares none that its server lacks. (Of the
+                # unnamed one we may just not know that the server has it still: the Parse behind it was skipped.)
+                ops = [op for op in ops if op[:2] != ("D", "S")] or [("S",)]
             texts = " ".join(str(op) for op in ops).lower()
             if not self.has_startup or (status == "I" and len(ops) == 1 and ";" not in texts) or not RESETS.search(texts):
                 return ops

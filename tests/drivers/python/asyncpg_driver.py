@@ -314,6 +314,13 @@ async def advisory_lock(how):
     return out
 
 
+async def prepared_unused(how):
+    """prepare() ends with Flush: more of them than there are servers, and nobody uses his."""
+    conns = await many(how, 5)
+    plans = [await asyncio.wait_for(c.prepare("select $1::int + %d" % i), 10) for i, c in enumerate(conns)]
+    return [await p.fetchval(10) for p in plans] + [[a.type.name for a in p.get_attributes()] for p in plans]
+
+
 async def pool(how):
     """Its own pool in front of ours; each release runs its reset query."""
     async with asyncpg.create_pool(min_size=2, max_size=6, **arguments(how)) as p:
@@ -365,5 +372,5 @@ async def login(how):
 
 if __name__ == "__main__":
     report.main([connect_and_look, prepare, schema_change, batch, batch_error, settings, startup_options, transaction,
-                 error_in_transaction, types, large_result, cursor, copy, cancel, timeout, reconnect, listen, temp_table, advisory_lock, pool,
+                 error_in_transaction, types, large_result, cursor, copy, cancel, timeout, reconnect, listen, temp_table, advisory_lock, prepared_unused, pool,
                  concurrent], login, close_all)
