@@ -2,7 +2,6 @@
 
 #include "session/prepare.h"
 #include "wire/duration.h"
-#include "wire/own_statement.h"
 
 #include <stdlib.h>
 #include <string.h>

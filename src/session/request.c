@@ -884,7 +884,7 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return lost_request(c, m);
 	if (is_skipped(c, m->frame.type))
 		return discard(c, m);
-	if (ask_may_be(c, m->frame.type) && ask_request(c, m, &step))
+	if (ask_may_be(c, m) && ask_request(c, m, &step))
 		return step;
 	return requests[m->frame.type](c, m);
 }
