@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-#define MARGIN 8 /* one part in so many of a deadline */
+#define COLD __attribute__((noinline)) /* its large variables aren't to cost those who don't come by */
+#define MARGIN 8		       /* one part in so many of a deadline */
 
 static struct worker_view *own_view(const struct pool *p)
 {
@@ -184,17 +185,17 @@ static bool is_steady(const struct pool *p)
 		!atomic_load(&p->shared->next_try) && p->database;
 }
 
-static bool is_hopeless(const struct pool *p, const struct waiter *w, size_t *ahead, usec_t *wait)
+COLD static bool is_hopeless(const struct pool *p, const struct waiter *w, size_t *ahead, usec_t *wait)
 {
-	usec_t limit = w->deadline ? w->deadline - w->since : 0;
+	usec_t limit = w->deadline - w->since;
 
-	if (!limit || !p->queue.count || !p->worker->config->query_wait_prediction || !is_steady(p))
+	if (!is_steady(p))
 		return false;
 	*ahead = ahead_everywhere(p, w);
 	return forecast_wait(&p->forecast, *ahead, serving(p), w->since, wait) && *wait > limit - limit / MARGIN;
 }
 
-static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec_t wait)
+COLD static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec_t wait)
 {
 	struct refusal r;
 
@@ -210,6 +211,14 @@ static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec
 	w->ops->refused(w, &r.e);
 }
 
+COLD static void refuse_full(struct pool *p, struct waiter *w)
+{
+	struct refusal r;
+
+	begin_refusal(p, &r, severity_of_limits(p), "too many clients are waiting (max_waiting_clients)");
+	w->ops->refused(w, &r.e);
+}
+
 /* ---- coming and going ---- */
 
 bool admission_enter(struct pool *p, struct waiter *w)
@@ -218,15 +227,13 @@ bool admission_enter(struct pool *p, struct waiter *w)
 	size_t ahead = 0;
 	usec_t wait = 0;
 
-	if (is_hopeless(p, w, &ahead, &wait)) {
+	if (w->deadline && p->queue.count && p->worker->config->query_wait_prediction &&
+		is_hopeless(p, w, &ahead, &wait)) {
 		refuse_hopeless(p, w, ahead, wait);
 		return false;
 	}
 	if (!take_one(&p->shared->waiting, is_bounded ? p->worker->config->max_waiting_clients : 0)) {
-		struct refusal r;
-
-		begin_refusal(p, &r, severity_of_limits(p), "too many clients are waiting (max_waiting_clients)");
-		w->ops->refused(w, &r.e);
+		refuse_full(p, w);
 		return false;
 	}
 	queue_push(&p->queue, w, w->since);

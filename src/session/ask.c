@@ -2,7 +2,6 @@
 
 #include "session/prepare.h"
 #include "wire/duration.h"
-#include "wire/own_statement.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -328,10 +327,12 @@ static struct reader body_of(const struct message_in *m)
 /* PostgreSQL's own state comes first: what a COPY reads, and what is refused in a failed transaction. */
 static bool is_ours_to_answer(const struct client *c)
 {
-	const struct pending *p = c->server ? &c->server->pending : NULL;
+	const struct pending *p;
 
-	return c->state == CLIENT_IDLE ||
-		(c->state == CLIENT_ACTIVE && !p->is_skipping && !pending_may_copy(p) && p->tx_status != TX_FAILED);
+	if (c->state != CLIENT_ACTIVE || !c->server)
+		return c->state == CLIENT_IDLE;
+	p = &c->server->pending;
+	return !p->is_skipping && !pending_may_copy(p) && p->tx_status != TX_FAILED;
 }
 
 static bool on_query(struct client *c, struct message_in *m, enum step *step)

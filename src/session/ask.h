@@ -12,15 +12,23 @@
 #define PGWEIR_ASK_H
 
 #include "session/request.h"
+#include "wire/msg.h"
+#include "wire/own_statement.h"
 
 #define ASKED_MAX 64
 
 /* True: the message was about it, and *step says how it went. */
 bool ask_request(struct client *c, struct message_in *m, enum step *step);
-/* Could it be? On the path of each message. */
-static inline bool ask_may_be(const struct client *c, uint8_t type)
+/* Could it be? On the path of each message, most of which are neither, or begin with another word. */
+static inline bool ask_may_be(const struct client *c, const struct message_in *m)
 {
-	return c->asked || type == MSG_QUERY || type == MSG_PARSE;
+	size_t at = FRAME_HEADER_SIZE + (m->frame.type == MSG_PARSE);
+
+	if (m->frame.type == MSG_PARSE && m->avail > FRAME_HEADER_SIZE && m->bytes[FRAME_HEADER_SIZE])
+		return true; /* a name: less often */
+	if (m->frame.type == MSG_QUERY || m->frame.type == MSG_PARSE)
+		return c->asked || (m->avail > at && own_statement_may_be(m->bytes + at, m->avail - at));
+	return c->asked;
 }
 void ask_answer(struct client *c, const struct pending_entry *e); /* a PEND_LOCAL of ours is due */
 void ask_forget(struct client *c);				  /* all names */

@@ -316,7 +316,7 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return request_discard(c, m);
 	if (is_kept_whole(m))
 		return STEP_MORE;
-	if (ask_may_be(c, m->frame.type) && ask_request(c, m, &step))
+	if (ask_may_be(c, m) && ask_request(c, m, &step))
 		return step;
 	return requests[m->frame.type](c, m);
 }
