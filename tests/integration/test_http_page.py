@@ -75,6 +75,7 @@ def test_load_is_shown(new_pooler, open_page):
     wait_until(lambda: tile(page, "Waiting").startswith("1") and tile(page, "Pinned clients").strip() == "1", patience(20), "it shows who waits")
     assert tile(page, "Clients").split() == ["5", "of", "1,000"] and tile(page, "Servers at work").split()[0] in ("1", "2")
     assert [r[:2] for r in rows(page, "Pools")] == [["test", "app"]] and len(rows(page, "Queue")) == 1 and len(rows(page, "Holders")) == 2
+    assert [r[:3] for r in rows(page, "Hosts")] == [[w.pooler.server.host, str(w.pooler.server.port), "up"]]
     assert rows(page, "Pins")[0][2] == "advisory" and rows(page, "Workers") and rows(page, "Events")
     wait_until(lambda: page.run("document.querySelectorAll('.plot svg path').length") >= 9, patience(10), "lines are drawn")
     labels = page.run("[...document.querySelectorAll('.plot svg')].map(s => s.getAttribute('aria-label'))")
