@@ -52,8 +52,10 @@ static void tick_active(struct client *c, usec_t now)
 	const struct config *conf = c->worker->config;
 	const struct config_user *user = config_user(conf, c->user);
 	struct pending *p = &c->server->pending;
-	bool is_owed = pending_awaits_ready(p) && !is_sending(c);
+	bool is_owed;
 
+	ASSERT(c->server);
+	is_owed = pending_awaits_ready(p) && !is_sending(c);
 	if (!is_owed)
 		stream_recheck(&c->stream);
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
