@@ -64,9 +64,11 @@ static void tick_active(struct client *c, usec_t now)
 	const struct config *conf = c->worker->config;
 	const struct config_user *user = config_user(conf, c->user);
 	struct pending *p = &c->server->pending;
-	bool is_owed = pending_awaits_ready(p) && !is_sending(c);
+	bool is_owed;
 
 	client_unpause(c, PAUSE_PINS); /* it looks again: who is in its way may be at another worker */
+	ASSERT(c->server);
+	is_owed = pending_awaits_ready(p) && !is_sending(c);
 	if (!is_owed) {
 		stream_recheck(&c->stream);
 		client_end_quiet_batch(c);

@@ -6,7 +6,7 @@ import threading
 import pytest
 import traces
 import wire
-from wire import QueryFailed, wait_until
+from wire import SLOW, QueryFailed, wait_until
 
 
 def running(via, what):
@@ -34,7 +34,7 @@ def test_CA_01_late_cancel_hits_nobody(via):
     c1, c2 = via.connect(), via.connect()
     for turn in range(5):
         c1.query("select 1")
-        c2.send(wire.query("select 'ca01', pg_sleep(0.2)"))
+        c2.send(wire.query("select 'ca01', pg_sleep(%f)" % (0.3 * SLOW)))
         running(via, "ca01")
         c1.cancel()
         assert [m.kind for m in c2.recv_until("Z")] == ["T", "D", "C", "Z"]
