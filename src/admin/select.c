@@ -760,11 +760,15 @@ static bool parse(struct parser *p)
 	return p->token == T_END || fail_here(p);
 }
 
-/* What psql's \d and drivers ask: it isn't worth a position, and the reason is always the same. */
-static bool is_about_catalogs(const char *text)
+bool select_is_of_catalogs(const char *text)
 {
-	return strcasestr(text, "pg_catalog.") || strcasestr(text, "information_schema.") ||
-		strcasestr(text, "from pg_") || strcasestr(text, "join pg_");
+	return strcasestr(text, "pg_catalog.") || strcasestr(text, "information_schema.");
+}
+
+/* The reason is worth more than a position. */
+static bool names_catalogs(const char *text)
+{
+	return select_is_of_catalogs(text) || strcasestr(text, "from pg_") || strcasestr(text, "join pg_");
 }
 
 enum result select_parse(const char *text, struct select *out, struct select_error *error)
@@ -781,7 +785,7 @@ enum result select_parse(const char *text, struct select *out, struct select_err
 	} else if (parse(&p)) {
 		return RES_OK;
 	}
-	if (is_about_catalogs(text)) {
+	if (names_catalogs(text)) {
 		error->sqlstate = "0A000";
 		error->position = 0;
 		snprintf(error->message, sizeof(error->message),
