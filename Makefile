@@ -3,13 +3,14 @@
 #
 # Some goals install packages first (deps). They may not read config.mk, which can't be made before that: each calls
 # make again for its second half, NAME-run.
-WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind
+WITH_DEPS := check check-drivers check-asan check-tsan fuzz lint demo format format-check bench bench-syscalls bench-scale bench-callgrind \
+	bench-vanish bench-failures
 NO_CONFIG := help deps deps-build deps-dev deps-bench clean distclean $(WITH_DEPS)
 
 # Debian's packages: to build, to test and demonstrate, to develop, to measure
 DEPS_BUILD := gcc libc6-dev make autoconf pkg-config libevent-dev libssl-dev libpq-dev libidn-dev uthash-dev libpcre2-dev \
 	libldap-dev libpam0g-dev
-DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps slapd \
+DEPS_TEST := check postgresql python3 python3-psycopg2 python3-pytest python3-pytest-timeout procps iproute2 slapd \
 	libpam-wrapper openssl
 DEPS_DEV := clang libclang-rt-dev clang-tidy clang-format cppcheck groff-base
 DEPS_BENCH := pgbouncer strace valgrind openssl
@@ -156,6 +157,15 @@ bench-callgrind: deps-bench ## instructions per transaction, and where they go
 	@$(MAKE) --no-print-directory bench-callgrind-run
 bench-scale: deps-bench ## throughput with 1, 2, 4 … workers, without PostgreSQL
 	@$(MAKE) --no-print-directory bench-scale-run
+bench-failures: deps-bench ## what clients notice when PostgreSQL restarts, freezes, is full or unreachable: a table of counts
+	@$(MAKE) --no-print-directory bench-failures-run
+bench-failures-run: all
+	@$(PYTHON) tests/bench/failures.py $(if $(SCENES),--scenes $(SCENES)) $(if $(WORKERS),--workers "$(WORKERS)") \
+		$(if $(PGBOUNCER),--pgbouncer $(PGBOUNCER)) $(if $(QUICK),--quick)
+bench-vanish: deps ## clients that vanish, dawdle and send rubbish: server logins, and who is harmed (CLIENTS= of each kind)
+	@$(MAKE) --no-print-directory bench-vanish-run
+bench-vanish-run: all
+	@$(PYTHON) tests/bench/vanish.py $(if $(CLIENTS),--clients $(CLIENTS))
 bench-run: all $(BENCH_BIN)
 	@$(BENCH) rows $(bench_options)
 bench-%-run: all $(BENCH_BIN)
@@ -254,7 +264,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	bench bench-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
+	bench bench-run bench-vanish bench-vanish-run bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
 	deps deps-build deps-dev deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -112,27 +112,10 @@ static bool is_paused(const struct console *c, const char *database)
 	return database ? paused_names(&c->paused, database) : c->paused.all;
 }
 
-/* Server connections that exist, of one database or all; also those on their way between workers. */
-struct server_count {
-	const char *database;
-	int n;
-};
-
-static void count_servers(void *ctx, const char *name, int servers, int clients)
-{
-	struct server_count *count = ctx;
-
-	(void)clients;
-	if (!count->database || strcmp(count->database, name) == 0)
-		count->n += servers;
-}
-
+/* Also servers on their way between workers are none any more. Replication has no end, and isn't in the pools. */
 static bool is_drained(struct console *c, const char *database)
 {
-	struct server_count count = { .database = database };
-
-	registry_each_database(c->host.registry, count_servers, &count);
-	return count.n == 0;
+	return registry_pooled_servers(c->host.registry, database) == 0;
 }
 
 /* All workers know of the pause when this is first called, so no server can be opened after the count. */

@@ -139,7 +139,7 @@ static void report_pools(struct report *r, const struct worker *w, bool with_lat
 	struct pool *p, *next;
 
 	HASH_ITER(hh, w->pools, p, next) {
-		if (!p->shared->is_own)
+		if (!p->shared->is_own && !p->shared->replication)
 			report_pool(r, p, with_latency);
 	}
 	HASH_ITER(hh, w->past, past, next_past) {
@@ -205,6 +205,7 @@ static void report_client(struct report *r, const struct client *c, bool with_se
 	if (with_settings)
 		report_settings(r, row, c->told);
 	row->body_left = c->body_left;
+	row->replication = c->pool->shared->replication;
 }
 
 static void report_server(struct report *r, const struct server *s, bool with_settings)
@@ -228,6 +229,7 @@ static void report_server(struct report *r, const struct server *s, bool with_se
 	if (with_settings)
 		report_settings(r, row, s->reported);
 	row->body_left = s->body_left;
+	row->replication = s->pool->shared->replication;
 	row->is_close_needed = s->close_reason != NULL;
 }
 

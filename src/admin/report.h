@@ -78,6 +78,7 @@ struct link_row { /* a client or a server */
 	uint32_t remote_pid;
 	size_t statements, body_left, held, backlog;
 	bool is_close_needed;
+	enum replication replication;
 	int fd;
 	uint32_t client_encoding, std_strings, datestyle, timezone; /* WANT_FDS */
 };

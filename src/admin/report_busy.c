@@ -43,10 +43,10 @@ static void say_limit(struct pool *p, struct reason *out)
 		out->name = "max_user_connections";
 		snprintf(out->detail, sizeof(out->detail), "%d of %d servers of the user are in use", of_user,
 			p->limits.user);
+	} else if (p->n_hosts) {
+		out->name = host_pool_say(p->hosts[0], p->worker->loop.now, out->detail, sizeof(out->detail));
 	} else {
-		out->name = "server_connect";
-		snprintf(out->detail, sizeof(out->detail), "%d servers of the database are logging in",
-			atomic_load(&s->by_database->logins));
+		out->name = "database_removed";
 	}
 }
 

@@ -108,6 +108,14 @@ static const char *text_or_null(const char *text)
 	return text && *text ? text : NULL;
 }
 
+/* PgBouncer's NULL unless there is a list; shared with SHOW POOLS. */
+const char *balance_name(const struct config_database *db)
+{
+	if (!db || db->n_hosts < 2)
+		return NULL;
+	return db->load_balance_hosts == BALANCE_DISABLE ? "disable" : "round-robin";
+}
+
 static void database_row(const struct show *s, const struct config_database *db, const struct usage *use)
 {
 	const struct config *c = console_config(s->console);
@@ -116,7 +124,7 @@ static void database_row(const struct show *s, const struct config_database *db,
 	rows_begin(r);
 	rows_text(r, use->name);
 	rows_text(r, text_or_null(db->host));
-	rows_number(r, (uint64_t)db->port);
+	rows_number(r, (uint64_t)(db->hosts ? db->hosts->port : c->listen_port)); /* the console has no host */
 	rows_text(r, db->dbname ? db->dbname : use->name);
 	rows_text(r, db->user);
 	rows_number(r, (uint64_t)config_pool_size(c, db, NULL));
@@ -124,7 +132,7 @@ static void database_row(const struct show *s, const struct config_database *db,
 	rows_number(r, (uint64_t)config_reserve_pool_size(c, db, NULL));
 	rows_number(r, config_server_lifetime(c, db) / USEC_PER_SEC);
 	rows_text(r, mode_name(db->pool_mode));
-	rows_text(r, NULL);
+	rows_text(r, balance_name(db));
 	rows_number(r, (uint64_t)config_max_db_connections(c, db));
 	rows_number(r, (uint64_t)use->servers);
 	rows_number(r, (uint64_t)config_max_db_client_connections(c, db));
@@ -136,9 +144,7 @@ static void database_row(const struct show *s, const struct config_database *db,
 
 static void own_database_row(const struct show *s)
 {
-	const struct config *c = console_config(s->console);
-	struct config_database own = { .port = c->listen_port,
-		.user = (char *)(uintptr_t)CONSOLE_DATABASE,
+	struct config_database own = { .user = (char *)(uintptr_t)CONSOLE_DATABASE,
 		.pool_mode = POOL_STATEMENT,
 		.pool_size = 2,
 		.server_lifetime = -1 };

@@ -24,6 +24,7 @@ static void rows_id(struct rows *r, uint64_t id)
 static void link_row(const struct show *s, const struct report *r, const struct link_row *l,
 	const char *prefix, bool is_socket)
 {
+	static const char *const replications[] = { "none", "physical", "logical" };
 	struct rows *rows = s->rows;
 	char state[32];
 
@@ -32,7 +33,7 @@ static void link_row(const struct show *s, const struct report *r, const struct 
 	rows_text(rows, l->is_server ? "S" : "C");
 	rows_text(rows, report_text(r, l->user));
 	rows_text(rows, report_text(r, l->database));
-	rows_text(rows, "none");
+	rows_text(rows, replications[l->replication]);
 	rows_text(rows, state);
 	rows_address(rows, &l->peer);
 	rows_address(rows, &l->local);

@@ -81,7 +81,8 @@ struct pool_sum *sum_pools(const struct show *s, size_t *n)
 	return sums;
 }
 
-static void pool_row(struct rows *r, const char *database, const char *user, const struct pool_row *p)
+static void pool_row(
+	struct rows *r, const char *database, const char *user, const struct pool_row *p, const char *balance)
 {
 	rows_begin(r);
 	rows_text(r, database);
@@ -100,7 +101,7 @@ static void pool_row(struct rows *r, const char *database, const char *user, con
 	rows_number(r, p->oldest_wait / USEC_PER_SEC);
 	rows_number(r, p->oldest_wait % USEC_PER_SEC);
 	rows_text(r, mode_name(p->mode));
-	rows_text(r, NULL); /* there are no host lists */
+	rows_text(r, balance);
 	rows_end(r);
 }
 
@@ -111,8 +112,9 @@ static void fill_pools(const struct show *s)
 	struct pool_sum *sums = sum_pools(s, &n);
 
 	for (size_t i = 0; i < n; i++)
-		pool_row(s->rows, sums[i].database, sums[i].user, &sums[i].row);
-	pool_row(s->rows, CONSOLE_DATABASE, CONSOLE_DATABASE, &own);
+		pool_row(s->rows, sums[i].database, sums[i].user, &sums[i].row,
+			balance_name(config_database(console_config(s->console), sums[i].database)));
+	pool_row(s->rows, CONSOLE_DATABASE, CONSOLE_DATABASE, &own, NULL);
 	free(sums);
 }
 

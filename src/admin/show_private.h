@@ -35,6 +35,8 @@
 	X(stats_averages)                                                                                    \
 	X(pins)                                                                                              \
 	X(pin_counts)                                                                                        \
+	X(hosts)                                                                                             \
+	X(limits)                                                                                            \
 	X(workers)                                                                                           \
 	X(queue)                                                                                             \
 	X(holders)                                                                                           \
@@ -96,6 +98,7 @@ struct usages { /* sorted by name */
 	size_t n;
 };
 
+const char *balance_name(const struct config_database *db); /* load_balance_hosts; NULL: there is one host */
 struct usages database_usages(const struct console *c);
 struct usages user_usages(const struct console *c);
 void usages_free(struct usages *u);

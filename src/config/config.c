@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include "config/connstr.h"
+#include "config/host_list.h"
 #include "config/ini.h"
 #include "config/settings.h"
 
@@ -66,7 +67,9 @@ static void free_texts(const struct settings *t, void *base)
 static void database_clear(struct config_database *db)
 {
 	free_texts(&database_settings, db);
-	db->port = 5432;
+	host_list_free(&db->hosts, &db->n_hosts);
+	db->load_balance_hosts = BALANCE_UNSET;
+	db->target_session_attrs = ATTRS_ANY;
 	db->pool_mode = POOL_MODE_UNSET;
 	db->sslmode = TLS_UNSET;
 	db->sslnegotiation = NEGOTIATE_UNSET;
@@ -159,6 +162,7 @@ static void config_free(struct config *c)
 	while ((db = c->databases)) {
 		c->databases = db->next;
 		free_texts(&database_settings, db);
+		host_list_free(&db->hosts, &db->n_hosts);
 		free(db->name);
 		free(db);
 	}
@@ -245,15 +249,6 @@ struct entry {
 	bool had_password;
 };
 
-static bool check_host(const char *host, char *why, size_t why_size)
-{
-	if (strchr(host, ',')) {
-		snprintf(why, why_size, "a list of hosts is not supported yet by this version");
-		return false;
-	}
-	return true;
-}
-
 static bool entry_pair(void *ctx, const char *key, const char *value, size_t column, char *why, size_t why_size)
 {
 	struct entry *e = ctx;
@@ -270,8 +265,6 @@ static bool entry_pair(void *ctx, const char *key, const char *value, size_t col
 		return false;
 	}
 	e->had_password |= s->type == SETTING_SECRET;
-	if (strcmp(key, "host") == 0 && !check_host(value, why, why_size))
-		return false;
 	return setting_parse(s, e->base, value, why, why_size);
 }
 
@@ -308,10 +301,20 @@ static bool check_password_source(const struct config_database *db, char *why, s
 	return false;
 }
 
+/* The pairs of a line or a URI are all there. Several hosts of a URI are tried in their order, as libpq does. */
+static bool finish_database(struct config_database *db, bool is_uri, char *why, size_t why_size)
+{
+	if (is_uri && db->load_balance_hosts == BALANCE_UNSET)
+		db->load_balance_hosts = BALANCE_DISABLE;
+	return host_list_parse(db->host, db->port, &db->hosts, &db->n_hosts, why, why_size) &&
+		check_password_source(db, why, why_size);
+}
+
 static bool database_line(struct loader *l, const struct ini_line *line, char *why, size_t why_size)
 {
 	struct entry e = { .settings = &database_settings, .what = "a connection string" };
 	struct config_database *db;
+	bool is_uri;
 
 	if (is_console(line->key)) {
 		snprintf(why, why_size, "the database name \"%s\" is reserved for the console", line->key);
@@ -322,10 +325,11 @@ static bool database_line(struct loader *l, const struct ini_line *line, char *w
 	db = define_database(l, line->key);
 	db->line = line->number;
 	e.base = db;
-	if (connstr_is_uri(line->value) ? !connstr_uri_each(line->value, entry_pair, &e, why, why_size)
-					: !connstr_each(line->value, entry_pair, &e, why, why_size))
+	is_uri = connstr_is_uri(line->value);
+	if (is_uri ? !connstr_uri_each(line->value, entry_pair, &e, why, why_size)
+		   : !connstr_each(line->value, entry_pair, &e, why, why_size))
 		return false;
-	return check_password_source(db, why, why_size);
+	return finish_database(db, is_uri, why, why_size);
 }
 
 static bool user_line(struct loader *l, const struct ini_line *line, char *why, size_t why_size)
@@ -434,6 +438,16 @@ static void replace(char **field, const char *value)
 	*field = xstrdup(value);
 }
 
+static void copy_database(struct config_database *to, const struct config_database *from)
+{
+	char why[WHY_SIZE];
+
+	to->line = from->line;
+	for (size_t i = 0; i < database_settings.count; i++)
+		setting_copy(&database_settings.rows[i], to, from);
+	ASSERT(host_list_parse(to->host, to->port, &to->hosts, &to->n_hosts, why, sizeof(why)));
+}
+
 /* The URI's own database beside "*", so that SHOW DATABASES names it from the start. */
 static bool add_uri_database(struct loader *l, const struct config_database *all, char *why, size_t why_size)
 {
@@ -444,8 +458,7 @@ static bool add_uri_database(struct loader *l, const struct config_database *all
 		return false;
 	}
 	db = define_database(l, all->dbname);
-	for (size_t i = 0; i < database_settings.count; i++)
-		setting_copy(&database_settings.rows[i], db, all);
+	copy_database(db, all);
 	return true;
 }
 
@@ -458,7 +471,7 @@ static bool fill_from_uri(struct loader *l, const char *uri, char *why, size_t w
 		snprintf(why, why_size, "a URI begins with postgresql:// or postgres://");
 		return false;
 	}
-	if (!connstr_uri_each(uri, entry_pair, &e, why, why_size))
+	if (!connstr_uri_each(uri, entry_pair, &e, why, why_size) || !finish_database(all, true, why, why_size))
 		return false;
 	if (!all->host || !*all->host || !all->user) {
 		snprintf(why, why_size, "the URI names no %s", all->user ? "host" : "user");
@@ -510,13 +523,8 @@ static struct config *config_copy(const struct config *c)
 	copy->is_from_uri_ = c->is_from_uri_;
 	for (size_t i = 0; i < global_settings.count; i++)
 		setting_copy(&global_settings.rows[i], copy, c);
-	for (const struct config_database *from = c->databases; from; from = from->next) {
-		struct config_database *to = define_database(&l, from->name);
-
-		to->line = from->line;
-		for (size_t i = 0; i < database_settings.count; i++)
-			setting_copy(&database_settings.rows[i], to, from);
-	}
+	for (const struct config_database *from = c->databases; from; from = from->next)
+		copy_database(define_database(&l, from->name), from);
 	for (const struct config_user *from = c->users; from; from = from->next) {
 		struct config_user *to = define_user(&l, from->name);
 

@@ -47,6 +47,21 @@ enum tls_negotiation { NEGOTIATE_UNSET = -1, NEGOTIATE_POSTGRES, NEGOTIATE_DIREC
 enum channel_binding { BINDING_PREFER, BINDING_DISABLE, BINDING_REQUIRE };
 enum protocol_version { VERSION_3_0, VERSION_3_2, VERSION_LATEST };
 
+enum load_balance { BALANCE_UNSET = -1, BALANCE_ROUND_ROBIN, BALANCE_DISABLE };
+enum session_attrs { /* target_session_attrs */
+	ATTRS_ANY,
+	ATTRS_READ_WRITE,
+	ATTRS_READ_ONLY,
+	ATTRS_PRIMARY,
+	ATTRS_STANDBY,
+	ATTRS_PREFER_STANDBY
+};
+
+struct config_host {
+	char *name; /* "": Unix socket in unix_socket_dir; "/dir": that directory; else a name or an address */
+	int port;
+};
+
 struct config_tls { /* of one side; the texts are checked by tls_set_load() */
 	enum tls_mode mode;
 	char *ca_file, *cert_file, *key_file;
@@ -56,10 +71,13 @@ struct config_tls { /* of one side; the texts are checked by tls_set_load() */
 };
 
 struct config_database {
-	char *name;   /* as clients say it; "*" is the fallback */
-	char *dbname; /* on the server; NULL: as the client said */
-	char *host; /* NULL or "": Unix socket in unix_socket_dir; "/dir": that directory; else one name or address */
-	int port;
+	char *name;		   /* as clients say it; "*" is the fallback */
+	char *dbname;		   /* on the server; NULL: as the client said */
+	char *host, *port;	   /* lists, as the file has them; NULL: not there */
+	struct config_host *hosts; /* .. and what they mean: at least one */
+	size_t n_hosts;
+	enum load_balance load_balance_hosts; /* of several; BALANCE_UNSET: round-robin */
+	enum session_attrs target_session_attrs;
 	char *user, *password; /* forced user and its password; NULL: the client's own */
 	char *password_file,
 		*password_command; /* where the forced user's password comes from instead; NULL: not from there */
@@ -127,7 +145,7 @@ struct config {
 	bool server_round_robin, server_reset_query_always, server_fast_close;
 	char *server_check_query, *server_reset_query;
 	usec_t reserve_pool_timeout, server_lifetime, server_idle_timeout, server_connect_timeout,
-		server_login_retry, server_check_delay, handoff_tolerance, autodb_idle_timeout;
+		server_login_retry, server_census, server_check_delay, handoff_tolerance, autodb_idle_timeout;
 
 	/* timeouts of clients */
 	usec_t query_timeout, query_wait_timeout, query_wait_notify, cancel_wait_timeout, client_idle_timeout,

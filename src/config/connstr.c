@@ -70,7 +70,7 @@ bool connstr_is_uri(const char *text)
 /* Parameters of a URI that mean what a pair in a connection string means. */
 static const char *const passed[] = { "application_name", "channel_binding", "client_encoding", "dbname",
 	"host", "max_protocol_version", "password", "port", "sslcert", "sslkey", "sslmode", "sslnegotiation",
-	"sslrootcert", "user" };
+	"sslrootcert", "target_session_attrs", "user" };
 
 /* Values of others that ask for nothing but what happens anyway. */
 static const struct {
@@ -78,15 +78,14 @@ static const struct {
 } harmless[] = {
 	{ "gssencmode", "disable" },
 	{ "gssencmode", "prefer" },
-	{ "target_session_attrs", "any" },
 };
 
 /* Values that may be shown: these can't hold a secret. */
-static const char *const enumerations[] = { "gssencmode", "target_session_attrs" };
+static const char *const enumerations[] = { "gssencmode" };
 
-static bool is_port(const char *s)
+static bool is_port(const char *s) /* or a list of them */
 {
-	return *s && strspn(s, "0123456789") == strlen(s);
+	return *s && strspn(s, "0123456789,") == strlen(s);
 }
 
 static bool take_parameter(const PQconninfoOption *o, connstr_fn *fn, void *ctx, char *why, size_t why_size)

@@ -3,7 +3,7 @@
  *
  * Connection string: PgBouncer's, `key=value` separated by blanks; a value with blanks, or an empty one, stands in single
  *          quotes, '' is a quote inside, a backslash is nothing special (libpq's differs there). Blanks around = don't count.
- * URI:     read by libpq's PQconninfoParse(). host, port, dbname, user, password, application_name and client_encoding come out as
+ * URI:     read by libpq's PQconninfoParse(). host, port, dbname, user, password, target_session_attrs and others come out as
  *          pairs; a parameter that asks for what this version can't do is refused, one that asks for what it does is skipped.
  * Errors:  false and *why. Neither a value nor a key that may be a piece of a badly quoted password is shown.
  */

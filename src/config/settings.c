@@ -62,7 +62,18 @@ static const char *const protocol_versions[] = {
 };
 static const char *const dheparams[] = { "auto", "legacy", "none", NULL };
 
-static const char *const disable_later[] = { "disable", NULL };
+static const char *const load_balances[] = {
+	[BALANCE_ROUND_ROBIN] = "round-robin", [BALANCE_DISABLE] = "disable", NULL
+};
+static const char *const session_attrs[] = {
+	[ATTRS_ANY] = "any",
+	[ATTRS_READ_WRITE] = "read-write",
+	[ATTRS_READ_ONLY] = "read-only",
+	[ATTRS_PRIMARY] = "primary",
+	[ATTRS_STANDBY] = "standby",
+	[ATTRS_PREFER_STANDBY] = "prefer-standby",
+	NULL,
+};
 
 /*
  * A row names its field's type: a table that disagrees with config.h doesn't compile.
@@ -107,8 +118,8 @@ static const struct setting global_rows[] = {
 	TEXT("admin_users", admin_users, LIVE, "", NO_WEIR),
 	BOOL("application_name_add_host", application_name_add_host, LIVE, "0", NO_WEIR),
 	TEXT("auth_dbname", auth_dbname, LIVE, NULL, NO_WEIR),
-	ROW("auth_failure_delay", SETTING_TIME, LIVE, OFFSET(config, usec_t, auth_failure_delay), "0", "0.5", 0,
-		SECONDS(3600), NULL, NULL),
+	ROW("auth_failure_delay", SETTING_TIME, LIVE, OFFSET(config, usec_t, auth_failure_delay), "0", "0.5",
+		0, SECONDS(3600), NULL, NULL),
 	TEXT("auth_file", auth_file, LIVE, NULL, NO_WEIR),
 	TEXT("auth_hba_file", auth_hba_file, LIVE, "", NO_WEIR),
 	TEXT("auth_ident_file", auth_ident_file, LIVE, NULL, NO_WEIR),
@@ -132,7 +143,7 @@ static const struct setting global_rows[] = {
 	TEXT("client_tls_protocols", client_tls.protocols, LIVE, "secure", NO_WEIR),
 	CHOICE("client_tls_sslmode", tls_mode, client_tls.mode, LIVE, "disable", NO_WEIR, tls_modes, NULL),
 	BOOL("client_tls_tickets", client_tls.tickets, LIVE, "0", NO_WEIR),
-	TIME("client_write_timeout", client_write_timeout, LIVE, "0", "60"),
+	TIME("client_write_timeout", client_write_timeout, LIVE, "0", "30"),
 	TEXT_FROM("conffile", file, LIVE, NULL, NO_WEIR, 1),
 	COUNT("default_pool_size", default_pool_size, LIVE, "20", NO_WEIR, 1),
 	BOOL("disable_pqexec", disable_pqexec, BOOT, "0", NO_WEIR),
@@ -185,6 +196,7 @@ static const struct setting global_rows[] = {
 	FIXED("resolv_conf", BOOT, "", NULL),
 	COUNT("sbuf_loopcnt", inert.sbuf_loopcnt, LIVE, "5", NO_WEIR, 0),
 	INT("scram_iterations", scram_iterations, LIVE, "4096", NO_WEIR, 1, 10000000),
+	TIME("server_census", server_census, LIVE, "0", "10"),
 	TIME("server_check_delay", server_check_delay, LIVE, "30", NO_WEIR),
 	TEXT("server_check_query", server_check_query, LIVE, "<empty>", NO_WEIR),
 	COUNT("server_connect_concurrency", server_connect_concurrency, LIVE, "8", NO_WEIR, 1),
@@ -205,8 +217,7 @@ static const struct setting global_rows[] = {
 		tls_negotiations, NULL),
 	TEXT("server_tls_protocols", server_tls.protocols, LIVE, "secure", NO_WEIR),
 	CHOICE("server_tls_sslmode", tls_mode, server_tls.mode, LIVE, "prefer", NO_WEIR, tls_modes, NULL),
-	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features,
-		NULL),
+	CHOICE("session_features", session_features, session_features, LIVE, "ignore", "pin", session_features, NULL),
 	CHOICE("session_probe", session_probe, session_probe, LIVE, "suspect", NO_WEIR, session_probes, NULL),
 	BOOL("so_reuseport", so_reuseport, BOOT, "0", NO_WEIR),
 	TIME_FROM("stats_period", stats_period, LIVE, "60", NO_WEIR, SECONDS(1) / 10),
@@ -256,8 +267,10 @@ static const struct setting database_rows[] = {
 	DB_TEXT("connect_query", connect_query, TEXT_MAX),
 	DB_TEXT("datestyle", datestyle, NAME_MAX_BYTES),
 	DB("dbname", SETTING_TEXT, char *, dbname, 1, 63),
-	DB_TEXT("host", host, 1024),
-	ROW("load_balance_hosts", SETTING_FIXED, LIVE, 0, "round-robin", NULL, 0, 0, NULL, disable_later),
+	DB_TEXT("host", host, 8192),
+	ROW("load_balance_hosts", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum load_balance, load_balance_hosts), NULL, NULL, 0, 0,
+		load_balances, NULL),
 	DB_COUNT("max_db_client_connections", max_db_client_connections, 0),
 	DB_COUNT("max_db_connections", max_db_connections, 0),
 	DB_COUNT("max_pinned", max_pinned, 1),
@@ -272,13 +285,14 @@ static const struct setting database_rows[] = {
 	ROW("pool_mode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum pool_mode, pool_mode), NULL, NULL,
 		0, 0, pool_modes, NULL),
 	DB_COUNT("pool_size", pool_size, 1),
-	DB("port", SETTING_INT, int, port, 1, 65535),
+	DB_TEXT("port", port, 1024),
 	DB_TIME("query_wait_timeout", query_wait_timeout),
 	DB_COUNT("reserve_pool", reserve_pool_size, 0), /* PgBouncer's old name */
 	DB_COUNT("reserve_pool_size", reserve_pool_size, 0),
 	DB_TIME("server_lifetime", server_lifetime),
-	ROW("session_features", SETTING_CHOICE, LIVE, OFFSET(config_database, enum session_features, session_features),
-		NULL, NULL, 0, 0, session_features, NULL),
+	ROW("session_features", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum session_features, session_features), NULL, NULL, 0, 0,
+		session_features, NULL),
 	DB_TEXT("sslcert", sslcert, TEXT_MAX),
 	DB_TEXT("sslkey", sslkey, TEXT_MAX),
 	ROW("sslmode", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_mode, sslmode), NULL, NULL, 0,
@@ -286,6 +300,9 @@ static const struct setting database_rows[] = {
 	ROW("sslnegotiation", SETTING_CHOICE, LIVE, OFFSET(config_database, enum tls_negotiation, sslnegotiation),
 		NULL, NULL, 0, 0, tls_negotiations, NULL),
 	DB_TEXT("sslrootcert", sslrootcert, TEXT_MAX),
+	ROW("target_session_attrs", SETTING_CHOICE, LIVE,
+		OFFSET(config_database, enum session_attrs, target_session_attrs), NULL, NULL, 0, 0,
+		session_attrs, NULL),
 	DB_TEXT("timezone", timezone, NAME_MAX_BYTES),
 	DB("user", SETTING_TEXT, char *, user, 1, NAME_MAX_BYTES),
 };
@@ -659,7 +676,8 @@ static size_t field_size(enum setting_type type)
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
 		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
 		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum protocol_version) == sizeof(int) &&
-		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
+		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(enum load_balance) == sizeof(int) &&
+		sizeof(enum session_attrs) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
 	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)

@@ -499,7 +499,8 @@ static void on_password(struct login *l, const struct lookup *q)
 
 static const struct hba_rule *find_rule(const struct login *l)
 {
-	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->tls.is_on, false };
+	struct hba_client c = { l->who.database, l->who.user, &l->peer, l->tls.is_on,
+		l->replication == REPLICATION_PHYSICAL };
 
 	return auth_rules_find(l->snapshot->rules, l->snapshot->config->auth_type, &c);
 }
@@ -622,27 +623,15 @@ static void negotiate(struct login *l, const struct startup *st)
 	msg_end(&l->out);
 }
 
-static bool is_one_of(const char *value, const char *const words[4])
+static enum result take_replication(struct login *l, const char *value)
 {
-	for (int i = 0; i < 4; i++) {
-		if (strcasecmp(value, words[i]) == 0)
-			return true;
-	}
-	return false;
-}
+	struct startup_error error = { 0 };
 
-static enum result check_replication(struct login *l, const char *value)
-{
-	static const char *const off[] = { "false", "off", "no", "0" };
-	static const char *const on[] = { "true", "on", "yes", "1" };
-
-	if (!value || is_one_of(value, off))
-		return RES_OK;
-	if (is_one_of(value, on) || strcmp(value, "database") == 0)
-		fail(l, "0A000", "replication connections are not supported: connect to the server directly");
-	else
-		fail(l, "22023", "invalid value for parameter \"replication\": \"%.63s\"", value);
-	return RES_REFUSED;
+	if (params_replication(value, &l->replication, &error) != RES_OK)
+		fail(l, error.sqlstate, "%s", error.message);
+	else if (l->replication && l->is_console)
+		fail(l, "0A000", "the admin console has nothing to replicate");
+	return l->state == LOGIN_FAILED ? RES_REFUSED : RES_OK;
 }
 
 static enum result take_startup_message(struct login *l, const uint8_t *packet, size_t len)
@@ -662,7 +651,7 @@ static enum result take_startup_message(struct login *l, const uint8_t *packet, 
 	negotiate(l, &st);
 	if (check_encryption(l) != RES_OK)
 		return RES_OK;
-	if (check_replication(l, st.replication) != RES_OK)
+	if (take_replication(l, st.replication) != RES_OK)
 		return RES_OK;
 	return authenticate(l);
 }
@@ -954,6 +943,7 @@ struct newcomer *login_newcomer(struct login *l, int fd, uint8_t **early, size_t
 	n->id = l->who.id;
 	n->fd = fd;
 	n->protocol = l->protocol;
+	n->replication = l->replication;
 	n->peer = l->peer;
 	n->database = xstrdup(l->who.database);
 	n->user = xstrdup(l->who.user);

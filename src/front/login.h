@@ -76,7 +76,8 @@ struct login {
 	struct settings *settings;
 	struct writer out;
 	struct cancel_key cancel;
-	uint32_t protocol;    /* agreed on: 3.0 to 3.2 */
+	uint32_t protocol; /* agreed on: 3.0 to 3.2 */
+	enum replication replication;
 	int64_t peer_uid;     /* on our Unix socket: whose process it is; -1: not known. Set by the caller */
 	bool is_own_uid;      /* on our Unix socket by this process's own user */
 	bool is_direct_tls;   /* it began without an SSLRequest */

@@ -143,3 +143,33 @@ enum result params_to_settings(const struct startup *st, const struct config *co
 	*out = p.settings;
 	return p.result;
 }
+
+static bool is_one_of(const char *value, const char *const words[4])
+{
+	for (int i = 0; i < 4; i++) {
+		if (strcasecmp(value, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum result params_replication(const char *value, enum replication *out, struct startup_error *error)
+{
+	static const char *const off[] = { "false", "off", "no", "0" };
+	static const char *const on[] = { "true", "on", "yes", "1" };
+
+	*out = REPLICATION_NONE;
+	if (!value || is_one_of(value, off))
+		return RES_OK;
+	if (strcmp(value, "database") == 0) {
+		*out = REPLICATION_LOGICAL;
+	} else if (is_one_of(value, on)) {
+		*out = REPLICATION_PHYSICAL;
+	} else {
+		error->sqlstate = "22023";
+		snprintf(error->message, sizeof(error->message),
+			"invalid value for parameter \"replication\": \"%.63s\"", value);
+		return RES_REFUSED;
+	}
+	return RES_OK;
+}

@@ -20,6 +20,9 @@
 enum result params_to_settings(const struct startup *st, const struct config *config,
 	const struct config_database *db, const char *addr, struct settings **out, struct startup_error *error);
 
+/* The parameter of that name, NULL if there's none. RES_REFUSED: PostgreSQL wouldn't take it, error has its words. */
+enum result params_replication(const char *value, enum replication *out, struct startup_error *error);
+
 bool params_is_protocol_option(const char *name); /* _pq_.something */
 
 #endif

@@ -4,6 +4,8 @@
 #include "net/stream_private.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -146,6 +148,14 @@ void stream_recheck(struct stream *s)
 {
 	s->is_readable = s->is_rechecked = true;
 	stream_kick(s);
+}
+
+void stream_expect_silence(struct stream *s)
+{
+	int none = 0;
+
+	/* Fails on what isn't TCP, which has no such limit. */
+	setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &none, sizeof(none));
 }
 
 void stream_pause(struct stream *s)

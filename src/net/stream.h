@@ -97,6 +97,7 @@ void stream_resume(struct stream *s);
  * together look like data alone, and no further edge comes. Whoever waits for a peer that owes something asks now and then.
  */
 void stream_recheck(struct stream *s);
+void stream_expect_silence(struct stream *s); /* the peer may shut its receive window for as long as it lives */
 void stream_kick(struct stream *s); /* serve it in this round, or the next */
 
 #endif

@@ -440,8 +440,8 @@ static bool make_question(struct worker *w, const struct lookup *q, struct quest
 	if (!db || !*out->auth_user)
 		return false;
 	hash128_start(&h);
-	hash128_add(&h, &db->port, sizeof(db->port));
 	add_text(&h, db->host);
+	add_text(&h, db->port);
 	add_text(&h, db->dbname);
 	add_text(&h, out->auth_user);
 	add_text(&h, out->query);

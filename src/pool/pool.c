@@ -14,7 +14,6 @@
 #define UNUSED_POOL_TTL                                                                                      \
 	(60 * USEC_PER_SEC) /* of a database that the configuration names; for those made from "*": autodb_idle_timeout */
 #define HANDOVER_EVERY USEC_PER_MSEC
-#define EVICT_EVERY (20 * USEC_PER_MSEC)
 /* Servers for questions of our own: as many as keep up with a herd, and in all so few that made-up databases don't hurt PostgreSQL. */
 #define OWN_POOL_SIZE 4
 #define OWN_SERVERS_MAX 32
@@ -46,10 +45,10 @@ static char *fingerprint(const struct config_database *db, const struct tls_set 
 {
 	const char *print = db ? tls_set_database(tls, db->name)->print : NULL;
 
-	return db ? xasprintf("%s|%d|%s|%s|%s|%s|%d|%d", db->host ? db->host : "", db->port,
-			    db->dbname ? db->dbname : "", db->user ? db->user : "",
-			    db->connect_query ? db->connect_query : "", print ? print : "",
-			    db->channel_binding, db->max_protocol_version)
+	return db ? xasprintf("%s|%s|%s|%s|%s|%s|%d|%d|%d|%d", db->host ? db->host : "",
+			    db->port ? db->port : "", db->dbname ? db->dbname : "", db->user ? db->user : "",
+			    db->connect_query ? db->connect_query : "", print ? print : "", db->channel_binding,
+			    db->max_protocol_version, db->load_balance_hosts, db->target_session_attrs)
 		  : NULL;
 }
 
@@ -86,6 +85,13 @@ static void configure_own(struct pool *p)
 	p->query_wait_timeout = 0;
 }
 
+static void configure_replication(struct pool *p)
+{
+	p->limits.pool = 1;
+	p->reserve = p->min_size = 0;
+	p->mode = POOL_SESSION;
+}
+
 void pool_configure(struct pool *p)
 {
 	const struct config *c = p->worker->config;
@@ -110,8 +116,11 @@ void pool_configure(struct pool *p)
 		shared_forget_failure(p->shared);
 	free(p->fingerprint);
 	p->fingerprint = print ? print : xstrdup("");
+	pool_configure_hosts(p);
 	if (p->shared->is_own)
 		configure_own(p);
+	if (p->shared->replication)
+		configure_replication(p);
 	configure_credential(p);
 }
 
@@ -149,18 +158,31 @@ struct pool *pool_get_own(struct worker *w, const char *database, const char *us
 	return get_by_shared(w, registry_own_pool(w->registry, database, user));
 }
 
+struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,
+	enum replication replication, uint64_t id, struct settings *startup)
+{
+	struct pool *p =
+		get_by_shared(w, registry_replication_pool(w->registry, database, user, replication, id));
+
+	settings_unref(&p->startup);
+	p->startup = settings_ref(startup);
+	return p;
+}
+
 void pool_free(struct pool *p)
 {
 	ASSERT(!p->queue.count && !p->greeting.count && !p->n_clients && !p->n_lingering && !p->idle.count &&
 		!p->servers.count);
 	HASH_DEL(p->worker->pools, p);
-	if (!p->shared->is_own)
+	if (!p->shared->is_own && !p->shared->replication)
 		worker_keep_counters(p->worker, p->shared->database, &p->counters, &p->latency);
 	latency_free(&p->latency);
 	settings_unref(&p->welcome_reported);
 	settings_unref(&p->welcome_startup);
 	settings_unref(&p->welcome_told);
 	settings_unref(&p->custom_names);
+	settings_unref(&p->startup);
+	pool_drop_hosts(p);
 	registry_drop_pool(p->worker->registry, &p->shared);
 	queue_free(&p->queue);
 	free(p->fingerprint);
@@ -189,7 +211,7 @@ static void start_test(struct pool *p, struct server *s)
 	list_push_back(&p->servers, &s->node);
 	server_set_state(s, SERVER_TESTING);
 	p->n_testing++;
-	s->deadline = p->worker->loop.now + p->worker->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	server_query(s, strcmp(query, "<empty>") == 0 ? "" : query);
 	worker_tick_fast(p->worker);
 }
@@ -411,6 +433,8 @@ static const char *reason_to_close(const struct pool *p, const struct server *s)
 		return "server lifetime over";
 	if (atomic_load(&p->shared->servers) > p->limits.pool + p->reserve)
 		return "pool is smaller now";
+	if (host_pool_gives(s->host))
+		return "PostgreSQL has no place for more, and others may need one";
 	return NULL;
 }
 
@@ -450,6 +474,8 @@ void pool_put_server(struct pool *p, struct server **sp)
 		server_close(s, "paused");
 		return;
 	}
+	if (server_asks(s))
+		return;
 	first = admission_next(p);
 	elsewhere = oldest_elsewhere(p, &since);
 	if (first && !(elsewhere >= 0 && is_handed_over(p, age_at(p, elsewhere, since)))) {
@@ -468,107 +494,6 @@ void pool_put_server(struct pool *p, struct server **sp)
 	move_server(p, s, elsewhere);
 }
 
-/* ---- opening servers ---- */
-
-/* Another pool under the same limit of a database or user may have an idle server to spare. */
-static bool evict_here(struct pool *p, enum slot_result full)
-{
-	struct pool *other, *next;
-
-	HASH_ITER(hh, p->worker->pools, other, next) {
-		bool is_same = full == SLOT_DATABASE_FULL ? other->shared->by_database == p->shared->by_database
-							  : other->shared->by_user == p->shared->by_user;
-		struct list_node *n = list_last(&other->idle);
-
-		if (other == p || !is_same || !n || atomic_load(&other->shared->servers) <= other->min_size)
-			continue;
-		server_close(idle_at(n), "evicted for another pool");
-		return true;
-	}
-	return false;
-}
-
-struct evict_request {
-	struct message message;
-	struct registry *registry;
-	struct pool_shared *shared; /* a reference */
-	enum slot_result full;
-};
-
-static void discard_evict(struct message *m)
-{
-	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
-
-	registry_drop_pool(r->registry, &r->shared);
-	free(r);
-}
-
-static void deliver_evict(struct message *m, void *owner)
-{
-	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
-	struct worker *w = owner;
-
-	evict_here(get_by_shared(w, registry_ref_pool(w->registry, r->shared)), r->full);
-	discard_evict(m);
-}
-
-static void evict_elsewhere(struct pool *p, enum slot_result full)
-{
-	if (p->worker->loop.now - p->evict_asked < EVICT_EVERY)
-		return;
-	p->evict_asked = p->worker->loop.now;
-	for (int i = 0; i < p->worker->n_workers; i++) {
-		struct evict_request *r;
-
-		if (i == p->worker->index)
-			continue;
-		r = xcalloc(1, sizeof(*r));
-		r->message.deliver = deliver_evict;
-		r->message.discard = discard_evict;
-		r->registry = p->worker->registry;
-		r->shared = registry_ref_pool(r->registry, p->shared);
-		r->full = full;
-		mailbox_post(&p->worker->peers[i]->loop.mailbox, &r->message);
-	}
-}
-
-static bool take_slot(struct pool *p)
-{
-	struct slot_limits limits = p->limits;
-	enum slot_result full;
-
-	if (p->reserve && p->queue.count &&
-		pool_oldest_wait(p, p->worker->loop.now) >= p->worker->config->reserve_pool_timeout)
-		limits.pool += p->reserve;
-	full = slot_take(p->shared, &limits);
-	if (full == SLOT_DATABASE_FULL || full == SLOT_USER_FULL) {
-		if (evict_here(p, full))
-			full = slot_take(p->shared, &limits);
-		else
-			evict_elsewhere(p, full);
-	}
-	p->is_full = full != SLOT_TAKEN;
-	return !p->is_full;
-}
-
-/* Opens one server if nothing speaks against it. After a failure a single login finds out whether the server is back. */
-static bool open_one(struct pool *p)
-{
-	usec_t next_try = atomic_load(&p->shared->next_try);
-	int at_once = next_try ? 1 : p->worker->config->server_connect_concurrency;
-
-	if (!p->database || (next_try && p->worker->loop.now < next_try))
-		return false;
-	if (!take_one(&p->shared->by_database->logins, at_once))
-		return false;
-	if (!take_slot(p)) {
-		atomic_fetch_sub(&p->shared->by_database->logins, 1);
-		return false;
-	}
-	server_open(p);
-	return true;
-}
-
 void pool_kick(struct pool *p)
 {
 	size_t coming, want;
@@ -581,7 +506,7 @@ void pool_kick(struct pool *p)
 		grant(p, s);
 	want = MAX(p->queue.count, p->greeting.count ? 1 : 0);
 	coming = p->n_login + p->n_testing;
-	while (coming < want && open_one(p))
+	while (coming < want && pool_open_server(p))
 		coming = p->n_login + p->n_testing;
 	if (p->n_login + p->n_testing < p->queue.count && p->worker->n_workers > 1 &&
 		is_in_need(p, p->worker->index, queue_since(&p->queue)))
@@ -705,10 +630,17 @@ void pool_login_done(struct pool *p, struct server *s)
 		greet_all(p);
 }
 
+/* For now, and the host knows when it's time to try again: only the text is kept, for those whose own time is up. */
+void pool_login_waits(struct pool *p, const char *sqlstate, const char *message)
+{
+	shared_note_failure(p->shared, sqlstate, message);
+}
+
 void pool_login_failed(struct pool *p, const char *sqlstate, const char *message, bool is_final)
 {
 	struct worker *w = p->worker;
 
+	is_final = is_final || p->shared->replication; /* its client knows best when to come again */
 	shared_login_failed(p->shared, w->loop.now, w->config->server_login_retry, sqlstate, message, is_final);
 	if (!is_final)
 		return;
@@ -747,7 +679,7 @@ static void tick_minimum(struct pool *p)
 {
 	if (!p->min_size || p->is_paused || !p->database || !minds_minimum(p))
 		return;
-	while (atomic_load(&p->shared->servers) < p->min_size && open_one(p))
+	while (atomic_load(&p->shared->servers) < p->min_size && pool_open_server(p))
 		;
 }
 
@@ -762,7 +694,7 @@ static usec_t unused_ttl(const struct pool *p)
 	usec_t ttl = p->worker->config->autodb_idle_timeout;
 	bool is_auto = p->database && strcmp(p->database->name, "*") == 0;
 
-	if (p->shared->is_own) /* clients that aren't logged in yet can make them up */
+	if (p->shared->is_own || p->shared->replication) /* clients that aren't logged in yet can make them up; nobody comes again */
 		return 0;
 	return is_auto ? (ttl ? ttl : UINT64_MAX) : UNUSED_POOL_TTL;
 }

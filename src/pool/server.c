@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DRAIN_MAX (1024 * 1024)		  /* of answers that nobody wants */
-#define DRAIN_FLOOD (16 * 1024 * 1024)	  /* so much, cancelled or not: the connection is closed */
+#define DRAIN_MAX (1024 * 1024) /* of answers that nobody wants */
+#define DRAIN_FLOOD                                                                                          \
+	(64 * 1024 * 1024) /* so much, cancelled or not: the connection is closed; the kernel's buffers hold less */
 #define DRAIN_GRACE (1 * USEC_PER_SEC)	  /* .. or this long: then the query is cancelled */
 #define DRAIN_GOODBYE (60 * USEC_PER_SEC) /* after a Terminate: what was asked for may finish */
 #define DRAIN_LIMIT (5 * USEC_PER_SEC)	  /* after the cancel: then the connection is closed */
+
+#define CANCEL_PAUSE                                                                                         \
+	(100 * USEC_PER_MSEC) /* between two cancels of what was left behind; twice as long each time */
 
 #define SYNC_TRIES 20
 
@@ -88,6 +92,9 @@ void server_note_free(struct prepared_note **np)
 	if (n->removes_name)
 		client_statement_free(&n->name);
 	statement_unref(&n->unnamed_before);
+	statement_unref(&n->statement);
+	free(n->target);
+	free(n->parameters);
 	free(n->text);
 	free(n->detail);
 	free(n);
@@ -103,6 +110,8 @@ static void on_drop(void *ctx, const struct pending_entry *e)
 		server_undo_parse(s, note);
 	if (note && note->removes)
 		server_statements_restore(&s->statements, note->id);
+	if (note && note->shapes)
+		server_forget_shape(s, note);
 	if (s->link)
 		s->link->dropped(s, e);
 	server_note_free(&note);
@@ -123,15 +132,26 @@ static void free_server(struct doomed *d)
 	server_statements_clear(&s->statements, false);
 	server_login_free(s);
 	free(s->cancel_secret);
+	free(s->parameters);
 	free(s->fingerprint);
 	free(s);
 }
 
-bool server_open(struct pool *p)
+usec_t server_patience(const struct server *s)
+{
+	usec_t timeout = worker_of(s)->config->server_connect_timeout;
+
+	return timeout ? now_of(s) + timeout : 0;
+}
+
+void server_open(struct pool *p, struct host_pool *host, const struct host_login *login, bool takes_any)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 
 	s->pool = p;
+	s->host = host_pool_ref(host);
+	s->host_login = *login;
+	s->takes_any = takes_any;
 	s->registry = p->worker->registry;
 	s->doomed.free = free_server;
 	s->state = SERVER_LOGIN;
@@ -141,14 +161,22 @@ bool server_open(struct pool *p)
 	s->connected_at = p->worker->loop.now;
 	s->lifetime_jitter =
 		p->server_lifetime ? hash64(&s->id, sizeof(s->id)) % (p->server_lifetime / 10 + 1) : 0;
-	s->deadline = s->connected_at + p->worker->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	pending_init(&s->pending, on_drop, s);
 	server_statements_init(&s->statements);
 	list_push_back(&p->servers, &s->node);
 	p->n_login++;
+	atomic_fetch_add(&p->shared->logins, 1);
 	worker_tick_fast(p->worker);
 	server_login_start(s);
-	return s->state != SERVER_CLOSING;
+}
+
+/* The place at the host, logged in or not. */
+static void leave_host(struct server *s, usec_t now)
+{
+	host_login_end(s->host, &s->host_login, HOST_DROPPED, "", "", now, 0);
+	host_server_closed(s->host);
+	host_pool_drop(&s->host);
 }
 
 static void forget_in_pool(struct server *s)
@@ -158,7 +186,7 @@ static void forget_in_pool(struct server *s)
 	if (s->state == SERVER_LOGIN) {
 		server_login_free(s); /* now: its address or its keys may arrive in this very round */
 		p->n_login--;
-		atomic_fetch_sub(&p->shared->by_database->logins, 1);
+		atomic_fetch_sub(&p->shared->logins, 1);
 	}
 	if (s->state == SERVER_TESTING)
 		p->n_testing--;
@@ -172,6 +200,7 @@ static void forget_in_pool(struct server *s)
 		list_remove(&p->servers, &s->node);
 	}
 	pool_publish_servers(p);
+	leave_host(s, p->worker->loop.now);
 	slot_give_back(p->shared);
 	worker_look_again(p->worker);
 }
@@ -191,6 +220,7 @@ void server_close(struct server *s, const char *reason)
 	if (s->cancel)
 		cancel_target_gone(s);
 	if (!s->pool) { /* on its way between workers when everything ended */
+		leave_host(s, 0);
 		slot_give_back(s->moving_pool);
 		registry_drop_pool(s->registry, &s->moving_pool);
 		s->state = SERVER_CLOSING;
@@ -225,7 +255,7 @@ void server_lost(struct server *s, const char *sqlstate, const char *message)
 	if (s->state == SERVER_CLOSING)
 		return;
 	if (s->state == SERVER_LOGIN) {
-		server_login_fail(s, sqlstate, message, false);
+		server_login_fail(s, sqlstate, message, LOGIN_HOST_DOWN);
 		return;
 	}
 	server_describe(s, &who, addr);
@@ -269,6 +299,14 @@ static void come_free(struct server *s)
 	pool_put_server(p, &s);
 }
 
+/* What we send next would be hit by it. */
+static void await_cancel(struct server *s)
+{
+	usec_t wait = worker_of(s)->config->cancel_wait_timeout;
+
+	s->deadline = wait ? now_of(s) + wait : 0;
+}
+
 static void hold_or_free(struct server *s)
 {
 	if (!s->cancel) {
@@ -277,7 +315,7 @@ static void hold_or_free(struct server *s)
 	}
 	if (s->state != SERVER_HELD)
 		server_set_state(s, SERVER_HELD);
-	s->deadline = now_of(s) + worker_of(s)->config->cancel_wait_timeout;
+	await_cancel(s);
 }
 
 static void send_sync(struct server *s)
@@ -328,8 +366,13 @@ static void clean(struct server *s)
 
 	while (pending_pop_local(p, &local))
 		quiet_local(s, &local, NULL);
-	if (s->is_cut || s->close_reason || p->is_ambiguous) {
+	if (s->pool->shared->replication) {
+		server_close(s, "its replication client has gone");
+	} else if (s->is_cut || s->close_reason || p->is_ambiguous) {
 		server_close(s, s->close_reason ? s->close_reason : "its client left in the middle of a message");
+	} else if (s->cancel) {
+		if (!p->count)
+			await_cancel(s);
 	} else if (p->copy == COPY_IN) {
 		send_copy_fail(s);
 	} else if (p->is_batch_open && !p->is_skipping) {
@@ -412,7 +455,7 @@ static void start_probe(struct server *s, struct writer *query)
 {
 	server_set_state(s, SERVER_PROBING);
 	s->is_touched = true;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	send_own_query(s, query);
 	worker_tick_fast(worker_of(s));
 }
@@ -447,8 +490,10 @@ static void finish_probe(struct server *s)
 
 static void finish_test(struct server *s)
 {
-	if (s->has_failed) {
-		server_close(s, "test query failed");
+	const char *why = s->asks ? server_judge_answer(s) : s->has_failed ? "test query failed" : NULL;
+
+	if (why) {
+		server_close(s, why);
 		return;
 	}
 	s->pool->n_testing--;
@@ -490,6 +535,8 @@ static bool quiet_message(struct server *s, struct server_message *m, void *ctx)
 	server_note_free(&note);
 	if (s->state == SERVER_PROBING && m->frame.type == MSG_DATA_ROW)
 		probe_row(&s->probe, reader_over(m->body, m->body_len));
+	if (s->asks && m->frame.type == MSG_DATA_ROW && m->body)
+		server_take_answer(s, reader_over(m->body, m->body_len));
 	if (m->verdict == PENDING_FATAL)
 		server_lost(s, s->has_failed ? s->our_sqlstate : "08006",
 			s->has_failed ? s->our_message : "server closed the connection");
@@ -510,6 +557,24 @@ static void cancel_drained(struct server *s)
 		return;
 	s->is_cancelling = true;
 	s->deadline = now_of(s) + DRAIN_LIMIT;
+	s->cancel_pause = CANCEL_PAUSE;
+	s->cancel_at = now_of(s) + s->cancel_pause;
+	cancel_start_own(s);
+	if (s->cancel) /* the result that it sends meanwhile needn't be read: it waits until it knows */
+		stream_pause(&s->stream);
+}
+
+/* It may have come before the query did, or was for the first of several. */
+static void cancel_again(struct server *s, usec_t now)
+{
+	if (s->state != SERVER_CLEANING) {
+		cancel_repeat(s, now);
+		return;
+	}
+	if (!s->is_cancelling || s->cancel || !s->pending.count || now < s->cancel_at)
+		return;
+	s->cancel_pause *= 2;
+	s->cancel_at = now + s->cancel_pause;
 	cancel_start_own(s);
 }
 
@@ -541,6 +606,7 @@ void server_link(struct server *s, void *client, const struct server_link *link)
 	s->is_reset = s->is_rolled_back = s->is_cancelling = s->is_goodbye = s->is_unwanted = s->has_failed =
 		s->is_error_due = s->is_touched = false;
 	s->drained_bytes = 0;
+	s->cancel_at = 0;
 	s->request_at = s->xact_at = 0;
 }
 
@@ -554,7 +620,7 @@ bool server_sync(struct server *s, struct settings *to)
 	settings_unref(&s->syncing);
 	s->syncing = settings_ref(to);
 	s->sync_tries = 0;
-	s->deadline = now_of(s) + worker_of(s)->config->server_connect_timeout;
+	s->deadline = server_patience(s);
 	send_settings(s);
 	worker_tick_fast(worker_of(s));
 	return false;
@@ -572,7 +638,8 @@ void server_unlink(struct server *s, bool is_cut)
 	s->link = NULL;
 	if (s->state == SERVER_CLOSING)
 		return;
-	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s)) {
+	if (s->state == SERVER_ACTIVE && server_may_release(s) && !wants_reset(s) && !must_close_instead(s) &&
+		!s->pool->shared->replication) {
 		hold_or_free(s);
 		return;
 	}
@@ -587,8 +654,15 @@ void server_unlink(struct server *s, bool is_cut)
 void server_cancel_done(struct server *s)
 {
 	s->cancel = NULL;
-	if (s->state == SERVER_HELD)
+	if (s->state == SERVER_CLEANING && s->stream.is_paused)
+		stream_resume(&s->stream);
+	if (s->state == SERVER_HELD) {
 		come_free(s);
+	} else if (s->state == SERVER_CLEANING) {
+		if (!s->pending.count)
+			s->deadline = now_of(s) + DRAIN_LIMIT;
+		clean(s);
+	}
 }
 
 /* ---- events ---- */
@@ -604,13 +678,16 @@ static struct server *of_stream(struct stream *st)
 static size_t on_data(struct stream *st, const uint8_t *bytes, size_t len)
 {
 	struct server *s = of_stream(st);
+	size_t n = 0;
 
 	s->pool->counters.sent += len;
 	if (s->state == SERVER_LOGIN)
 		return server_login_data(s, bytes, len);
 	if (s->state == SERVER_ACTIVE)
-		return s->link->data(s, bytes, len);
-	return quiet_data(s, bytes, len);
+		n = s->link->data(s, bytes, len);
+	if (n < len && s->state != SERVER_ACTIVE) /* or it has been taken from its client in the middle of this */
+		n += quiet_data(s, bytes + n, len - n);
+	return n;
 }
 
 static void on_drained(struct stream *st)
@@ -634,9 +711,11 @@ static void on_closed(struct stream *st, enum stream_end why)
 	struct server *s = of_stream(st);
 
 	if (s->state == SERVER_LOGIN && st->tls && st->error == EPROTO) { /* a certificate, say: no waiting mends it */
-		server_login_fail(s, "08001", tls_why(st->tls), true);
+		server_login_fail(s, "08001", tls_why(st->tls), LOGIN_REFUSED);
 		return;
 	}
+	if (s->state == SERVER_LOGIN && st->is_connecting && server_login_next_address(s))
+		return;
 	if (s->has_failed) /* it said why before it went */
 		server_lost(s, s->our_sqlstate, s->our_message);
 	else
@@ -662,10 +741,14 @@ static void recheck(struct server *s, usec_t now)
 void server_tick(struct server *s, usec_t now)
 {
 	recheck(s, now);
+	if (s->state == SERVER_LOGIN)
+		server_login_tick(s, now);
+	if (s->cancel_at)
+		cancel_again(s, now);
 	if (!s->deadline || now < s->deadline)
 		return;
 	switch (s->state) {
-	case SERVER_LOGIN: server_login_fail(s, "08006", "server_connect_timeout", false); break;
+	case SERVER_LOGIN: server_login_late(s); break;
 	case SERVER_TESTING: server_close(s, "test query timed out"); break;
 	case SERVER_SYNCING:
 	case SERVER_PROBING: server_lost(s, "08006", "server did not answer in time"); break;

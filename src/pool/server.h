@@ -46,10 +46,12 @@ struct server_link { /* the session's side; called while SERVER_SYNCING, SERVER_
 	void (*notified)(struct server *s, const uint8_t *bytes, size_t len); /* while SERVER_PROBING; a slice */
 };
 
-struct prepared_note { /* what a pending Parse or Close will have changed */
+enum { SHAPES_NONE, SHAPES_NAMED, SHAPES_UNNAMED };
+
+struct prepared_note { /* what a pending Parse, Describe or Close will have changed */
 	struct hash128 id;
 	bool adds, removes;		  /* the statement on the server */
-	uint32_t number;		  /* adds: of its server_statement */
+	uint32_t number;		  /* adds, shapes: of its server_statement, or of the unnamed one */
 	bool adds_name, removes_name;	  /* of the client */
 	struct client_statement *name;	  /* removes_name: owned */
 	uint32_t batch;			  /* removes_name: of the client */
@@ -57,6 +59,23 @@ struct prepared_note { /* what a pending Parse or Close will have changed */
 	struct statement *unnamed_before; /* owned */
 	char *text, *detail;		  /* what the client is told instead of the server's error; owned */
 	const char *hint;
+	uint8_t shapes;		     /* enum: of a Describe that tells a shape */
+	struct statement *statement; /* shapes: owned; its shape is told, too. NULL: the schema has changed since it was prepared */
+	char *target;		     /* .. and this name of the client's; owned */
+	uint8_t *parameters;	     /* what the client is told in front of the error: a ParameterDescription's body; owned */
+	size_t parameters_len;
+};
+
+enum login_failure {
+	LOGIN_HOST_DOWN,  /* or full: whoever tries that host would fare the same */
+	LOGIN_POOL_FAILS, /* for now, and it has to do with this user or database */
+	LOGIN_REFUSED,	  /* for good: clients are told at once */
+};
+
+enum server_question { /* of our own, to a server that is free */
+	ASK_NOTHING,
+	ASK_CENSUS, /* are all of PostgreSQL's places taken? */
+	ASK_ROLE,   /* it said that it is read-only: is it still what target_session_attrs wants? */
 };
 
 struct server_login;
@@ -72,6 +91,11 @@ struct server {
 	struct list_node node; /* in pool->idle, pool->servers or worker->moving */
 	enum server_state state;
 	struct pool *pool;
+	struct host_pool *host; /* a reference */
+	struct host_login host_login;
+	bool takes_any;		   /* prefer-standby, and there is none */
+	enum server_question asks; /* SERVER_TESTING */
+	bool is_role_doubtful, has_answer, answer;
 	uint64_t id;
 	void *client; /* struct client while lent */
 	const struct server_link *link;
@@ -99,6 +123,13 @@ struct server {
 	bool has_unnamed;
 	uint32_t unnamed_batch; /* of the client whose batch its Parse was in */
 	bool is_unnamed_confirmed;
+	bool is_unnamed_renewed; /* its Parse was ours, after a schema change: it isn't the one that its client has prepared */
+	bool is_unnamed_shape_due;
+	uint32_t unnamed_number; /* counts its Parses */
+	uint64_t unnamed_shape;
+	uint64_t parameters_shape, shape; /* of the Describe that is being answered, or was last */
+	uint8_t *parameters;		  /* .. its ParameterDescription's body */
+	size_t parameters_len;
 	bool has_ddl; /* the schema may have changed: others see it when the transaction ends */
 
 	bool has_failed;   /* a query of ours got an error: kept in our_error */
@@ -123,11 +154,14 @@ struct server {
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
 	struct server_login *login; /* SERVER_LOGIN only */
+	usec_t cancel_at, cancel_pause; /* what it does is cancelled once more then; 0: it isn't */
+	uint32_t cancelled_answered; /* .. lent: if this is still pending.n_answered */
 	usec_t recheck_at;
 	usec_t connected_at, used_at, request_at, xact_at, deadline;
 };
 
-bool server_open(struct pool *p); /* takes over a slot that has been taken; false: it couldn't even start, and the slot was given back */
+/* Takes over a slot, and the login that the host has granted. */
+void server_open(struct pool *p, struct host_pool *host, const struct host_login *login, bool takes_any);
 void server_close(struct server *s, const char *reason); /* idempotent; tells PostgreSQL if it can; frees the slot */
 void server_close_when_free(struct server *s, const char *reason);
 void server_set_state(struct server *s, enum server_state next);
@@ -141,6 +175,17 @@ void server_probe(struct server *s, const struct settings *names, unsigned tries
 void server_probe_single(struct server *s, const char *name);
 bool server_may_release(struct server *s); /* nothing ties it to its client, as far as the server's side goes */
 void server_unlink(struct server *s, bool is_cut); /* *s is the pool's from here on */
+
+/* server_ask.c */
+/* Before it is lent again. True: it has a question to answer, and comes back to its pool by itself, or is closed. */
+bool server_asks(struct server *s);
+void server_doubt_role(struct server *s); /* something speaks against its being what target_session_attrs wants: ask */
+const char *server_role_query(const struct server *s); /* NULL: any server will do */
+bool server_reports_role(const struct server *s, bool *answer); /* the answer without the question; false: it doesn't say */
+const char *server_judge_role(const struct server *s, bool answer); /* why it isn't what is wanted, or NULL */
+void server_take_answer(struct server *s, struct reader row);
+const char *server_judge_answer(struct server *s); /* why it must be closed, or NULL */
+usec_t server_patience(const struct server *s);	   /* until when something of ours may take; 0: for ever */
 
 /* Sends our own query; its answers don't reach any client. */
 void server_query(struct server *s, const char *sql);
@@ -173,11 +218,17 @@ const char *server_state_name(
 	enum server_state s); /* PgBouncer's names: active, idle, used, tested, new, active_cancel, being_canceled */
 
 extern const struct stream_ops server_stream_ops;
+/* server_shape.c: answers to a Describe whose note says shapes */
+void server_take_shape(struct server *s, const struct server_message *m);
+void server_forget_shape(struct server *s, const struct prepared_note *note); /* it fails, or is skipped */
 /* server_login.c */
 void server_login_start(struct server *s);
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len);
 void server_login_handshake(struct server *s); /* a step of TLS was taken */
 void server_login_free(struct server *s);
-void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final);
+void server_login_fail(struct server *s, const char *sqlstate, const char *message, enum login_failure why);
+void server_login_tick(struct server *s, usec_t now);
+void server_login_late(struct server *s);	  /* its deadline has come */
+bool server_login_next_address(struct server *s); /* of the host's name; false: there is none left */
 
 #endif

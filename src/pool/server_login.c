@@ -1,5 +1,5 @@
-/* server_login.c - from a slot in the pool to a server that is ready: resolve, connect, authenticate. One deadline covers all of it. */
-#include "pool/server.h"
+/* server_login.c - from a startup packet to a server that is ready. */
+#include "pool/server_login.h"
 #include "wire/msg.h"
 
 #include <errno.h>
@@ -8,52 +8,6 @@
 #include <string.h>
 
 #define LOGIN_MESSAGE_MAX 65536
-
-enum login_step {
-	LOGIN_PASSWORD,	 /* a file or a command has been asked for the password */
-	LOGIN_RESOLVING, /* the resolver has been asked */
-	LOGIN_ASKING,	 /* connecting, or the SSLRequest is sent: one byte comes next */
-	LOGIN_HANDSHAKE, /* of TLS */
-	LOGIN_AUTH, /* connecting, or the startup packet is sent: an authentication request or the OK comes next */
-	LOGIN_SCRAM_FIRST, /* the server's challenge comes next */
-	LOGIN_DERIVING,	   /* a login thread computes keys; the server waits for us */
-	LOGIN_SCRAM_LAST,  /* the server's signature comes next */
-	LOGIN_ANSWERED, /* what was asked has been answered: only the OK may come, and nobody is told a second secret */
-	LOGIN_STARTING, /* authenticated: parameters, the cancel key, ReadyForQuery */
-	LOGIN_CONNECT_QUERY,
-};
-
-struct resolving { /* with the resolver; comes back to the worker in any case */
-	struct resolve_request request;
-	struct server *server; /* the worker's: NULL once the server is gone */
-};
-
-struct asking { /* with the passwords; comes back in any case */
-	struct password_request request;
-	struct server *server; /* the worker's */
-};
-
-struct deriving { /* with a login thread; comes back as well */
-	struct message message;
-	struct mailbox *reply_to;
-	struct server *server; /* the worker's */
-	struct credential *credential;
-	uint8_t salt[SCRAM_SALT_MAX];
-	size_t salt_len;
-	uint32_t iterations;
-	struct scram_keys keys;
-	bool is_ok;
-};
-
-struct server_login {
-	enum login_step step;
-	struct credential *credential; /* a reference; NULL: none is known */
-	struct scram scram;
-	struct asking *asking;
-	bool is_bound, is_proved; /* by SCRAM-PLUS: which the server has carried through */
-	struct resolving *resolving;
-	struct deriving *deriving;
-};
 
 void server_login_free(struct server *s)
 {
@@ -73,18 +27,42 @@ void server_login_free(struct server *s)
 	free(l);
 }
 
-void server_login_fail(struct server *s, const char *sqlstate, const char *message, bool is_final)
+void server_login_end(struct server *s, enum host_outcome outcome, const char *sqlstate, const char *message)
+{
+	struct worker *w = s->pool->worker;
+
+	host_login_end(s->host, &s->host_login, outcome, sqlstate, message, w->loop.now,
+		w->config->server_login_retry);
+}
+
+static enum host_outcome outcome_of(const struct server *s, const char *sqlstate, enum login_failure why)
+{
+	if (why == LOGIN_HOST_DOWN)
+		return strcmp(sqlstate, "53300") == 0 ? HOST_FULL : HOST_DOWN;
+	/* a password or an address that there is none of says nothing of the host */
+	return s->login->step <= LOGIN_RESOLVING ? HOST_DROPPED : HOST_ANSWERED;
+}
+
+void server_login_fail(struct server *s, const char *sqlstate, const char *message, enum login_failure why)
 {
 	struct pool *p = s->pool;
 	char state[6], text[LOGIN_ERROR_MAX], addr[ADDRESS_TEXT_MAX];
+	bool is_news = !s->host_login.is_probe && !s->host_login.is_try;
 	struct log_who who;
 
 	snprintf(state, sizeof(state), "%s", sqlstate);
 	snprintf(text, sizeof(text), "%s", message);
 	server_describe(s, &who, addr);
-	log_warning(&who, "server login failed: %s (%s)", text, state);
+	if (is_news)
+		log_warning(&who, "server login failed: %s (%s)", text, state);
+	else
+		log_debug(&who, "server login failed again: %s (%s)", text, state);
+	server_login_end(s, outcome_of(s, state, why), state, text);
 	server_login_free(s);
-	pool_login_failed(p, state, text, is_final);
+	if (why == LOGIN_HOST_DOWN)
+		pool_login_waits(p, state, text);
+	else
+		pool_login_failed(p, state, text, why == LOGIN_REFUSED);
 	server_close(s, "login failed");
 }
 
@@ -97,309 +75,6 @@ static bool is_final_error(const char *sqlstate)
 		if (strncmp(sqlstate, classes[i], 2) == 0)
 			return true;
 	return false;
-}
-
-/* ---- reaching the server ---- */
-
-static void send_startup(struct server *s)
-{
-	struct pool *p = s->pool;
-	struct writer w = { 0 };
-
-	msg_begin(&w, 0);
-	write_u32(&w, p->database->max_protocol_version == VERSION_3_0 ? PROTOCOL_3_0 : PROTOCOL_3_2);
-	write_cstring(&w, "user");
-	write_cstring(&w, p->shared->user);
-	write_cstring(&w, "database");
-	write_cstring(&w, p->database->dbname ? p->database->dbname : p->shared->database);
-	if (p->shared->is_own) { /* names in auth_query mean what they say, whatever the role's or the database's settings */
-		write_cstring(&w, "search_path");
-		write_cstring(&w, "pg_catalog");
-		write_cstring(&w, "application_name");
-		write_cstring(&w, "pgweir auth_query");
-	}
-	write_u8(&w, 0);
-	msg_end(&w);
-	stream_send_bytes(&s->stream, w.data, w.len);
-	writer_free(&w);
-}
-
-static void begin_startup(struct server *s)
-{
-	s->login->step = LOGIN_AUTH;
-	send_startup(s);
-}
-
-static const struct tls_target *tls_target(const struct server *s)
-{
-	return tls_set_database(s->pool->worker->snapshot->tls, s->pool->database->name);
-}
-
-static void start_tls(struct server *s)
-{
-	const struct tls_target *t = tls_target(s);
-	struct tls *tls;
-
-	if (!t->context) { /* a reload came between question and answer */
-		server_login_fail(s, "08006", "the settings of TLS have changed", false);
-		return;
-	}
-	tls = tls_connect(t->context, s->pool->database->host, t->mode == TLS_VERIFY_FULL);
-	s->login->step = LOGIN_HANDSHAKE;
-	stream_start_tls(&s->stream, &tls);
-}
-
-static void ask_for_tls(struct server *s)
-{
-	struct writer w = { 0 };
-
-	msg_begin(&w, 0);
-	write_u32(&w, SSL_REQUEST_CODE);
-	msg_end(&w);
-	s->login->step = LOGIN_ASKING;
-	stream_send_bytes(&s->stream, w.data, w.len);
-	writer_free(&w);
-}
-
-/* One byte, and nothing behind it: what follows in plain text could be anybody's. */
-static void take_tls_answer(struct server *s, const uint8_t *bytes, size_t len)
-{
-	bool is_required = tls_target(s)->mode >= TLS_REQUIRE;
-
-	if (bytes[0] == 'E') /* an error that nobody vouches for isn't passed on */
-		server_login_fail(s, "08006", "the server answered the SSL request with an error", false);
-	else if (len > 1)
-		server_login_fail(s, "08P01", "received unencrypted data after SSL response", false);
-	else if (bytes[0] == 'S')
-		start_tls(s);
-	else if (bytes[0] != 'N')
-		server_login_fail(s, "08P01", "the server gave no valid answer to the SSL request", false);
-	else if (is_required)
-		server_login_fail(s, "08001", "server does not support SSL, but SSL was required", true);
-	else
-		begin_startup(s);
-}
-
-void server_login_handshake(struct server *s)
-{
-	struct tls_facts facts;
-
-	if (!tls_is_up(s->stream.tls) || s->login->step != LOGIN_HANDSHAKE)
-		return;
-	tls_get_facts(s->stream.tls, &facts);
-	if (s->is_direct_tls && !facts.has_alpn)
-		server_login_fail(s, "08001", "the server has no direct TLS: it didn't agree on the protocol", true);
-	else
-		begin_startup(s);
-	tls_clear_facts(&facts);
-}
-
-static void begin(struct server *s)
-{
-	const struct tls_target *t = tls_target(s);
-
-	if (t->mode == TLS_DISABLE || address_is_unix(&s->address)) {
-		begin_startup(s);
-	} else if (t->negotiation == NEGOTIATE_DIRECT) {
-		s->is_direct_tls = true;
-		start_tls(s);
-	} else {
-		ask_for_tls(s);
-	}
-}
-
-static void connect_to(struct server *s, const struct address *a)
-{
-	const struct config *c = s->pool->worker->config;
-	struct tcp_options o = { .keepalive = c->tcp_keepalive,
-		.keepcnt = c->tcp_keepcnt,
-		.keepidle = c->tcp_keepidle,
-		.keepintvl = c->tcp_keepintvl,
-		.user_timeout = c->tcp_user_timeout,
-		.socket_buffer = c->tcp_socket_buffer };
-	bool in_progress;
-	int fd;
-
-	s->address = *a;
-	fd = socket_connect(a, &o, &in_progress);
-	if (fd < 0) {
-		server_login_fail(s, "08001", strerror(errno), false);
-		return;
-	}
-	stream_init(&s->stream, &server_stream_ops, fd, true);
-	s->stream.is_connecting = in_progress;
-	stream_attach(&s->stream, &s->pool->worker->loop);
-	begin(s);
-}
-
-static void deliver_address(struct message *m, void *owner)
-{
-	struct resolving *r = CONTAINER_OF(m, struct resolving, request.message);
-	struct server *s = r->server;
-	char text[512];
-
-	(void)owner;
-	if (s) {
-		s->login->resolving = NULL;
-		if (r->request.address.len) {
-			connect_to(s, &r->request.address);
-		} else {
-			snprintf(text, sizeof(text), "could not translate host name \"%s\" to address: %s",
-				r->request.host, r->request.error);
-			server_login_fail(s, "08001", text, false);
-		}
-	}
-	free(r);
-}
-
-static void discard_address(struct message *m)
-{
-	free(CONTAINER_OF(m, struct resolving, request.message));
-}
-
-static void resolve(struct server *s, const char *host, int port)
-{
-	struct resolving *r = xcalloc(1, sizeof(*r));
-
-	r->server = s;
-	r->request.message.deliver = deliver_address;
-	r->request.message.discard = discard_address;
-	r->request.reply_to = &s->pool->worker->loop.mailbox;
-	r->request.port = port;
-	snprintf(r->request.host, sizeof(r->request.host), "%s", host);
-	s->login->resolving = r;
-	s->login->step = LOGIN_RESOLVING;
-	resolver_ask(s->pool->worker->resolver, &r->request);
-}
-
-static void reach(struct server *s)
-{
-	const struct config_database *db = s->pool->database;
-	const char *host = db->host && *db->host ? db->host : s->pool->worker->config->unix_socket_dir;
-	struct address a;
-
-	if (host[0] == '/' || host[0] == '@') {
-		if (address_unix(&a, host, db->port))
-			connect_to(s, &a);
-		else
-			server_login_fail(s, "08001", "the path of the Unix socket is too long", true);
-	} else if (address_numeric(&a, host, db->port)) {
-		connect_to(s, &a);
-	} else {
-		resolve(s, host, db->port);
-	}
-}
-
-/* ---- a password from a file or a command ---- */
-
-/* False: the credential is one that the pool knows. */
-static bool get_source(const struct server *s, struct password_source *out)
-{
-	const struct config_database *db = s->pool->database;
-
-	if (!db || (!db->password_file && !db->password_command) || !str_equal(db->user, s->pool->shared->user))
-		return false;
-	*out = (struct password_source){
-		.file = db->password_file,
-		.command = db->password_command,
-		.user = db->user,
-		.host = db->host,
-		.database = db->dbname ? db->dbname : s->pool->shared->database,
-		.port = db->port,
-	};
-	return true;
-}
-
-static void no_source(struct server *s, const char *error, bool is_refused)
-{
-	server_login_fail(s, is_refused ? "28P01" : "08006", error, is_refused);
-}
-
-static void deliver_password(struct message *m, void *owner)
-{
-	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
-	struct server *s = a->server;
-
-	(void)owner;
-	if (s) {
-		s->login->asking = NULL;
-		s->login->credential = a->request.credential;
-		a->request.credential = NULL;
-		if (!s->login->credential)
-			no_source(s, a->request.error, a->request.is_refused);
-		else if (!s->pool->database) /* a reload took it away meanwhile */
-			server_login_fail(s, "08006", "database removed", false);
-		else
-			reach(s);
-	}
-	credential_unref(&a->request.credential);
-	free(a);
-}
-
-static void discard_password(struct message *m)
-{
-	struct asking *a = CONTAINER_OF(m, struct asking, request.message);
-
-	credential_unref(&a->request.credential);
-	free(a);
-}
-
-static void ask_source(struct server *s, const struct password_source *source)
-{
-	struct asking *a = xcalloc(1, sizeof(*a));
-
-	a->server = s;
-	a->request.message.deliver = deliver_password;
-	a->request.message.discard = discard_password;
-	a->request.reply_to = &s->pool->worker->loop.mailbox;
-	s->login->asking = a;
-	s->login->step = LOGIN_PASSWORD;
-	passwords_ask(s->pool->worker->passwords, source, &a->request);
-}
-
-static void start_with_source(struct server *s, const struct password_source *source)
-{
-	struct worker *w = s->pool->worker;
-	usec_t ttl = config_password_ttl(w->config, s->pool->database);
-	char error[PASSWORD_ERROR_MAX];
-
-	switch (passwords_find(w->passwords, source, ttl, w->loop.now, &s->login->credential, error)) {
-	case PASSWORD_KNOWN: reach(s); break;
-	case PASSWORD_UNKNOWN: ask_source(s, source); break;
-	case PASSWORD_FAILING: no_source(s, error, false); break;
-	case PASSWORD_REFUSED: no_source(s, error, true); break;
-	}
-}
-
-/* Is it a password that has had its day? Then the next one may do, and nobody needs to be told. */
-static bool may_have_newer(struct server *s, const char *sqlstate)
-{
-	struct password_source source;
-
-	return strncmp(sqlstate, "28", 2) == 0 && s->login->credential && get_source(s, &source) &&
-		passwords_refused(
-			s->pool->worker->passwords, &source, s->login->credential, s->pool->worker->loop.now);
-}
-
-static void accept_password(struct server *s)
-{
-	struct password_source source;
-
-	if (s->login->credential && get_source(s, &source))
-		passwords_accepted(s->pool->worker->passwords, &source, s->login->credential);
-}
-
-void server_login_start(struct server *s)
-{
-	struct password_source source;
-
-	s->login = xcalloc(1, sizeof(*s->login));
-	if (get_source(s, &source)) {
-		start_with_source(s, &source);
-		return;
-	}
-	s->login->credential = shared_credential(s->pool->shared);
-	reach(s);
 }
 
 /* ---- authentication ---- */
@@ -424,7 +99,7 @@ static void no_password(struct server *s, const char *method)
 
 	snprintf(text, sizeof(text), "the server wants %s, but no fitting secret is known for user \"%.64s\"",
 		method, s->pool->shared->user);
-	server_login_fail(s, "28P01", text, true);
+	server_login_fail(s, "28P01", text, LOGIN_REFUSED);
 }
 
 static void send_secret(struct server *s, const char *secret)
@@ -454,7 +129,7 @@ static void answer_md5(struct server *s, struct reader *r)
 	char response[36];
 
 	if (!salt)
-		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
+		server_login_fail(s, "08P01", "invalid authentication request from the server", LOGIN_HOST_DOWN);
 	else if (s->login->credential && credential_md5_response(s->login->credential, salt, response))
 		send_secret(s, response);
 	else
@@ -491,11 +166,12 @@ static void answer_sasl(struct server *s, struct reader *r)
 	}
 	bind_to_tls(s, plus_offered);
 	if (must_bind(s) && !s->login->is_bound) {
-		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't offer it", true);
+		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't offer it",
+			LOGIN_REFUSED);
 		return;
 	}
 	if (r->bad || (!offered && !s->login->is_bound)) {
-		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", true);
+		server_login_fail(s, "08P01", "the server offers no SASL mechanism that we know", LOGIN_REFUSED);
 		return;
 	}
 	if (!s->login->credential ||
@@ -522,7 +198,7 @@ static void send_scram_final(struct server *s, const struct scram_keys *keys)
 		s->login->step = LOGIN_SCRAM_LAST;
 		send_password_message(s, &last, false);
 	} else {
-		server_login_fail(s, "08P01", "the SCRAM exchange failed", false);
+		server_login_fail(s, "08P01", "the SCRAM exchange failed", LOGIN_HOST_DOWN);
 	}
 	writer_free(&last);
 }
@@ -574,7 +250,7 @@ static void answer_challenge(struct server *s, struct reader *r)
 	struct deriving *d;
 
 	if (scram_client_challenge(&s->login->scram, *r) != RES_OK) {
-		server_login_fail(s, "08P01", "invalid SCRAM challenge from the server", false);
+		server_login_fail(s, "08P01", "invalid SCRAM challenge from the server", LOGIN_HOST_DOWN);
 		return;
 	}
 	if (credential_find_server_keys(
@@ -607,7 +283,8 @@ static void check_signature(struct server *s, struct reader *r)
 		s->login->step = LOGIN_ANSWERED;
 		s->login->is_proved = s->login->is_bound;
 	} else {
-		server_login_fail(s, "28P01", "the server could not prove that it knows the password", true);
+		server_login_fail(
+			s, "28P01", "the server could not prove that it knows the password", LOGIN_REFUSED);
 	}
 }
 
@@ -628,9 +305,10 @@ static void on_authentication(struct server *s, struct reader r)
 	enum login_step step = s->login->step;
 
 	if (r.bad)
-		server_login_fail(s, "08P01", "invalid authentication request from the server", false);
+		server_login_fail(s, "08P01", "invalid authentication request from the server", LOGIN_HOST_DOWN);
 	else if (must_bind(s) && !may_go_on_bound(s, request))
-		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't do it", true);
+		server_login_fail(s, "08001", "channel_binding is require, and the server doesn't do it",
+			LOGIN_REFUSED);
 	else if (request == AUTH_OK && (step == LOGIN_AUTH || step == LOGIN_ANSWERED))
 		s->login->step = LOGIN_STARTING;
 	else if (request == AUTH_CLEARTEXT_PASSWORD && step == LOGIN_AUTH)
@@ -644,22 +322,33 @@ static void on_authentication(struct server *s, struct reader r)
 	else if (request == AUTH_SASL_FINAL && step == LOGIN_SCRAM_LAST)
 		check_signature(s, &r);
 	else if (step != LOGIN_AUTH)
-		server_login_fail(s, "08P01", "unexpected authentication request from the server", false);
+		server_login_fail(s, "08P01", "unexpected authentication request from the server", LOGIN_HOST_DOWN);
 	else
 		server_login_fail(s, "28000",
-			"the server wants an authentication method that pgweir doesn't have", true);
+			"the server wants an authentication method that pgweir doesn't have", LOGIN_REFUSED);
 }
 
 /* ---- the rest of the login ---- */
 
+/* Shutting down, starting up, full, or not even able to say what: whoever else asks there would be told the same. */
+static bool is_of_host(const char *sqlstate)
+{
+	return !*sqlstate || strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0 ||
+		strcmp(sqlstate, "53300") == 0;
+}
+
 static void on_error(struct server *s, struct reader r)
 {
+	enum login_failure why = LOGIN_POOL_FAILS;
 	struct error_info e;
 
 	error_parse(r, &e);
+	if (is_of_host(e.sqlstate))
+		why = LOGIN_HOST_DOWN;
+	else if (is_final_error(e.sqlstate) && !server_may_have_newer_password(s, e.sqlstate))
+		why = LOGIN_REFUSED;
 	server_login_fail(s, *e.sqlstate ? e.sqlstate : "08006",
-		*e.message ? e.message : "the server refused without a word",
-		is_final_error(e.sqlstate) && !may_have_newer(s, e.sqlstate));
+		*e.message ? e.message : "the server refused without a word", why);
 }
 
 static void on_parameter(struct server *s, struct reader r)
@@ -667,7 +356,7 @@ static void on_parameter(struct server *s, struct reader r)
 	const char *name = read_cstring(&r), *value = read_cstring(&r);
 
 	if (r.bad || settings_put(&s->reported, name, value) != RES_OK)
-		server_login_fail(s, "08P01", "invalid parameters from the server", false);
+		server_login_fail(s, "08P01", "invalid parameters from the server", LOGIN_HOST_DOWN);
 }
 
 static void on_cancel_key(struct server *s, struct reader r)
@@ -676,7 +365,7 @@ static void on_cancel_key(struct server *s, struct reader r)
 	size_t len = reader_left(&r);
 
 	if (r.bad || len < CANCEL_SECRET_SHORT || len > CANCEL_SECRET_MAX) {
-		server_login_fail(s, "08P01", "invalid cancel key from the server", false);
+		server_login_fail(s, "08P01", "invalid cancel key from the server", LOGIN_HOST_DOWN);
 		return;
 	}
 	free(s->cancel_secret);
@@ -698,18 +387,58 @@ static void finish(struct server *s)
 	address_text(&a, local);
 	if (s->pool->worker->config->log_connections)
 		log_info(&who, "new connection to server (from %s)", local);
-	accept_password(s);
+	if (s->host_login.is_probe)
+		log_warning(&who, "the host answers again");
+	server_accept_password(s);
+	server_login_end(s, HOST_OK, "", "");
 	server_login_free(s);
+	if (s->pool->startup)
+		s->settings = settings_ref(s->pool->startup);
 	s->pool->n_login--;
-	atomic_fetch_sub(&s->pool->shared->by_database->logins, 1);
+	atomic_fetch_sub(&s->pool->shared->logins, 1);
 	pool_login_done(s->pool, s);
+}
+
+/* It works, but another host is wanted. */
+static void not_wanted(struct server *s, const char *why)
+{
+	struct pool *p = s->pool;
+	char addr[ADDRESS_TEXT_MAX];
+	struct log_who who;
+
+	server_describe(s, &who, addr);
+	log_info(&who, "not used: %s (target_session_attrs)", why);
+	server_login_end(s, HOST_UNFIT, "", "");
+	pool_login_waits(p, "08001", why);
+	server_close(s, why);
+}
+
+/* False: it isn't what is wanted, or has been asked and will answer. */
+static bool is_wanted(struct server *s)
+{
+	const char *query = server_role_query(s), *why;
+	bool answer = s->answer, is_told = s->login->step == LOGIN_ROLE;
+
+	if (!query || s->login->step == LOGIN_CONNECT_QUERY)
+		return true;
+	if (!is_told && !server_reports_role(s, &answer)) {
+		s->login->step = LOGIN_ROLE;
+		server_query(s, query);
+		return false;
+	}
+	why = is_told && !s->has_answer ? "it doesn't say whether it is read-only" : server_judge_role(s, answer);
+	if (why)
+		not_wanted(s, why);
+	return !why;
 }
 
 static void on_ready(struct server *s)
 {
 	const char *query = s->pool->database ? s->pool->database->connect_query : NULL;
 
-	if (s->login->step == LOGIN_CONNECT_QUERY || !query || !*query) {
+	if (!is_wanted(s))
+		return;
+	if (s->login->step == LOGIN_CONNECT_QUERY || !query || !*query || s->pool->shared->replication) {
 		finish(s);
 		return;
 	}
@@ -717,19 +446,28 @@ static void on_ready(struct server *s)
 	server_query(s, query);
 }
 
-static void on_message(struct server *s, const struct frame *f, struct reader body)
+/* Of a query of our own. False: the login has failed. */
+static bool on_answer(struct server *s, const struct frame *f, struct reader body)
 {
-	bool is_up = s->login->step == LOGIN_STARTING || s->login->step == LOGIN_CONNECT_QUERY;
+	uint8_t tx_status = reader_left(&body) ? body.pos[0] : 0;
 	struct pending_entry popped;
 
-	if (s->login->step == LOGIN_CONNECT_QUERY && f->type != MSG_ERROR_RESPONSE) {
-		uint8_t tx_status = reader_left(&body) ? body.pos[0] : 0;
-
-		if (pending_answer(&s->pending, f->type, tx_status, &popped) == PENDING_DESYNC) {
-			server_login_fail(s, "08P01", "unexpected message during connect_query", false);
-			return;
-		}
+	if (pending_answer(&s->pending, f->type, tx_status, &popped) == PENDING_DESYNC) {
+		server_login_fail(s, "08P01", "unexpected message during connect_query", LOGIN_HOST_DOWN);
+		return false;
 	}
+	if (s->login->step == LOGIN_ROLE && f->type == MSG_DATA_ROW)
+		server_take_answer(s, body);
+	return true;
+}
+
+static void on_message(struct server *s, const struct frame *f, struct reader body)
+{
+	bool has_asked = s->login->step == LOGIN_ROLE || s->login->step == LOGIN_CONNECT_QUERY,
+	     is_up = has_asked || s->login->step == LOGIN_STARTING;
+
+	if (has_asked && f->type != MSG_ERROR_RESPONSE && !on_answer(s, f, body))
+		return;
 	if (f->type == MSG_AUTHENTICATION)
 		on_authentication(s, body);
 	else if (f->type == MSG_ERROR_RESPONSE)
@@ -740,9 +478,8 @@ static void on_message(struct server *s, const struct frame *f, struct reader bo
 		on_cancel_key(s, body);
 	else if (f->type == MSG_READY_FOR_QUERY && is_up)
 		on_ready(s);
-	else if (s->login->step != LOGIN_CONNECT_QUERY && f->type != MSG_NOTICE_RESPONSE &&
-		f->type != MSG_NEGOTIATE_PROTOCOL_VERSION)
-		server_login_fail(s, "08P01", "unexpected message from the server during login", false);
+	else if (!has_asked && f->type != MSG_NOTICE_RESPONSE && f->type != MSG_NEGOTIATE_PROTOCOL_VERSION)
+		server_login_fail(s, "08P01", "unexpected message from the server during login", LOGIN_HOST_DOWN);
 }
 
 size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len)
@@ -750,7 +487,7 @@ size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len)
 	size_t pos = 0;
 
 	if (s->login->step == LOGIN_ASKING) {
-		take_tls_answer(s, bytes, len);
+		server_take_tls_answer(s, bytes, len);
 		return len;
 	}
 	while (pos < len && s->state == SERVER_LOGIN) {
@@ -761,7 +498,8 @@ size_t server_login_data(struct server *s, const uint8_t *bytes, size_t len)
 		if (res == RES_MORE || (res == RES_OK && f.length <= LOGIN_MESSAGE_MAX && f.length > len - pos))
 			return pos;
 		if (res != RES_OK || f.length > LOGIN_MESSAGE_MAX) {
-			server_login_fail(s, "08P01", "invalid message from the server during login", false);
+			server_login_fail(
+				s, "08P01", "invalid message from the server during login", LOGIN_HOST_DOWN);
 			return len;
 		}
 		pos += f.length;

@@ -32,8 +32,10 @@ static void desync(struct server *s, const char *what)
 static bool needs_body(const struct server *s, uint8_t type)
 {
 	switch (type) {
-	case MSG_DATA_ROW: return s->state == SERVER_PROBING;
+	case MSG_DATA_ROW: return s->state == SERVER_PROBING || s->asks;
 	case MSG_READY_FOR_QUERY:
+	case MSG_PARAMETER_DESCRIPTION:
+	case MSG_ROW_DESCRIPTION:
 	case MSG_COMMAND_COMPLETE:
 	case MSG_ERROR_RESPONSE:
 	case MSG_PARAMETER_STATUS: return true;
@@ -47,6 +49,8 @@ static void take_parameter(struct server *s, struct reader r)
 
 	if (!r.bad && settings_put(&s->reported, name, value) != RES_OK)
 		s->close_reason = "too many parameters";
+	if (strcmp(name, "in_hot_standby") == 0) /* promoted */
+		server_doubt_role(s);
 }
 
 /* Also what may run anything inside. A function that a SELECT calls isn't seen: see prepared.h. */
@@ -85,8 +89,6 @@ static void take_tag(struct server *s, struct reader r)
 		s->has_foreign_sequences = false;
 	} else if (strcmp(tag, "DEALLOCATE ALL") == 0) {
 		server_statements_clear(&s->statements, true);
-	} else if (strcmp(tag, "DEALLOCATE") == 0) {
-		server_statements_remove(&s->statements, STATEMENT_DECOY);
 	}
 }
 
@@ -105,6 +107,8 @@ static void take_error(struct server *s, const struct server_message *m)
 		snprintf(s->our_hint, sizeof(s->our_hint), "%s", e.hint);
 		s->has_failed = true;
 	}
+	if (strcmp(e.sqlstate, "25006") == 0) /* it may be a standby by now; or the client itself has said READ ONLY */
+		server_doubt_role(s);
 	/*
 	 * A statement whose result type has changed fails for ever, as on a direct connection; who prepares it after that gets a new
 	 * one. One that a function has deallocated is prepared anew at the next use.
@@ -154,6 +158,8 @@ static bool take_message(struct server *s, struct server_message *m, const struc
 		confirm_parse(s, m->popped.ref);
 	if (m->popped.type == PEND_PARSE && m->frame.type == MSG_ERROR_RESPONSE)
 		server_undo_parse(s, m->popped.ref);
+	if (m->frame.type == MSG_PARAMETER_DESCRIPTION || m->popped.type == PEND_DESCRIBE)
+		server_take_shape(s, m);
 	s->body_pass = walk->message(s, m, ctx);
 	return s->state != SERVER_CLOSING;
 }

@@ -14,6 +14,7 @@ struct registry *registry_new(int n_workers)
 	r->n_workers = n_workers;
 	pthread_mutex_init(&r->lock, NULL);
 	atomic_store(&r->next_id, 1);
+	hosts_init(&r->hosts);
 	r->own.refs = 1; /* the registry's: it is in no table */
 	return r;
 }
@@ -39,6 +40,7 @@ void registry_free(struct registry *r)
 		free_pool(r, p);
 	free_limits(&r->databases); /* of clients that never reached their worker */
 	free_limits(&r->users);
+	hosts_destroy(&r->hosts);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
@@ -93,15 +95,23 @@ static void take_own_limits(struct registry *r, struct pool_shared *p)
 	p->by_user = &r->own;
 }
 
-static struct pool_shared *get_pool(struct registry *r, const char *database, const char *user, bool is_own)
+struct pool_kind {
+	bool is_own;
+	enum replication replication;
+	uint64_t id;
+};
+
+static struct pool_shared *get_pool(struct registry *r, const char *database, const char *user, struct pool_kind kind)
 {
-	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 2;
+	size_t db_size = strlen(database) + 1, user_end = db_size + strlen(user) + 1,
+	       size = user_end + 1 + sizeof(kind.id);
 	char *key = xmalloc(size);
 	struct pool_shared *p;
 
 	memcpy(key, database, db_size);
-	memcpy(key + db_size, user, size - db_size - 1);
-	key[size - 1] = is_own;
+	memcpy(key + db_size, user, user_end - db_size);
+	key[user_end] = kind.is_own;
+	memcpy(key + user_end + 1, &kind.id, sizeof(kind.id)); /* 0 but for replication */
 	pthread_mutex_lock(&r->lock);
 	HASH_FIND(hh, r->pools, key, size, p);
 	if (!p) {
@@ -113,8 +123,9 @@ static struct pool_shared *get_pool(struct registry *r, const char *database, co
 		p->key = key;
 		p->database = key;
 		p->user = key + db_size;
-		p->is_own = is_own;
-		if (is_own) {
+		p->is_own = kind.is_own;
+		p->replication = kind.replication;
+		if (kind.is_own) {
 			take_own_limits(r, p);
 		} else {
 			p->by_database = limit_get(&r->databases, database);
@@ -132,12 +143,18 @@ static struct pool_shared *get_pool(struct registry *r, const char *database, co
 
 struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user)
 {
-	return get_pool(r, database, user, false);
+	return get_pool(r, database, user, (struct pool_kind){ 0 });
 }
 
 struct pool_shared *registry_own_pool(struct registry *r, const char *database, const char *user)
 {
-	return get_pool(r, database, user, true);
+	return get_pool(r, database, user, (struct pool_kind){ .is_own = true });
+}
+
+struct pool_shared *registry_replication_pool(
+	struct registry *r, const char *database, const char *user, enum replication replication, uint64_t id)
+{
+	return get_pool(r, database, user, (struct pool_kind){ .replication = replication, .id = id });
 }
 
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p)
@@ -232,6 +249,20 @@ void registry_each_database(struct registry *r, registry_limit_fn *fn, void *ctx
 	each_limit(r, &r->databases, fn, ctx);
 }
 
+int registry_pooled_servers(struct registry *r, const char *database)
+{
+	struct limit_shared *l, *next;
+	int n = 0;
+
+	pthread_mutex_lock(&r->lock);
+	HASH_ITER(hh, r->databases, l, next) {
+		if (!database || strcmp(database, l->name) == 0)
+			n += atomic_load(&l->servers) - atomic_load(&l->replicating);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
 void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx)
 {
 	each_limit(r, &r->users, fn, ctx);
@@ -250,11 +281,15 @@ enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)
 		atomic_fetch_sub(&p->servers, 1);
 		return SLOT_USER_FULL;
 	}
+	if (p->replication)
+		atomic_fetch_add(&p->by_database->replicating, 1);
 	return SLOT_TAKEN;
 }
 
 void slot_give_back(struct pool_shared *p)
 {
+	if (p->replication)
+		atomic_fetch_sub(&p->by_database->replicating, 1);
 	atomic_fetch_sub(&p->by_user->servers, 1);
 	atomic_fetch_sub(&p->by_database->servers, 1);
 	atomic_fetch_sub(&p->servers, 1);
@@ -293,6 +328,15 @@ usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, 
 	atomic_store(&p->next_try, next);
 	pthread_mutex_unlock(&p->lock);
 	return next;
+}
+
+void shared_note_failure(struct pool_shared *p, const char *sqlstate, const char *message)
+{
+	pthread_mutex_lock(&p->lock);
+	p->is_final = false;
+	snprintf(p->sqlstate, sizeof(p->sqlstate), "%s", sqlstate);
+	snprintf(p->message, sizeof(p->message), "%s", message);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void shared_forget_failure(struct pool_shared *p)

@@ -6,9 +6,11 @@
  * Waiting:  each worker publishes how many clients wait at it and since when the oldest does, and how many servers it has, in all and idle. A server that is put into an idle list and a
  *           client that starts to wait each publish first and look at the other side second (sequentially
  *           consistent), so at least one of them sees the other: no wake-up is lost.
- * Failures: when logging in to the server fails, all workers hold off until next_try; the error is kept for those who ask meanwhile.
+ * Failures: when logging in to the server fails because of this pool's user or database, all workers hold off until next_try; the error is
+ *           kept for those who ask meanwhile. What concerns the host is host.h's.
  * Own:      pools for questions of our own (auth_query) stand beside those of clients, of the same name or not. They take no slot of a
  *           database or a user, so a full pool can't keep anybody from logging in.
+ * Replication: each client has a pool of its own, of one server that is closed with it. It counts for the database and the user.
  * Memory:   objects live as long as somebody holds a reference; the registry's lock guards its tables only, never the path of a query.
  * Threads:  any.
  */
@@ -17,7 +19,9 @@
 
 #include "auth/credential.h"
 #include "base/table.h"
+#include "pool/host.h"
 #include "state/settings.h"
+#include "wire/startup.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,7 +34,8 @@ struct limit_shared { /* of a database or a user */
 	UT_hash_handle hh;
 	char *name;
 	int refs; /* under the registry's lock */
-	atomic_int servers, clients, logins;
+	atomic_int servers, clients;
+	atomic_int replicating;	 /* a database's: so many of its servers are replication clients' */
 	_Atomic uint64_t schema; /* a database's: counts the changes that its servers told of */
 };
 
@@ -46,16 +51,18 @@ struct worker_view { /* what one worker lets the others know about a pool; a cac
 
 struct pool_shared {
 	UT_hash_handle hh;
-	char *key;		     /* database NUL user */
-	const char *database, *user; /* inside key */
-	bool is_own;		     /* for questions of our own: no client uses it, no view shows it */
-	int refs;		     /* under the registry's lock */
+	char *key; /* database NUL user NUL, whether it's our own, and of a replication client its id */
+	const char *database, *user;  /* inside key */
+	bool is_own;		      /* for questions of our own: no client uses it, no view shows it */
+	enum replication replication; /* the pool of one replication client: it has no other, and one server */
+	int refs;		      /* under the registry's lock */
 	struct limit_shared *by_database, *by_user;
-	struct limit_shared own; /* is_own: in the place of the database */
-	atomic_int servers, waiting, pinned;
-	_Atomic uint64_t next_try; /* no login before this; 0: none failed */
-	_Atomic uint64_t reclaimed_at; /* usec_t: when a transaction has been reclaimed last */
-	pthread_mutex_t lock;	   /* guards what follows; a leaf */
+	struct limit_shared own;		     /* is_own: in the place of the database */
+	atomic_int servers, logins, waiting, pinned; /* logins: of the servers, those that aren't logged in yet */
+	atomic_int pins_asked; /* of those that are pinned: whose servers are being asked whether they still are */
+	_Atomic uint64_t next_try;		     /* no login before this; 0: none failed */
+	_Atomic uint64_t reclaimed_at;		     /* usec_t: when a transaction has been reclaimed last */
+	pthread_mutex_t lock;			     /* guards what follows; a leaf */
 	int failures;
 	struct credential *credential; /* what servers are logged in with: the newest that a client came with, or the configuration has */
 	bool is_final; /* the error won't go away by itself: tell clients at once */
@@ -73,6 +80,7 @@ struct registry {
 	pthread_mutex_t lock;
 	struct pool_shared *pools;
 	struct limit_shared *databases, *users;
+	struct hosts hosts;
 	struct limit_shared own;		 /* of all own pools together, in the place of both */
 	atomic_int clients;			 /* all but those of the console */
 	_Atomic uint64_t clients_ever;		 /* those and all before them */
@@ -88,6 +96,9 @@ void registry_free(struct registry *r);
 uint64_t registry_id(struct registry *r);
 struct pool_shared *registry_pool(struct registry *r, const char *database, const char *user); /* a reference */
 struct pool_shared *registry_own_pool(struct registry *r, const char *database, const char *user);
+/* id: the client's. */
+struct pool_shared *registry_replication_pool(struct registry *r, const char *database, const char *user,
+	enum replication replication, uint64_t id);
 struct pool_shared *registry_ref_pool(struct registry *r, struct pool_shared *p);
 void registry_drop_pool(struct registry *r, struct pool_shared **p);
 
@@ -99,6 +110,7 @@ void registry_uncount_client(struct registry *r, const char *database, const cha
 /* Under the registry's lock: fn looks and calls nothing of the registry's. */
 typedef void registry_limit_fn(void *ctx, const char *name, int servers, int clients);
 void registry_each_database(struct registry *r, registry_limit_fn *fn, void *ctx);
+int registry_pooled_servers(struct registry *r, const char *database); /* all but those of replication clients; NULL: of all */
 void registry_each_user(struct registry *r, registry_limit_fn *fn, void *ctx);
 
 bool take_one(atomic_int *n, int max); /* n + 1 if that stays within max; a max of 0 is none */
@@ -114,6 +126,7 @@ void shared_login_ok(struct pool_shared *p, struct settings *reported);
 /* final: the client's own error (wrong password, no such database); otherwise it may pass. Returns when to try again. */
 usec_t shared_login_failed(struct pool_shared *p, usec_t now, usec_t retry_max, const char *sqlstate,
 	const char *message, bool is_final);
+void shared_note_failure(struct pool_shared *p, const char *sqlstate, const char *message); /* the text only */
 void shared_forget_failure(struct pool_shared *p); /* a reload may have mended it */
 bool shared_login_error(struct pool_shared *p, char sqlstate[6], char message[LOGIN_ERROR_MAX],
 	bool *is_final);						 /* false: none */

@@ -9,8 +9,8 @@
 
 #define LINGER (1 * USEC_PER_SEC)
 #define SLOT_BITS 24
-#define ZEROS 16384
-#define PAD_MAX (1024 * 1024) /* a longer rest of a CopyData costs more than a new server */
+#define PADDING 4096
+#define PADDING_MAX (1024 * 1024) /* a longer rest of a message costs more than a new server */
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {
@@ -162,7 +162,7 @@ static void free_client(struct doomed *d)
 
 	writer_free(&c->greeting);
 	free(c->only_setting);
-	free(c->reclaimed_why);
+	free(c->lost_why);
 	free(c->deallocate_portal);
 	free(c->deallocates);
 	if (c->is_own_user)
@@ -184,19 +184,28 @@ static void forget_name(void *ctx, struct pending_entry *e)
 	note->name = NULL;
 }
 
+/*
+ * A COPY is made to fail, whatever its rows are. A Bind executes nothing. A Query without the NUL at its end, or with more than that, is refused
+ * before it is looked at (pq_getmsgstring(), pq_getmsgend() in PostgreSQL).
+ */
+static bool may_be_completed(const struct client *c)
+{
+	return (c->body_type == MSG_COPY_DATA || c->body_type == MSG_QUERY || c->body_type == MSG_BIND) &&
+		c->body_left <= PADDING_MAX;
+}
+
 bool client_leaves_half(struct client *c)
 {
-	static const uint8_t zeros[ZEROS];
-	struct server *s = c->server;
+	char padding[PADDING];
 
 	if (!c->body_left || c->body_to != BODY_FORWARD)
 		return false;
-	if (s->pending.copy != COPY_IN || s->pending.count != 1 || c->body_left > PAD_MAX)
+	if (!may_be_completed(c))
 		return true;
-	/* It can only be a CopyData: any other message would be on record behind its COPY. */
+	memset(padding, 'x', sizeof(padding));
 	for (size_t left = c->body_left, n; left; left -= n) {
-		n = MIN(left, sizeof(zeros));
-		stream_send_bytes(&s->stream, zeros, n);
+		n = MIN(left, sizeof(padding));
+		stream_send_bytes(&c->server->stream, padding, n);
 	}
 	return false;
 }
@@ -352,6 +361,7 @@ static void become_active(struct client *c)
 	c->server->xact_at = c->worker->loop.now;
 	c->is_stateful = c->is_opaque = c->is_unasked = c->asks_sequences = c->wants_sequences = false;
 	c->seen = 0;
+	c->check_number = 0;
 	c->waiter.prefers = 0;
 	use_server(c, c->server);
 	tell_parameters(c, c->server);
@@ -454,6 +464,18 @@ static void end_check(struct client *c, const struct error_info *e)
 	client_greet(c);
 }
 
+/* It has its own server from the start; that was told its settings at login. None: PAUSE took it away again. */
+static void begin_replication(struct client *c)
+{
+	struct server *s = pool_take_idle(c->pool, c->settings);
+
+	if (s)
+		client_set_told(c, s->reported);
+	client_greet(c);
+	if (s)
+		take_server(c, s);
+}
+
 /*
  * Wrong values in its startup packet are refused at login, as on a direct connection, if a server is at hand to ask. If none is they are
  * refused at the first use: nobody waits for that.
@@ -462,6 +484,10 @@ static void check_startup(struct client *c)
 {
 	struct server *s = NULL;
 
+	if (c->pool->shared->replication) {
+		begin_replication(c);
+		return;
+	}
 	if (c->settings && !pool_knows_settings(c->pool, c->settings))
 		s = pool_take_idle(c->pool, c->settings);
 	if (!s) {
@@ -577,8 +603,8 @@ void client_maybe_release(struct client *c)
 	struct server *s = c->server;
 	const char *reason;
 
-	if (c->state != CLIENT_ACTIVE || (c->body_left && c->body_to == BODY_FORWARD) ||
-		(!server_may_release(s) && !is_spent(s)))
+	if (c->state != CLIENT_ACTIVE || (c->pauses & PAUSE_PINS) ||
+		(c->body_left && c->body_to == BODY_FORWARD) || (!server_may_release(s) && !is_spent(s)))
 		return;
 	if (needs_probe(c) && !is_spent(s)) {
 		c->is_stateful = c->is_unasked = false;
@@ -633,6 +659,7 @@ static void on_drained(struct stream *st)
 {
 	struct client *c = of_stream(st);
 
+	c->is_stalled = false;
 	if (c->state == CLIENT_CLOSING)
 		stream_finish(st);
 	else if (c->server && c->server->stream.is_paused)
@@ -698,7 +725,9 @@ void session_adopt(struct message *m, void *owner)
 	c->worker = w;
 	c->doomed.free = free_client;
 	c->state = CLIENT_NEW;
-	c->pool = pool_get(w, n->database, n->server_user);
+	c->pool = n->replication
+		? pool_get_replication(w, n->database, n->server_user, n->replication, n->id, n->settings)
+		: pool_get(w, n->database, n->server_user);
 	c->pool->n_clients++;
 	if (n->credential)
 		shared_set_credential(c->pool->shared, n->credential);
@@ -758,7 +787,8 @@ void session_cancel(struct message *m, void *owner)
 	if (c && cancel_key_same(&c->key, &r->key)) {
 		if (c->state == CLIENT_WAITING) {
 			cancel_waiting(c);
-		} else if (c->state == CLIENT_ACTIVE && c->server->pending.count) {
+		} else if (c->state == CLIENT_ACTIVE && c->server->state == SERVER_ACTIVE &&
+			c->server->pending.count) {
 			cancel_start(c->server, fd, &r->tls);
 			fd = -1;
 		}

@@ -4,7 +4,9 @@
  * client.c    its life: adoption from a login thread, welcome, lending, release, goodbye
  * timeouts.c  what ends it when nothing happens
  * pins.c      what only its server has
- * request.c   what it sends: one table of messages; prepared statements get their servers' names here
+ * request.c   what it sends: one table of messages
+ * extended.c  .. of which those of the extended protocol: prepared statements get their servers' names here
+ * stateful.c  .. and what a statement may leave in its session
  * relay.c     what its server sends
  * lost.c      its answers when it loses its server, and the virtual failed transaction afterwards
  * frozen.c    who loses it for having gone silent
@@ -39,7 +41,8 @@ enum client_pause {	   /* why we don't read from it */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
 	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
-	PAUSE_SUSPENDED = 32, /* SUSPEND */
+	PAUSE_PINS = 32,   /* max_pinned is reached, and somebody's server is being asked whether it still is pinned */
+	PAUSE_SUSPENDED = 64, /* SUSPEND */
 };
 
 enum client_discard {
@@ -81,7 +84,7 @@ struct client {
 	uint32_t batch;		/* counts Syncs */
 
 	size_t body_left; /* of a message of its own that we're in the middle of */
-	uint8_t body_to, discard, pauses;
+	uint8_t body_type, body_to, discard, pauses;
 	enum pool_mode mode; /* for life: a reload's new mode is for clients that come later */
 	bool is_tracked;     /* protocol-level statements are renamed: transaction and statement pooling */
 	bool must_recheck; /* it was read without an answer that would find out if it's gone: see stream_recheck() */
@@ -89,6 +92,8 @@ struct client {
 	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
 	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
+	bool is_unnamed_looked_at; /* since it was parsed, it was bound or described */
+	uint32_t check_number;	   /* of the server_statement that was parsed anew to see whether it still has its shape */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
 	bool is_opaque;	     /* .. or something in which names of settings may hide */
@@ -97,14 +102,18 @@ struct client {
 	unsigned seen;	    /* scan flags of what it has sent since we asked last, for SHOW PINS */
 	unsigned pins;	    /* enum pin: what only this server has */
 	unsigned pinned_by; /* scan flags of what made it pinned */
+	bool is_pin_asked;     /* .. which is being asked for, or will be at once */
+	usec_t pin_wait_since; /* PAUSE_PINS; 0: it didn't wait */
 	usec_t pinned_since;
 	bool has_loaded;      /* a library, on the server that it has now */
 	bool asks_sequences;  /* it has sent currval or lastval */
 	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
 	uint64_t last_server;
-	bool listens;	     /* it has sent LISTEN */
-	bool is_ending;	     /* CLIENT_TX_LOST: the statement in hand ends the transaction */
-	char *reclaimed_why; /* CLIENT_TX_LOST: told with each error; NULL: its server died */
+	bool listens;	   /* it has sent LISTEN */
+	bool is_ending;	   /* CLIENT_TX_LOST: the statement in hand ends the transaction */
+	bool is_stalled;   /* it doesn't read: its server is taken from it after the message in hand */
+	bool is_reclaimed; /* CLIENT_TX_LOST: it was silent; each statement is told so */
+	char *lost_why;	   /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_greeted, is_own_user;
 	struct gather *gather;	/* the one that is being filled for it, by relay.c */
 	struct gather *out;	/* .. and for its server, by request.c */
@@ -133,7 +142,7 @@ const char *client_state_name(const struct client *c); /* PgBouncer's: active, i
 
 bool client_get_server(struct client *c); /* true: CLIENT_ACTIVE; false: wait, or it was refused */
 void client_maybe_release(struct client *c);
-/* Its server has got half a message of it and must be closed. Half a CopyData is completed: the COPY fails, whatever it was. */
+/* Its server has got half a message of it and must be closed. False also if that could be completed, so that the server is whole, and does nothing of it. */
 bool client_leaves_half(struct client *c);
 void client_greet(struct client *c);				  /* from CLIENT_NEW or SYNCING to IDLE */
 const char *client_reason_to_leave(const struct client *c);	  /* between transactions; NULL: none */
@@ -147,9 +156,15 @@ void client_set_told(struct client *c, struct settings *s);
 
 /* pins.c */
 void client_ask_server(struct client *c); /* what its session has become; client_probed() will tell */
+void client_will_ask(struct client *c); /* its ReadyForQuery is on its way: whoever acts on that finds a question under way */
 void client_set_pins(struct client *c, unsigned pins);
 /* request.c */
 size_t client_data(struct stream *st, const uint8_t *bytes, size_t len);
+/*
+ * Parse, Describe, Flush, and then nothing (asyncpg's prepare(), say) would keep the server until its first use: once all is answered, a Sync of
+ * our own ends the batch where somebody waits for a server, or after a while.
+ */
+void client_end_quiet_batch(struct client *c);
 /* relay.c */
 extern const struct server_link client_link;
 void relay_local(struct client *c, const struct pending_entry *e);

@@ -10,10 +10,18 @@
 #define LASTING                                                                                              \
 	(SCAN_DISCARD | SCAN_PREPARE | SCAN_LOAD | SCAN_OPAQUE | SCAN_ADVISORY | SCAN_SUSPECT | SCAN_TRUNCATED)
 
+#define REST_MAX (256 * 1024) /* of a message, kept for a client that may never read it */
+
 static bool leaves_traces(const struct client *c)
 {
 	return c->pins || c->has_loaded || c->is_unasked ||
 		(c->is_stateful && (c->is_opaque || (c->seen & LASTING)));
+}
+
+/* It has stopped in the middle of a message, and the server has nothing else to do. */
+static bool is_cut(const struct client *c, const struct pending *p)
+{
+	return c->body_left && c->body_to == BODY_FORWARD && (!p->n_ready || p->count == 1);
 }
 
 /* Nothing is under way between it and the server: what comes next is its own. */
@@ -24,7 +32,7 @@ static bool owes_next(const struct client *c, struct server *s)
 	if (c->pauses || stream_backlog(&c->stream) || stream_backlog(&s->stream) || s->body_left ||
 		s->pending.is_ambiguous)
 		return false;
-	return (!head || s->pending.copy == COPY_IN) && !pending_is_idle(&s->pending);
+	return (!head || s->pending.copy == COPY_IN || is_cut(c, &s->pending)) && !pending_is_idle(&s->pending);
 }
 
 static bool is_silent(const struct client *c)
@@ -69,5 +77,57 @@ void frozen_reclaim(struct pool *p, const struct reclaim_cause *why)
 		(double)why->waited / USEC_PER_SEC);
 	client_describe(c, &who, addr);
 	log_warning(&who, "%s", text);
-	lost_reclaim(c, text);
+	lost_reclaim(c, "25P03", text);
+}
+
+/* ---- those that don't read ---- */
+
+static void close_stalled(struct client *c)
+{
+	c->server->is_unwanted = true;
+	client_close(c, "client_write_timeout");
+}
+
+static void take_server(struct client *c)
+{
+	char *text = xasprintf("canceling statement because its result wasn't read for %g s (client_write_timeout)",
+		(double)c->worker->config->client_write_timeout / USEC_PER_SEC);
+	struct log_who who;
+	char addr[ADDRESS_TEXT_MAX];
+
+	client_describe(c, &who, addr);
+	log_warning(&who, "%s", text);
+	c->is_stalled = false;
+	c->server->is_unwanted = true;
+	stream_expect_silence(&c->stream); /* it costs nobody anything now, and may read on in an hour */
+	lost_reclaim(c, "57014", text);
+}
+
+void frozen_stalled(struct client *c)
+{
+	struct server *s = c->server;
+
+	if (c->is_stalled || s->state == SERVER_PROBING) /* soon */
+		return;
+	if (c->state != CLIENT_ACTIVE || c->mode == POOL_SESSION || c->peer_shut_at ||
+		pending_is_idle(&s->pending) || leaves_traces(c) || s->body_left > REST_MAX) {
+		close_stalled(c);
+	} else if (s->body_left && s->body_pass) {
+		c->is_stalled = true; /* the server's next bytes are the rest of a message: without it no other can follow */
+		stream_resume(&s->stream);
+	} else {
+		take_server(c);
+	}
+}
+
+size_t frozen_finish_message(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct server *s = c->server;
+	size_t n = MIN(len, s->body_left);
+
+	stream_send_bytes(&c->stream, bytes, n);
+	s->body_left -= n;
+	if (!s->body_left)
+		take_server(c);
+	return s->state == SERVER_CLOSING ? len : n;
 }

@@ -70,10 +70,11 @@ static void settle_debts(struct client *c, struct server *s, const struct error_
 	writer_free(&d.w);
 }
 
-static void forget_reclaim(struct client *c)
+static void forget_why(struct client *c)
 {
-	free(c->reclaimed_why);
-	c->reclaimed_why = NULL;
+	free(c->lost_why);
+	c->lost_why = NULL;
+	c->is_reclaimed = false;
 }
 
 /* What it has set or holds there went with the server: it may not go on as if it still had that. */
@@ -86,7 +87,7 @@ static bool has_lost_state(const struct client *c, const struct server *s)
 static void go_on(struct client *c, bool in_block)
 {
 	c->body_to = BODY_DISCARD;
-	c->is_ending = c->is_forgetting = false;
+	c->is_ending = c->is_forgetting = c->is_stalled = false;
 	c->idle_since = c->worker->loop.now;
 	c->probe_tries = 0;
 	client_forget_only_setting(c);
@@ -97,6 +98,7 @@ static void go_on(struct client *c, bool in_block)
 	client_unpause(c, PAUSE_FULL);
 	client_unpause(c, PAUSE_BARRIER);
 	client_unpause(c, PAUSE_PROBE);
+	client_unpause(c, PAUSE_PINS);
 }
 
 static void lose_while_active(struct client *c, struct server *s, const struct error_info *e)
@@ -150,30 +152,29 @@ static void disown(void *ctx, struct pending_entry *e)
 		e->detail = 0;
 }
 
-static struct error_info reclaimed(const struct client *c)
-{
-	return (struct error_info){ .severity = "ERROR",
-		.sqlstate = "25P03",
-		.message = c->reclaimed_why,
-		.hint = "Say ROLLBACK, then run the transaction again on this connection." };
-}
+#define RECLAIMED "25P03" /* idle_in_transaction_session_timeout */
 
-void lost_reclaim(struct client *c, char *why)
+void lost_reclaim(struct client *c, const char *sqlstate, char *why)
 {
 	struct server *s = c->server;
 	bool in_block = s->pending.tx_status != TX_IDLE, is_cut = client_leaves_half(c);
-	struct error_info e;
+	struct error_info e = { .severity = "ERROR", .sqlstate = sqlstate, .message = why };
 
-	c->reclaimed_why = why;
-	e = reclaimed(c);
+	if (!in_block && s->pending.count)
+		e.detail = "Whether what it had asked for was carried out isn't known.";
 	settle_debts(c, s, &e, in_block);
 	pending_each_back(&s->pending, disown, s);
 	s->is_touched = s->is_touched || c->is_stateful;
 	c->server = NULL;
-	if (!in_block)
-		forget_reclaim(c);
+	if (s->stream.is_paused)
+		stream_resume(&s->stream);
 	server_unlink(s, is_cut);
 	go_on(c, in_block);
+	forget_why(c);
+	c->is_reclaimed = strcmp(sqlstate, RECLAIMED) == 0;
+	c->lost_why = why;
+	if (!in_block)
+		forget_why(c);
 }
 
 /* ---- afterwards ---- */
@@ -261,8 +262,13 @@ static void refuse_statement(struct client *c)
 		.message = "current transaction is aborted, commands ignored until end of transaction block",
 		.detail = "The server connection was lost in the middle of the transaction." };
 
-	if (c->reclaimed_why)
-		e = reclaimed(c);
+	if (c->is_reclaimed)
+		e = (struct error_info){ .severity = "ERROR",
+			.sqlstate = RECLAIMED,
+			.message = c->lost_why,
+			.hint = "Say ROLLBACK, then run the transaction again on this connection." };
+	else if (c->lost_why)
+		e.detail = c->lost_why;
 	client_error(c, &e);
 }
 
@@ -273,7 +279,7 @@ static void end_transaction(struct client *c)
 	write_command_complete(&w, "ROLLBACK");
 	stream_send_bytes(&c->stream, w.data, w.len);
 	writer_free(&w);
-	forget_reclaim(c);
+	forget_why(c);
 	client_set_state(c, CLIENT_IDLE);
 }
 

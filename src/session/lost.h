@@ -9,8 +9,11 @@
 
 #include "session/request.h"
 
-/* Takes its server away: why (moved) is what it is told with each statement. The server is rolled back and goes to whoever waits. */
-void lost_reclaim(struct client *c, char *why);
+/*
+ * Takes its server away, which is rolled back and goes to whoever waits. What the client is owed ends with this error; why is moved. In a block it gets
+ * that with each statement if it is 25P03, else 25P02.
+ */
+void lost_reclaim(struct client *c, const char *sqlstate, char *why);
 enum step lost_request(struct client *c, struct message_in *m);
 
 #endif

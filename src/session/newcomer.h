@@ -20,6 +20,7 @@ struct newcomer {
 	int fd;		   /* -1 once taken */
 	struct tls *tls;   /* goes with fd; NULL: plain text */
 	uint32_t protocol; /* what it speaks: 3.0 to 3.2 */
+	enum replication replication;
 	struct address peer;
 	char *database, *user;	       /* as the client said; database is never empty */
 	char *server_user;	       /* the pool's user: the database's forced user, else user */

@@ -19,6 +19,17 @@ static void tell_pin(struct client *c, enum pin pin)
 	free(message);
 }
 
+/* Whoever waits to hear whether there is a place among those that are pinned. At other workers the tick does it. */
+static void wake_waiting(struct pool *p)
+{
+	LIST_FOREACH(&p->servers, n, next) {
+		struct server *s = CONTAINER_OF(n, struct server, node);
+
+		if (s->link == &client_link)
+			client_unpause(s->client, PAUSE_PINS);
+	}
+}
+
 /* What it has that can't follow it to another server. Leaving, or another server, ends all pins. */
 void client_set_pins(struct client *c, unsigned pins)
 {
@@ -32,6 +43,11 @@ void client_set_pins(struct client *c, unsigned pins)
 		atomic_fetch_sub_explicit(&c->pool->shared->pinned, 1, memory_order_relaxed);
 	}
 	c->pins = pins;
+	if (c->is_pin_asked) { /* after the count: who finds no question under way finds the count that it led to */
+		c->is_pin_asked = false;
+		atomic_fetch_sub(&c->pool->shared->pins_asked, 1);
+		wake_waiting(c->pool);
+	}
 	for (unsigned i = 0; fresh && i < PINS_N; i++) {
 		if (!(fresh & 1u << i))
 			continue;
@@ -101,10 +117,19 @@ void client_forget_only_setting(struct client *c)
 	c->only_setting = NULL;
 }
 
+void client_will_ask(struct client *c)
+{
+	if (!c->pins || c->is_pin_asked)
+		return;
+	c->is_pin_asked = true;
+	atomic_fetch_add(&c->pool->shared->pins_asked, 1);
+}
+
 void client_ask_server(struct client *c)
 {
 	struct settings *known = c->is_opaque ? c->pool->custom_names : NULL;
 
+	client_will_ask(c);
 	for (size_t i = 0; known && i < known->n; i++)
 		settings_put(&c->custom_names, known->items[i].name, "");
 	if (c->only_setting && !c->probe_tries)

@@ -48,7 +48,54 @@ static void make_room(struct client *c, struct gather *g)
 		close_on_server(c, g, oldest);
 }
 
-void prepare_parse(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note)
+static uint64_t schema_now(const struct client *c)
+{
+	return atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
+}
+
+struct prepared_note *prepare_shape_note(struct client *c, struct statement *st)
+{
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+
+	note->shapes = SHAPES_UNNAMED;
+	note->number = c->server->unnamed_number;
+	if (schema_now(c) == st->schema)
+		note->statement = statement_ref(st);
+	c->server->is_unnamed_shape_due = true;
+	return note;
+}
+
+static void gather_describe(struct gather *g, const char *name)
+{
+	gather_header(g, MSG_DESCRIBE, 1 + strlen(name) + 1);
+	gather_copy(g, "S", 1);
+	gather_string(g, name);
+}
+
+static void describe_unnamed(struct client *c, struct gather *g, struct statement *st)
+{
+	gather_describe(g, "");
+	request_sent(c, PEND_DESCRIBE, true, 0, prepare_shape_note(c, st));
+}
+
+static void describe_named(struct client *c, struct gather *g, struct statement *st,
+	struct server_statement *ss, const char *name)
+{
+	struct prepared_note *note = xcalloc(1, sizeof(*note));
+
+	note->shapes = SHAPES_NAMED;
+	note->id = st->id;
+	note->number = ss->number;
+	note->target = name ? xstrdup(name) : NULL;
+	if (schema_now(c) == st->schema)
+		note->statement = statement_ref(st);
+	ss->is_shape_due = true;
+	gather_describe(g, st->server_name);
+	request_sent(c, PEND_DESCRIBE, true, 0, note);
+}
+
+void prepare_parse(struct client *c, struct gather *g, struct statement *st, struct prepared_note *note,
+	const char *name)
 {
 	struct server_statement *ss;
 	bool is_ours = !note;
@@ -66,6 +113,7 @@ void prepare_parse(struct client *c, struct gather *g, struct statement *st, str
 	note->number = ss->number;
 	c->pool->counters.server_parses++;
 	request_sent(c, PEND_PARSE, is_ours, 0, note);
+	describe_named(c, g, st, ss, name);
 }
 
 bool prepare_has(struct client *c, struct gather *g, const struct statement *st, usec_t since)
@@ -77,6 +125,133 @@ bool prepare_has(struct client *c, struct gather *g, const struct statement *st,
 		return false;
 	}
 	return ss != NULL;
+}
+
+/* What its client counts on, as far as we know it. SHAPE_UNKNOWN: nothing, or PostgreSQL itself sees to it. */
+static uint64_t wanted_shape(const struct client *c, const struct client_statement *cs)
+{
+	const struct statement *st = cs->statement;
+
+	if (pending_may_copy(&c->server->pending)) /* which ends the COPY, and all else */
+		return SHAPE_UNKNOWN;
+	if (cs->shape != SHAPE_UNKNOWN)
+		return cs->shape;
+	return schema_now(c) != st->schema ? st->shape : SHAPE_UNKNOWN;
+}
+
+static enum prepare_result prepare_anew(
+	struct client *c, struct gather *g, struct client_statement *cs, uint64_t wanted)
+{
+	struct statement *st = cs->statement;
+	struct server_statement *ss = server_statements_find(&c->server->statements, st->id);
+
+	if (ss)
+		close_on_server(c, g, st->id);
+	prepare_parse(c, g, st, NULL, wanted == SHAPE_UNKNOWN ? cs->name : NULL);
+	ss = server_statements_find(&c->server->statements, st->id);
+	c->check_number = ss->number;
+	return wanted == SHAPE_UNKNOWN ? PREPARE_DONE : PREPARE_WAIT;
+}
+
+enum prepare_result prepare_named(struct client *c, struct gather *g, struct client_statement *cs)
+{
+	struct server_statement *ss = server_statements_find(&c->server->statements, cs->statement->id);
+	uint64_t wanted = wanted_shape(c, cs);
+	bool is_same = ss && wanted != SHAPE_UNKNOWN && ss->shape == wanted;
+
+	if (!ss || ss->is_stale)
+		return prepare_anew(c, g, cs, wanted);
+	if (wanted != SHAPE_UNKNOWN && ss->is_shape_due)
+		return PREPARE_WAIT;
+	if (wanted != SHAPE_UNKNOWN && ss->shape != SHAPE_UNKNOWN && !is_same) {
+		if (ss->number != c->check_number) /* somebody else's, from another time */
+			return prepare_anew(c, g, cs, wanted);
+		ss->is_stale = true; /* the next time may find the tables as they were */
+		return PREPARE_CHANGED;
+	}
+	/* However old it is, PostgreSQL runs it only if its result is the same. */
+	if (!is_same && ss->parsed_at < cs->parsed_at)
+		return prepare_anew(c, g, cs, wanted);
+	if (cs->shape == SHAPE_UNKNOWN)
+		cs->shape = ss->shape;
+	return PREPARE_DONE;
+}
+
+void prepare_note_unnamed(struct client *c, const struct statement *st)
+{
+	struct server *s = c->server;
+
+	s->unnamed = st->id;
+	s->has_unnamed = true;
+	s->unnamed_batch = c->batch;
+	s->unnamed_number++;
+	s->is_unnamed_confirmed = s->is_unnamed_renewed = s->is_unnamed_shape_due = false;
+	s->unnamed_shape = SHAPE_UNKNOWN;
+}
+
+static bool has_unnamed(const struct client *c)
+{
+	const struct server *s = c->server;
+
+	return s->has_unnamed && hash128_equal(s->unnamed, c->unnamed->id) &&
+		(s->is_unnamed_confirmed || s->unnamed_batch == c->batch);
+}
+
+static void parse_unnamed_anew(struct client *c, struct gather *g)
+{
+	prepare_gather_parse(g, "", c->unnamed);
+	prepare_note_unnamed(c, c->unnamed);
+	c->pool->counters.server_parses++;
+	request_sent(c, PEND_PARSE, true, 0, NULL);
+}
+
+enum prepare_result prepare_unnamed(struct client *c, struct gather *g)
+{
+	struct server *s = c->server;
+	uint64_t wanted = SHAPE_UNKNOWN;
+
+	if (schema_now(c) != c->unnamed->schema && !pending_may_copy(&s->pending))
+		wanted = c->unnamed->shape;
+	if (!has_unnamed(c)) {
+		parse_unnamed_anew(c, g);
+		if (wanted == SHAPE_UNKNOWN)
+			return PREPARE_DONE;
+		describe_unnamed(c, g, c->unnamed);
+		s->is_unnamed_renewed = true;
+		return PREPARE_WAIT;
+	}
+	if (wanted == SHAPE_UNKNOWN || !s->is_unnamed_renewed)
+		return PREPARE_DONE;
+	if (s->is_unnamed_shape_due)
+		return PREPARE_WAIT;
+	if (s->unnamed_shape == SHAPE_UNKNOWN || s->unnamed_shape == wanted)
+		return PREPARE_DONE;
+	s->has_unnamed = false;
+	return PREPARE_CHANGED;
+}
+
+void prepare_look_at_unnamed(struct client *c, struct gather *g)
+{
+	struct pending *p = &c->server->pending;
+
+	if (!c->unnamed || c->unnamed_batch != c->batch || c->is_unnamed_looked_at ||
+		c->unnamed->shape != SHAPE_UNKNOWN || p->is_skipping || p->copy != COPY_NONE ||
+		pending_may_copy(p) || !has_unnamed(c))
+		return;
+	describe_unnamed(c, g, c->unnamed);
+}
+
+struct prepared_note *prepare_changed(const struct client *c, bool with_parameters)
+{
+	struct prepared_note *note = prepare_note(xstrdup("cached plan must not change result type"));
+	const struct server *s = c->server;
+
+	if (with_parameters && s->parameters) {
+		note->parameters = xmalloc(s->parameters_len + 1);
+		memcpy(note->parameters, s->parameters, s->parameters_len);
+		note->parameters_len = s->parameters_len;
+	}
+	return note;
 }
 
 bool prepare_may_be_skipped(struct client *c, const struct statement *st)
@@ -122,28 +297,24 @@ struct statement *prepare_statement_of(const struct client *c, const char *name)
 	return cs ? cs->statement : *name ? NULL : c->unnamed;
 }
 
-static void prepare_decoy(struct client *c, struct gather *g)
-{
-	struct prepared_note *parse = xcalloc(1, sizeof(*parse));
-	char decoy[STATEMENT_NAME_SIZE];
-
-	parse->adds = true;
-	parse->id = STATEMENT_DECOY;
-	statement_server_name(STATEMENT_DECOY, decoy);
-	gather_header(g, MSG_PARSE, strlen(decoy) + 4);
-	gather_string(g, decoy);
-	gather_copy(g, "\0\0\0", 3);
-	server_statements_add(&c->server->statements, STATEMENT_DECOY);
-	parse->number = server_statements_find(&c->server->statements, STATEMENT_DECOY)->number;
-	request_sent(c, PEND_PARSE, true, 0, parse);
-}
-
 static void close_quietly(struct client *c, struct gather *g, char kind, const char *name)
 {
 	gather_header(g, MSG_CLOSE, 1 + strlen(name) + 1);
 	gather_copy(g, &kind, 1);
 	gather_string(g, name);
 	request_sent(c, PEND_CLOSE, true, 0, NULL);
+}
+
+static void prepare_decoy(struct client *c, struct gather *g)
+{
+	char decoy[STATEMENT_NAME_SIZE];
+
+	statement_server_name(STATEMENT_DECOY, decoy);
+	close_quietly(c, g, 'S', decoy); /* an Execute that failed has left it */
+	gather_header(g, MSG_PARSE, strlen(decoy) + 4);
+	gather_string(g, decoy);
+	gather_copy(g, "\0\0\0", 3);
+	request_sent(c, PEND_PARSE, true, 0, xcalloc(1, sizeof(struct prepared_note)));
 }
 
 static void bind_plain(struct client *c, struct gather *g, const char *text, const char *portal)
@@ -188,8 +359,7 @@ struct prepared_note *prepare_deallocate(struct client *c, struct gather *g, con
 		bind_deallocate(c, g, name, portal);
 		return NULL;
 	}
-	if (!server_statements_find(&c->server->statements, STATEMENT_DECOY))
-		prepare_decoy(c, g);
+	prepare_decoy(c, g);
 	note = xcalloc(1, sizeof(*note));
 	prepare_take_name(c, target, note);
 	return note;

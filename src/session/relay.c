@@ -4,6 +4,7 @@
  */
 #include "session/client.h"
 
+#include "session/frozen.h"
 #include "session/request.h"
 #include "wire/msg.h"
 
@@ -131,12 +132,27 @@ static void undo_unnamed(struct client *c, const struct pending_entry *e)
 	c->unnamed = before;
 	if (--c->unnamed_number == 0)
 		c->unnamed_number = UINT16_MAX;
+	if (!c->unnamed_due) { /* what an earlier change led to is known for good */
+		statement_unref(&c->unnamed_kept);
+		c->unnamed_kept = statement_ref(c->unnamed);
+	}
+}
+
+/* By its name, not by a pointer: it may have been replaced or deallocated since. */
+static void take_shape(struct client *c, const struct prepared_note *note)
+{
+	struct client_statement *cs = client_statements_find(&c->statements, note->target);
+
+	if (cs && cs->shape == SHAPE_UNKNOWN && hash128_equal(cs->statement->id, note->id))
+		cs->shape = c->server->shape;
 }
 
 static void confirm(struct client *c, const struct pending_entry *e)
 {
 	struct prepared_note *note = e->ref;
 
+	if (note && note->target)
+		take_shape(c, note);
 	if (note && note->adds_name) {
 		note->name->is_confirmed = true;
 		note->name->statement->is_good = true;
@@ -156,6 +172,18 @@ void relay_local(struct client *c, const struct pending_entry *e)
 	confirm(c, e);
 }
 
+/* PostgreSQL finds out after it has told them. */
+static void put_parameters(struct client *c, const struct prepared_note *note)
+{
+	struct writer w = { 0 };
+
+	msg_begin(&w, MSG_PARAMETER_DESCRIPTION);
+	write_bytes(&w, note->parameters, note->parameters_len);
+	msg_end(&w);
+	put(c, &w);
+	writer_free(&w);
+}
+
 static void answer_fail(struct client *c, const struct pending_entry *e)
 {
 	static const char *const states[] = {
@@ -164,6 +192,7 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 		[FAIL_TOO_MANY] = "54000",
 		[FAIL_FEATURE] = "0A000",
 		[FAIL_PINNED] = "53400",
+		[FAIL_RESULT_TYPE] = "0A000",
 	};
 	struct prepared_note *note = e->ref;
 	struct error_info info = { .severity = "ERROR",
@@ -172,6 +201,8 @@ static void answer_fail(struct client *c, const struct pending_entry *e)
 		.detail = note->detail,
 		.hint = note->hint };
 
+	if (note->parameters && c->server->pending.tx_status != TX_FAILED)
+		put_parameters(c, note);
 	/* A Bind of an unknown statement is told so even then, a Parse isn't. */
 	put_error(c, c->server->pending.tx_status == TX_FAILED && e->detail != FAIL_NO_STATEMENT ? &aborted : &info);
 }
@@ -222,6 +253,8 @@ static void on_ready(struct client *c, struct server *s, const struct server_mes
 		count_transaction(c, s);
 		c->is_unasked = c->is_unasked || c->is_stateful;
 	}
+	if (c->pins && c->is_stateful && pending_is_idle(&s->pending))
+		client_will_ask(c);
 	c->pool->counters.queries++;
 	if (c->request_at) {
 		c->pool->counters.query_time += now - c->request_at;
@@ -324,6 +357,32 @@ static void undo_name(struct client *c, struct prepared_note *note)
 	note->adds_name = note->removes_name = false;
 }
 
+/* EXECUTE by SQL of a name that the protocol's Parse made: here that is the client's alone. */
+static bool put_no_sql_name(struct client *c, const struct server_message *m)
+{
+	const struct client_statement *cs;
+	struct error_info e;
+	const char *end;
+	char *name;
+
+	if (!has_sqlstate(m, "26000") || m->popped.type == PEND_BIND || m->popped.type == PEND_DESCRIBE)
+		return false;
+	error_parse(reader_over(m->body, m->body_len), &e);
+	name = strchr(e.message, '"');
+	end = name ? strchr(name + 1, '"') : NULL;
+	if (!end)
+		return false;
+	name = strndup(name + 1, (size_t)(end - name - 1));
+	cs = client_statements_find(&c->statements, name);
+	free(name);
+	if (!cs || !cs->is_confirmed) /* not yet: its Parse may be behind that */
+		return false;
+	e.detail = "It was prepared by the protocol's Parse, and has another name on the server: connections are shared transaction by transaction.";
+	e.hint = "Use Bind and Execute, as drivers do, or SQL's PREPARE in the place of Parse.";
+	put_error(c, &e);
+	return true;
+}
+
 static bool on_error(struct client *c, struct server *s, struct server_message *m)
 {
 	struct prepared_note *note = m->popped.ref;
@@ -336,7 +395,7 @@ static bool on_error(struct client *c, struct server *s, struct server_message *
 		answer_fail(c, &m->popped);
 		pass = false;
 	} else {
-		pass = !put_renamed(c, m);
+		pass = !put_renamed(c, m) && !put_no_sql_name(c, m);
 	}
 	if (changes_unnamed(&m->popped))
 		confirm_unnamed(c, &m->popped, true);
@@ -404,6 +463,7 @@ static void after_chunk(struct client *c, struct server *s)
 	client_unpause(c, PAUSE_BARRIER); /* what it waits for may be answered: it looks again */
 	if (!pending_is_full(&s->pending))
 		client_unpause(c, PAUSE_FULL);
+	client_end_quiet_batch(c);
 	client_maybe_release(c);
 	if (c->peer_shut_at && c->state != CLIENT_CLOSING &&
 		!(c->server && pending_awaits_ready(&c->server->pending)))
@@ -417,6 +477,8 @@ static size_t on_data(struct server *s, const uint8_t *bytes, size_t len)
 	struct gather g;
 	size_t n;
 
+	if (c->is_stalled)
+		return frozen_finish_message(c, bytes, len);
 	gather_init(&g, &c->stream, c->worker->arena, ARENA_SIZE);
 	c->gather = &g;
 	n = server_walk(s, bytes, len, &walk, c);

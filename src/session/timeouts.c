@@ -1,10 +1,12 @@
 #include "session/client.h"
 
 #include "pool/cancel.h"
+#include "session/frozen.h"
 
 #include <stdlib.h>
 
-#define HALF_CLOSED_GRACE (2 * USEC_PER_SEC) /* hardly any client half-closes; most are dead */
+#define HALF_CLOSED_GRACE (2 * USEC_PER_SEC)	     /* hardly any client half-closes; most are dead */
+#define HALF_CLOSED_GRACE_BUSY (200 * USEC_PER_MSEC) /* .. while others wait for its server */
 
 static bool is_over(usec_t since, usec_t timeout, usec_t now)
 {
@@ -39,15 +41,36 @@ static void tick_resting(struct client *c, const struct config_user *user, usec_
 		client_maybe_release(c);
 }
 
+/* It streams without end, and waits when there is nothing to stream: no timeout is for it. Standbys come again by themselves. */
+static void tick_replication(struct client *c)
+{
+	const char *reason = client_reason_to_leave(c);
+
+	stream_recheck(&c->stream);
+	if (reason && c->server->body_left)
+		client_close(c, reason); /* it would read the bytes of an error as data */
+	else if (reason)
+		client_fatal(c, "57P01", reason);
+}
+
+/* It has stopped in the middle of what it sends, and not because the server takes no more. */
+static bool is_sending(const struct client *c)
+{
+	return c->body_left && c->body_to == BODY_FORWARD && !c->pauses;
+}
+
 static void tick_active(struct client *c, usec_t now)
 {
 	const struct config *conf = c->worker->config;
 	const struct config_user *user = config_user(conf, c->user);
 	struct pending *p = &c->server->pending;
-	bool is_owed = pending_awaits_ready(p);
+	bool is_owed = pending_awaits_ready(p) && !is_sending(c);
 
-	if (!is_owed)
+	client_unpause(c, PAUSE_PINS); /* it looks again: who is in its way may be at another worker */
+	if (!is_owed) {
 		stream_recheck(&c->stream);
+		client_end_quiet_batch(c);
+	}
 	if (is_owed && is_over(c->request_at, config_query_timeout(conf, user), now))
 		end_query(c, "57014", "query timeout");
 	else if (!is_owed && !pending_is_idle(p) &&
@@ -65,6 +88,11 @@ static bool is_dead(const struct client *c)
 	return (c->state == CLIENT_WAITING || c->state == CLIENT_NEW) && socket_error(c->stream.fd) != 0;
 }
 
+static usec_t half_closed_grace(const struct client *c)
+{
+	return atomic_load(&c->pool->shared->waiting) ? HALF_CLOSED_GRACE_BUSY : HALF_CLOSED_GRACE;
+}
+
 static void tick_client(struct client *c, usec_t now, bool is_sweep)
 {
 	const struct config *conf = c->worker->config;
@@ -73,23 +101,23 @@ static void tick_client(struct client *c, usec_t now, bool is_sweep)
 		client_close(c, "client left while it waited");
 		return;
 	}
-	if (is_over(c->peer_shut_at, HALF_CLOSED_GRACE, now)) {
+	if (is_over(c->peer_shut_at, half_closed_grace(c), now)) {
 		if (c->server)
 			c->server->is_unwanted = true;
 		client_close(c, "client unexpected eof");
 		return;
 	}
-	if (is_over(c->stream.stalled_since, conf->client_write_timeout, now)) {
-		if (c->server)
-			c->server->is_unwanted = true;
-		client_close(c, "client_write_timeout");
+	if (c->server && is_over(c->stream.stalled_since, conf->client_write_timeout, now)) {
+		frozen_stalled(c);
 		return;
 	}
 	if ((c->state == CLIENT_IDLE || c->state == CLIENT_TX_LOST) && (c->stream.held_len || c->must_recheck)) {
 		c->must_recheck = false;
 		stream_recheck(&c->stream);
 	}
-	if (c->state == CLIENT_ACTIVE)
+	if (c->state == CLIENT_ACTIVE && c->pool->shared->replication)
+		tick_replication(c);
+	else if (c->state == CLIENT_ACTIVE)
 		tick_active(c, now);
 	else if ((c->state == CLIENT_IDLE || c->state == CLIENT_TX_LOST) && /* a lost transaction holds nothing */
 		is_over(c->idle_since, config_client_idle_timeout(conf, config_user(conf, c->user)), now))

@@ -81,7 +81,9 @@ static void note_state(struct pending *p, enum pending_type type)
 	if (is_extended((uint8_t)type))
 		p->is_batch_open = true;
 	else if (type == PEND_SYNC || type == PEND_QUERY || type == PEND_FUNCTION)
-		p->is_batch_open = false;
+		p->is_batch_open = p->has_portal = false;
+	if (type == PEND_BIND || type == PEND_EXECUTE || type == PEND_FAIL)
+		p->has_portal = true;
 }
 
 bool pending_sent(struct pending *p, enum pending_type type, bool is_ours, uint16_t detail, void *ref)
@@ -243,6 +245,7 @@ static enum pending_verdict on_ready(struct pending *p, uint8_t tx_status, struc
 		return PENDING_DESYNC;
 	p->tx_status = tx_status;
 	p->copy = COPY_NONE;
+	p->n_answered += !(p->count && at(p, 0)->is_ours);
 	if (!p->count && p->is_ambiguous && p->swallowed) { /* it hadn't been swallowed after all */
 		p->swallowed--;
 		p->is_skipping = p->is_batch_open = false;
@@ -282,6 +285,7 @@ enum pending_verdict pending_answer(
 	case MSG_PARAMETER_DESCRIPTION: return match(p, BIT(PEND_DESCRIBE), 0, popped);
 	case MSG_FUNCTION_CALL_RESPONSE: return match(p, BIT(PEND_FUNCTION), 0, popped);
 	case MSG_ERROR_RESPONSE: return on_error(p, popped);
+	case MSG_COPY_BOTH_RESPONSE: /* what it sends passes for rows; both sides may end it */
 	case MSG_COPY_IN_RESPONSE:
 		v = match(p, RUNNING, 0, popped);
 		if (v != PENDING_DESYNC)
@@ -315,6 +319,12 @@ bool pending_pop_local(struct pending *p, struct pending_entry *e)
 bool pending_may_copy(const struct pending *p)
 {
 	return p->copy == COPY_IN || (p->count && at(p, p->count - 1)->type == PEND_COPY_DATA);
+}
+
+bool pending_is_between(struct pending *p)
+{
+	return !pending_head(p) && p->is_batch_open && !p->has_portal && !p->is_skipping &&
+		!p->is_ambiguous && p->copy == COPY_NONE && p->tx_status == TX_IDLE;
 }
 
 bool pending_is_idle(struct pending *p)

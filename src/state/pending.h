@@ -62,10 +62,12 @@ struct pending {
 	struct pending_entry *ring; /* cap is a power of two */
 	uint32_t head, count, cap;
 	uint32_t n_ready, n_marks; /* of its entries: those that a ReadyForQuery answers, and COPY_DATA and COPY_END */
+	uint32_t n_answered; /* ReadyForQuerys for the client so far: which request is it that runs? */
 	uint8_t tx_status;
 	uint8_t copy; /* enum copy_state */
 	bool is_skipping; /* after an error: the server ignores everything up to the next Sync, and that isn't sent yet */
 	bool is_batch_open; /* extended messages were sent since the last Sync */
+	bool has_portal;    /* .. a Bind or an Execute among them, or what fails in their place */
 	bool is_ambiguous; /* a Sync was sent so close to a failing COPY that nobody can tell if it was swallowed: close the server afterwards */
 	uint16_t swallowed; /* Syncs that the server must have swallowed if it has read anything since it began to COPY */
 	pending_drop_fn *on_drop;
@@ -103,13 +105,15 @@ static inline bool pending_is_full(const struct pending *p)
 	return p->count >= PENDING_FULL;
 }
 typedef void pending_each_fn(void *ctx, struct pending_entry *e);
-void pending_each(struct pending *p, pending_each_fn *fn, void *ctx); /* oldest first */
+void pending_each(struct pending *p, pending_each_fn *fn, void *ctx);	   /* oldest first */
 void pending_each_back(struct pending *p, pending_each_fn *fn, void *ctx); /* newest first */
 /* Does the server owe a ReadyForQuery? If not, and it isn't idle, the client owes the next message. */
 static inline bool pending_awaits_ready(const struct pending *p)
 {
 	return p->n_ready && p->copy != COPY_IN; /* in COPY it's the client who must go on */
 }
+/* All is answered of a batch that has only prepared, described and closed: a Sync would end it, and nothing would be lost. */
+bool pending_is_between(struct pending *p);
 /* Nothing outstanding, no batch begun, no COPY, no transaction. */
 bool pending_is_idle(struct pending *p);
 

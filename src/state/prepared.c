@@ -252,17 +252,16 @@ void server_statements_restore(struct server_statements *t, struct hash128 id)
 
 bool server_statements_oldest(const struct server_statements *t, struct hash128 *id)
 {
-	for (struct list_node *n = list_first(&t->lru); n; n = list_next(&t->lru, n)) {
+	struct list_node *n = list_first(&t->lru);
+
+	if (n)
 		*id = CONTAINER_OF(n, struct server_statement, lru_node)->id;
-		if (!hash128_equal(*id, STATEMENT_DECOY))
-			return true;
-	}
-	return false;
+	return n != NULL;
 }
 
 size_t server_statements_count(const struct server_statements *t)
 {
-	return HASH_COUNT(t->by_id) - (find(t, STATEMENT_DECOY) != NULL);
+	return HASH_COUNT(t->by_id);
 }
 
 void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number)
@@ -271,6 +270,16 @@ void server_statements_confirm(struct server_statements *t, struct hash128 id, u
 
 	if (ss && ss->number == number)
 		ss->is_confirmed = true;
+}
+
+void server_statements_shape(struct server_statements *t, struct hash128 id, uint32_t number, uint64_t shape)
+{
+	struct server_statement *ss = find(t, id);
+
+	if (!ss || ss->number != number)
+		return;
+	ss->is_shape_due = false;
+	ss->shape = shape;
 }
 
 void server_statements_expire(struct server_statements *t)

@@ -11,6 +11,7 @@
  * Schema changes: a text that PostgreSQL has parsed before a change means the old tables to it, and fails when their columns differ. So
  * a client's Parse is never answered by an older copy: that is parsed anew at its first use (parsed_at). And where pgweir has seen a change,
  * the database's schema number is part of the id (statement_version()), so that who prepared before it keeps the old copy, with its errors.
+ * Where that has to be parsed anew (another server, an eviction), its shape must be the one that the client's had (shape.h).
  *
  * Ownership: statements are counted references and belong to their table's thread; server_statements hold ids only, so that a server
  *            can move to another worker.
@@ -24,6 +25,7 @@
 #include "base/list.h"
 #include "base/table.h"
 #include "state/settings.h"
+#include "state/shape.h"
 #include "wire/bytes.h"
 
 #define CLIENT_STATEMENTS_MAX 10000
@@ -39,6 +41,8 @@ struct statement {
 	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
 	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
 	bool is_good;	      /* a server has parsed it without complaint */
+	uint64_t schema;      /* the number of schema changes that it was prepared at */
+	uint64_t shape;	      /* .. and what it looked like then (shape.h), as far as a server has told */
 	uint64_t binds;	      /* for SHOW PREPARED */
 	unsigned n_servers;   /* .. as it was last asked */
 	char server_name[STATEMENT_NAME_SIZE]; /* statement_server_name(), which costs more than the rest of a Bind */
@@ -78,6 +82,7 @@ struct client_statement {
 	uint32_t batch; /* of the client: its Parse was sent between two Syncs */
 	usec_t parsed_at; /* what it means was decided then: an older copy on a server may mean something else */
 	bool is_confirmed; /* the server has said ParseComplete, or we have */
+	uint64_t shape;	   /* that it had when it was prepared, and keeps; SHAPE_UNKNOWN */
 };
 
 struct client_statements {
@@ -105,6 +110,8 @@ struct server_statement {
 	uint32_t number;
 	bool is_confirmed; /* the server has said ParseComplete */
 	bool is_stale;	   /* its plan can't be used any more: close it before the next use */
+	bool is_shape_due; /* its Describe hasn't been answered */
+	uint64_t shape;	   /* what that said; SHAPE_UNKNOWN */
 };
 
 struct server_statements {
@@ -120,15 +127,17 @@ void server_statements_add(struct server_statements *t, struct hash128 id);
 void server_statements_remove(struct server_statements *t, struct hash128 id);
 /* Its Close was skipped: it's there, as far as we know, and must be closed before it is used, since it may have been stale. */
 void server_statements_restore(struct server_statements *t, struct hash128 id);
-bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* never the decoy */
-size_t server_statements_count(const struct server_statements *t); /* the decoy doesn't count */
+bool server_statements_oldest(const struct server_statements *t, struct hash128 *id); /* false: it has none */
+size_t server_statements_count(const struct server_statements *t);
 /* Of one that is there again since, only the newest Parse counts: number is that of its server_statement. */
 void server_statements_confirm(struct server_statements *t, struct hash128 id, uint32_t number);
+/* Its Describe was answered, or never will be (SHAPE_UNKNOWN). */
+void server_statements_shape(struct server_statements *t, struct hash128 id, uint32_t number, uint64_t shape);
 void server_statements_expire(struct server_statements *t); /* all are stale: prepared anew before the next use */
 void server_statements_clear(struct server_statements *t, bool only_confirmed);
 
 /*
- * DEALLOCATE of a client's own name, by the extended protocol: the server is sent a DEALLOCATE of this statement instead, which is prepared ahead of each Bind, so that
+ * DEALLOCATE of a client's own name, by the extended protocol: the server is sent a DEALLOCATE of this statement instead, which is prepared ahead of each Execute, so that
  * the answers, the command tag and errors come from PostgreSQL.
  */
 #define STATEMENT_DECOY ((struct hash128){ 0, 0 })

@@ -24,6 +24,12 @@ struct cancel_key { /* of a session of ours: short or long */
 	uint8_t secret[CANCEL_SECRET_LONG];
 };
 
+enum replication { /* what a connection is for */
+	REPLICATION_NONE,
+	REPLICATION_PHYSICAL,
+	REPLICATION_LOGICAL, /* replication=database: it may run queries, too */
+};
+
 struct startup_param {
 	const char *name, *value;
 };

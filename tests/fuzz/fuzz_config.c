@@ -3,6 +3,7 @@
  * as a file again, loads as an equal one, and every setting may be SET to the value that it has.
  */
 #include "config/config.h"
+#include "config/host_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,30 @@ static void set_line(void *ctx, const char *key, const char *value, const char *
 	config_unref(&with);
 }
 
+/* As many as the file lists, each with a port; and a list that is put together from them means the same. */
+static void check_hosts(const struct config_database *db)
+{
+	char names[HOSTS_MAX * (HOST_NAME_MAX_BYTES + 1) + 1], ports[HOSTS_MAX * 6 + 1], why[400];
+	struct config_host *again;
+	size_t n, n_names = 0, n_ports = 0;
+
+	ASSERT(db->n_hosts >= 1 && db->n_hosts <= HOSTS_MAX);
+	for (size_t i = 0; i < db->n_hosts; i++) {
+		const struct config_host *h = &db->hosts[i];
+
+		ASSERT(h->port > 0 && h->port < 65536 && (*h->name || db->n_hosts == 1));
+		ASSERT(strlen(h->name) <= HOST_NAME_MAX_BYTES && !strchr(h->name, ','));
+		n_names += (size_t)snprintf(
+			names + n_names, sizeof(names) - n_names, "%s%s", i ? "," : "", h->name);
+		n_ports += (size_t)snprintf(
+			ports + n_ports, sizeof(ports) - n_ports, "%s%d", i ? "," : "", h->port);
+	}
+	ASSERT(host_list_parse(names, ports, &again, &n, why, sizeof(why)) && n == db->n_hosts);
+	for (size_t i = 0; i < n; i++)
+		ASSERT(strcmp(again[i].name, db->hosts[i].name) == 0 && again[i].port == db->hosts[i].port);
+	host_list_free(&again, &n);
+}
+
 static void check_lookups(const struct config *c)
 {
 	size_t n = 0;
@@ -69,7 +94,7 @@ static void check_lookups(const struct config *c)
 		ASSERT(config_pool_size(c, db, NULL) >= 1 &&
 			config_min_pool_size(c, db) <= config_pool_size(c, db, NULL));
 		ASSERT(config_pool_mode(c, db, NULL) != POOL_MODE_UNSET);
-		ASSERT(db->port > 0 && db->port < 65536);
+		check_hosts(db);
 	}
 	ASSERT(n == c->databases_by_name_.count);
 	n = 0;

@@ -136,7 +136,7 @@ class Connection:
         return code
 
     def login(self, auth="trust", password="secret", before=b"", key=True, send=None, mechanisms=("SCRAM-SHA-256",), **parameters):
-        """Authenticates the client and makes it ready. before: sent ahead of ReadyForQuery; send: how to send."""
+        """Authenticates the client and makes it ready. parameters: None for one that isn't reported. before: sent ahead of ReadyForQuery; send: how to send."""
         send = send or self.send
         if auth == "password":
             send(message("R", struct.pack("!i", 3)))
@@ -149,7 +149,7 @@ class Connection:
             self.scram(password, mechanisms, send)
         send(message("R", struct.pack("!i", 0)))
         known = dict(PARAMETERS, application_name=self.params.get("application_name", ""), **parameters)
-        send(b"".join(parameter(k, v) for k, v in known.items()) +
+        send(b"".join(parameter(k, v) for k, v in known.items() if v is not None) +
              (message("K", struct.pack("!I", self.pid) + self.secret) if key else b"") + before + ready())
         return self
 

@@ -233,3 +233,20 @@ def test_ER_01_unfinished_messages_of_any_declared_length(via, body):
         c.send(bytes([kind]) + body)
         leave(c, "FIN")
     assert via.connect().query("select 1") == [["1"]]
+
+
+def test_ER_09_refused_in_the_queue(new_pooler, postgres):
+    """ER-09: What a client had sent when it was refused is thrown away with the request, not replayed with its next."""
+    postgres.sql("create table if not exists er09 (i int); truncate er09", database="test")
+    p = new_pooler({"query_wait_timeout": 0.5, "query_wait_timeout_action": "error"})
+    holder, c = p.connect(), p.connect()
+    holder.query("begin")
+    insert = "insert into er09 values (%d)"
+    c.send(wire.parse("", insert % 1) + wire.bind() + wire.execute() + wire.parse("", insert % 2) + wire.bind() + wire.execute() + wire.FLUSH)
+    e = c.recv(timeout=10)
+    assert (e.kind, e.severity, e.sqlstate) == ("E", "ERROR", "53300")
+    c.send(wire.parse("", insert % 3) + wire.bind() + wire.execute() + wire.SYNC)
+    assert [m.kind for m in c.recv_until("Z")] == ["Z"]
+    holder.query("commit")
+    assert c.query(insert % 4) == []
+    assert postgres.sql("select i from er09", database="test") == [(4,)]

@@ -216,15 +216,6 @@ def test_ST_07_malformed_options(via, options, sqlstate):
     assert failed.value.sqlstate == sqlstate and failed.value.error.severity == "FATAL"
 
 
-@pytest.mark.pooler_only
-@pytest.mark.parametrize("value", ["true", "database", "on", "1"])
-def test_ST_08_replication(via, value):
-    """ST-08: A walsender connection never reaches a pool."""
-    with pytest.raises(LoginFailed) as failed:
-        via.connect(params={"replication": value})
-    assert failed.value.sqlstate == "0A000" and failed.value.error.severity == "FATAL"
-
-
 @both_paths
 @pytest.mark.parametrize("user", ["trust_user", "plain_user"])
 def test_ST_09_everything_in_one_segment(auth_path, path, user):

@@ -42,6 +42,29 @@ def test_names_of_batches_that_failed(via):
     ''')
 
 
+def test_execute_by_sql_of_what_parse_has_prepared(new_pooler):
+    """Its name is the client's own: the error says so, in EXPLAIN and in the extended protocol, too."""
+    c = own_section(new_pooler(start=False)).connect()
+    c.send(parse("s", 'select 1') + SYNC)
+    c.recv_until("Z")
+    for ask in (query("execute s"), query("explain execute s"), parse("", "execute s") + bind("") + execute() + SYNC):
+        c.send(ask)
+        errors = [m for m in c.recv_until("Z") if m.kind == "E"]
+        assert [m.sqlstate for m in errors] == ["26000"] and "PREPARE" in errors[0].fields["H"] and "Parse" in errors[0].fields["D"]
+    c.send(query("execute unknown"))
+    assert ["H" in m.fields for m in c.recv_until("Z") if m.kind == "E"] == [False]
+    c.send(bind("s") + execute() + SYNC)
+    assert [m.row for m in c.recv_until("Z") if m.kind == "D"] == [["1"]]
+
+
+def test_deallocate_of_itself_twice_in_a_batch(via):
+    via.run('''
+        c1: P(a,"deallocate a") B(a) E P(a,"deallocate a") B(a) E S → 1 2 C(DEALLOCATE) 1 2 C(DEALLOCATE) Z(I)
+        c1: P(b,"select 1") P(a,"deallocate b") B(a) E(none) S → 1 1 2 E[34000] Z(I)
+        c1: B(a) E S B(b) S        → 2 C(DEALLOCATE) Z(I) E[26000] Z(I)
+    ''')
+
+
 def test_the_unnamed_statement_of_batches_that_failed(via):
     """A skipped Parse, Query or Close leaves the one before it, in pipelines as well; a failed Parse leaves none."""
     via.run('''
@@ -56,6 +79,8 @@ def test_the_unnamed_statement_of_batches_that_failed(via):
         c1: P("select 'y'") S      → 1 Z(I)
         c1: E(none) C(S,"") S B("") E S → E[34000] Z(I) 2 D(y) C Z(I)
         c1: E(none) B("") S B("") E S → E[34000] Z(I) 2 D(y) C Z(I)
+        c1: P("select 'z'") B(none) C(S,"") S → 1 E[26000] Z(I)
+        c1: E(none) P("select 'x'") S B("") E S → E[34000] Z(I) 2 D(z) C Z(I)
     ''')
 
 
@@ -480,3 +505,17 @@ def test_what_is_asked_after_a_statement(counted, statement, asks):
     wait_until(lambda: len(sent) > bool(asks), what="the question")
     c.query("select 2")
     assert sent == [statement] + [asks] * bool(asks) + ["select 2"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_max_pinned_waits_for_a_pin_that_is_about_to_end(new_pooler, threads):
+    """Whoever has heard that another gave up its lock may take one, although pgweir is still asking the server whether that is so."""
+    p = own_section(new_pooler({"default_pool_size": 3, "max_pinned": 1, "worker_threads": threads}, start=False))
+    a, b = p.connect(), p.connect()
+    for client in (a, b):
+        client.query("select 1")
+    for _ in range(50):
+        for client in (a, b):
+            client.send(query("select pg_advisory_lock(7)"))
+            assert not [m.sqlstate for m in client.recv_until("Z") if m.kind == "E"]
+            client.query("select pg_advisory_unlock(7)")

@@ -152,11 +152,11 @@ START_TEST(a_writer_grows_and_keeps_what_it_has)
 END_TEST
 
 static const struct error_info errors[] = {
-	{ "ERROR", "53300", "too many clients", "20 busy", "try again", NULL },
-	{ "FATAL", "08P01", "invalid message length", NULL, NULL, NULL },
-	{ "PANIC", "XX000", "", NULL, "", NULL },
-	{ "NOTICE", "00000", "pinned", NULL, "hint alone", NULL },
-	{ "WARNING", "01000", "w", "detail alone", NULL, NULL },
+	{ "ERROR", "53300", "too many clients", "20 busy", "try again", NULL, 0 },
+	{ "FATAL", "08P01", "invalid message length", NULL, NULL, NULL, 0 },
+	{ "PANIC", "XX000", "", NULL, "", NULL, 0 },
+	{ "NOTICE", "00000", "pinned", NULL, "hint alone", NULL, 0 },
+	{ "WARNING", "01000", "w", "detail alone", NULL, NULL, 0 },
 };
 
 START_TEST(an_error_comes_back_as_it_was_written)

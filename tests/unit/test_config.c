@@ -190,6 +190,7 @@ static const char *const own_keys[] = {
 	"query_wait_timeout_action",
 	"reclaim_after",
 	"server_tls_negotiation",
+	"server_census",
 	"server_connect_concurrency",
 	"session_features",
 	"session_probe",
@@ -387,9 +388,6 @@ static const struct {
 	{ "[pgbouncer]\npeer_id = 1\n", "x.ini:2: peer_id is not supported yet by this version: it may only be 0" },
 	{ "[pgbouncer]\nresolv_conf = /r\n", "x.ini:2: resolv_conf is not supported yet by this version" },
 	{ "[peers]\n1 = host=h\n", "x.ini:2: section [peers] is not supported yet by this version" },
-	{ "[databases]\na = host=h,i\n", "x.ini:2: a list of hosts is not supported yet by this version" },
-	{ "[databases]\na = load_balance_hosts=disable\n",
-		"x.ini:2: load_balance_hosts = disable is not supported yet by this version" },
 	{ "[pgbouncer]\nauth_dbname = a\n[databases]\nb =\n", "x.ini: auth_dbname = a is not among the databases" },
 	{ "[databases]\nb = auth_dbname=a\n[pgbouncer]\n", "x.ini:2: auth_dbname = a is not among the databases" },
 	{ "[databases]\n* = auth_dbname=pgbouncer\n[pgbouncer]\n",
@@ -420,17 +418,31 @@ static const struct {
 	{ "[databases]\na = host=\n",
 		"x.ini:2: a key without a value ('' is the empty one) at column 1 of the connection string" },
 	{ "[databases]\na = port=0\n", "x.ini:2: port must be a number from 1 to 65535, not \"0\"" },
+	{ "[databases]\na = host=h,i port=1,2,3\n",
+		"x.ini:2: port must be one number, or as many as there are hosts (2)" },
+	{ "[databases]\na = host=h port=1,2\n",
+		"x.ini:2: port must be one number, or as many as there are hosts (1)" },
+	{ "[databases]\na = host=h,i port=1,65536\n",
+		"x.ini:2: port must be a number from 1 to 65535, not \"65536\"" },
+	{ "[databases]\na = host=h,i port=1,x\n", "x.ini:2: port must be a number from 1 to 65535, not \"x\"" },
+	{ "[databases]\na = host=h,,i\n", "x.ini:2: host has an empty name in its list" },
+	{ "[databases]\na = host=h, \n", "x.ini:2: host has an empty name in its list" },
+	{ "[databases]\na = host=a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a\n",
+		"x.ini:2: host lists more than 32 hosts" },
+	{ "[databases]\na = load_balance_hosts=random\n",
+		"x.ini:2: load_balance_hosts must be one of round-robin, disable, not \"random\"" },
+	{ "[databases]\na = target_session_attrs=master\n",
+		"x.ini:2: target_session_attrs must be one of any, read-write, read-only, primary, standby, "
+		"prefer-standby, not \"master\"" },
 	{ "[databases]\na = dbname=''\n", "x.ini:2: dbname must not be empty" },
 	{ "[databases]\na = pool_size=0\n", "x.ini:2: pool_size must be a number from 1 to 1000000000, not \"0\"" },
 	{ "[users]\nbob = pool_sise=1\n",
 		"x.ini:2: unknown key \"pool_sise\" in section [users]; did you mean \"pool_size\"?" },
 	{ "[users]\nbob = password=1\n", "x.ini:2: unknown key \"password\" in section [users]" },
 	/* URIs in [databases] */
-	{ "[databases]\na = postgresql://h/d?target_session_attrs=primary\n",
-		"x.ini:2: target_session_attrs=primary in a URI is not supported yet by this version" },
 	{ "[databases]\na = postgres://h/d?connect_timeout=3\n",
 		"x.ini:2: the parameter connect_timeout in a URI is not supported yet by this version" },
-	{ "[databases]\na = postgresql://h,i/d\n", "x.ini:2: a list of hosts is not supported yet by this version" },
+	{ "[databases]\na = postgresql://h,i:1,:2/d\n", "x.ini:2: host has an empty name in its list" },
 	{ "[databases]\na = postgresql://h/d?schema=public\n",
 		"x.ini:2: bad URI: invalid URI query parameter: \"schema\"" },
 };
@@ -519,7 +531,7 @@ START_TEST(later_duplicates_win)
 	ck_assert_str_eq(c->logfile, "b");
 	ck_assert_str_eq(c->databases->name, "a");
 	ck_assert_str_eq(c->databases->host, "z");
-	ck_assert_int_eq(c->databases->port, 5432);
+	ck_assert_int_eq(c->databases->hosts->port, 5432);
 	ck_assert_ptr_null(c->databases->password);
 	ck_assert_int_eq(c->databases->line, 4);
 	ck_assert_str_eq(c->databases->next->name, "b");
@@ -561,7 +573,8 @@ START_TEST(a_connection_string_sets_every_field)
 
 	ck_assert_str_eq(db->dbname, "d");
 	ck_assert_str_eq(db->host, "/run/pg");
-	ck_assert_int_eq(db->port, 1);
+	ck_assert_int_eq(db->hosts->port, 1);
+	ck_assert_uint_eq(db->n_hosts, 1);
 	ck_assert_str_eq(db->user, "u");
 	ck_assert_str_eq(db->password, "it's = \\ ok");
 	ck_assert_int_eq(db->pool_size, 2);
@@ -616,7 +629,7 @@ START_TEST(a_database_may_be_a_uri)
 	const struct config_database *db = c->databases;
 
 	ck_assert_str_eq(db->host, "db.example");
-	ck_assert_int_eq(db->port, 5433);
+	ck_assert_int_eq(db->hosts->port, 5433);
 	ck_assert_str_eq(db->user, "us@er");
 	ck_assert_str_eq(db->password, "p w/");
 	ck_assert_str_eq(db->dbname, "app");
@@ -885,7 +898,7 @@ START_TEST(a_uri_is_a_whole_configuration)
 	ck_assert_str_eq(config_database(c, "app")->dbname, "app");
 	ck_assert_str_eq(config_database(c, "app")->password, "p'w");
 	ck_assert_str_eq(config_database(c, "app")->application_name, "x");
-	ck_assert_int_eq(config_database(c, "app")->port, 5433);
+	ck_assert_int_eq(config_database(c, "app")->hosts->port, 5433);
 	ck_assert_str_eq(config_database(c, "other")->name, "*");
 	ck_assert_ptr_null(config_database(c, "other")->dbname);
 	ck_assert_str_eq(config_database(c, "other")->host, "db.example");
@@ -919,8 +932,7 @@ static const struct {
 		"channel_binding must be one of prefer, disable, require, not \"maybe\"" },
 	{ "postgresql://u:p@h/d?options=-csearch_path%3Dx",
 		"the parameter options in a URI is not supported yet by this version" },
-	{ "postgresql://u:p@h/d?target_session_attrs=read-write",
-		"target_session_attrs=read-write in a URI is not supported yet by this version" },
+	{ "postgresql://u:p@h,/d", "host has an empty name in its list" },
 	{ "postgresql://u:p@h:x/d",
 		"bad URI: the port is not a number (in a password / is written %2F, @ %40, : %3A and ? %3F)" },
 };

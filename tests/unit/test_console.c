@@ -207,6 +207,12 @@ static const struct {
 	/* pgweir's own */
 	{ "PINS", "database t user t addr t port i client q server q server_pid i reasons t statement t since t seconds q" },
 	{ "PIN_COUNTS", "reason t pinned q total q" },
+	{ "HOSTS",
+		"host t port i address t state t since t seconds q servers i logins i failures i failures_total q "
+		"sqlstate t why t next_try_ms q limits t" },
+	{ "LIMITS",
+		"database t user t host t port i servers i pool_size i limit i role t since t seconds q sqlstate t why t "
+		"next_try_ms q giving_back i" },
 	{ "WORKERS", "worker i clients q waiting q servers q idle q rounds q messages q servers_received q cpu_us q" },
 	{ "EVENTS", "number q kind t first_time t last_time t times q event t" },
 	{ "QUEUE", "database t user t client q addr t port i application_name t since t wait_us q left_us q reason t detail t statement t fingerprint t" },

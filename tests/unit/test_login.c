@@ -461,20 +461,22 @@ END_TEST
 
 static const struct {
 	const char *value, *sqlstate;
+	enum replication replication;
 } replications[] = {
-	{ "true", "0A000" },
-	{ "on", "0A000" },
-	{ "YES", "0A000" },
-	{ "1", "0A000" },
-	{ "database", "0A000" },
-	{ "maybe", "22023" },
-	{ "false", "" },
-	{ "off", "" },
-	{ "no", "" },
-	{ "0", "" },
+	{ "true", "", REPLICATION_PHYSICAL },
+	{ "on", "", REPLICATION_PHYSICAL },
+	{ "YES", "", REPLICATION_PHYSICAL },
+	{ "1", "", REPLICATION_PHYSICAL },
+	{ "database", "", REPLICATION_LOGICAL },
+	{ "DATABASE", "22023", REPLICATION_NONE },
+	{ "maybe", "22023", REPLICATION_NONE },
+	{ "false", "", REPLICATION_NONE },
+	{ "off", "", REPLICATION_NONE },
+	{ "no", "", REPLICATION_NONE },
+	{ "0", "", REPLICATION_NONE },
 };
 
-START_TEST(replication_never_gets_in)
+START_TEST(replication_is_asked_for_in_postgresqls_words)
 {
 	struct rig r;
 
@@ -483,6 +485,7 @@ START_TEST(replication_never_gets_in)
 	rig_feed(&r);
 	ck_assert_str_eq(last_error(&r).sqlstate, replications[_i].sqlstate);
 	ck_assert_int_eq(r.login.state, *replications[_i].sqlstate ? LOGIN_FAILED : LOGIN_DONE);
+	ck_assert_int_eq(r.login.replication, replications[_i].replication);
 	rig_end(&r);
 }
 END_TEST
@@ -1364,7 +1367,7 @@ UNIT_MAIN("login", {
 	tcase_add_loop_test(tc, tls_is_had_once, 0, 3);
 	tcase_add_loop_test(tc, a_startup_message_in_plain_text_may_be_too_little, 0, N_ELEMENTS(plains));
 	tcase_add_loop_test(tc, newer_versions_are_negotiated_once, 0, N_ELEMENTS(versions));
-	tcase_add_loop_test(tc, replication_never_gets_in, 0, N_ELEMENTS(replications));
+	tcase_add_loop_test(tc, replication_is_asked_for_in_postgresqls_words, 0, N_ELEMENTS(replications));
 	tcase_add_loop_test(tc, only_the_right_password_gets_in, 0, N_ELEMENTS(logins));
 	tcase_add_test(tc, a_login_cut_into_single_bytes_is_the_same);
 	tcase_add_test(tc, bytes_behind_the_login_stay);

@@ -41,6 +41,10 @@ static bool is_busy(struct pending *p)
 {
 	return !pending_is_idle(p);
 }
+static bool is_not_between(struct pending *p)
+{
+	return !pending_is_between(p);
+}
 static bool awaits(struct pending *p)
 {
 	return pending_awaits_ready(p);
@@ -65,6 +69,8 @@ static const struct {
 	{ "ending", is_ending },
 	{ "ambiguous", is_ambiguous },
 	{ "certain", is_certain },
+	{ "between", pending_is_between },
+	{ "not-between", is_not_between },
 	{ "awaits", awaits },
 	{ "clients-turn", awaits_not },
 	{ "nothing", is_nobodys_turn },
@@ -207,6 +213,11 @@ static const struct {
 	/* extended query */
 	{ "a batch", ">P >B >D >E ?busy ?clients-turn >S ?awaits <1=cP <2=cB <T=cD <D=c- <C=cE ?busy <ZI=cS ?idle" },
 	{ "a batch without its Sync", ">P <1=cP ?busy ?nothing >S <ZI=cS ?idle" },
+	{ "prepared and described, all is answered",
+		">P >D ?not-between <1=cP <n=cD ?between >C <3=cC ?between >>S ?not-between <ZI=oS ?idle" },
+	{ "what has a portal isn't quiet", ">P >B <1=cP <2=cB ?not-between >S <ZI=cS ?not-between >P <1=cP ?between" },
+	{ "nor what has failed, or is in a block",
+		">P <E=cP ?not-between >S <ZI=cS >X <E=cX ?not-between >S <ZI=cS >Q <ZT=cQ >P <1=cP ?not-between" },
 	{ "a Sync alone", ">S ?busy <ZI=cS ?idle" },
 	{ "describing a statement", ">P >D >S <1=cP <t=c- <T=cD <ZI=cS ?idle" },
 	{ "describing what has no rows", ">P >D >S <1=cP <t=c- <n=cD <ZI=cS ?idle" },
@@ -260,6 +271,12 @@ static const struct {
 	{ "CopyData behind a query that is no copy", ">Q >d >e >Q <C=c- <ZI=cQ <C=c- <ZI=cQ ?idle" },
 	{ "our own copy", ">>Q <G=o- ?copying >>e ?ending <E=o- <ZI=oQ ?idle" },
 
+	/* Replication copies both ways; either side may end it first */
+	{ "copy both, the client ends it",
+		">Q <W=c- ?copying <d=c- >d <d=c- >e ?ending <d=c- <c=c- <C=c- ?busy <C=c- <ZI=cQ ?idle" },
+	{ "copy both, the server ends it", ">Q <W=c- <d=c- <c=c- ?copying >e <T=c- <D=c- <C=c- <C=c- <ZI=cQ ?idle" },
+	{ "copy both, the server fails", ">Q <W=c- >d <d=c- <E=c- <ZI=cQ ?idle >d >e ?nothing" },
+
 	/* COPY by Execute: it swallows Sync */
 	{ "copy by Execute", ">B >E <2=cB <G=c- ?copying >d >e >S ?ending <C=cE <ZI=cS ?idle" },
 	{ "a Sync before the copy began", ">B >E >S <2=cB <G=c- ?copying ?busy >d >e >S <C=cE ?certain <ZI=cS ?idle" },
@@ -300,7 +317,6 @@ static const struct {
 	{ "CopyData to nothing", "<d=d-" },
 	{ "a copy suspended", ">E <G=c- <s=d-" },
 	{ "a copy that ends well in spite of a request in its middle", ">E >d >P >e >S <G=c- <C=cE <ZI=d-" },
-	{ "CopyBoth", ">Q <W=d-" },
 	{ "a request for a password", ">Q <R=d-" },
 	{ "a cancel key", ">Q <K=d-" },
 	{ "an unknown message", ">Q <?=d-" },

@@ -356,24 +356,24 @@ START_TEST(a_long_row_is_passed_on_as_far_as_it_came)
 END_TEST
 
 static const struct {
-	const char *tag, *left; /* statements that are left of: confirmed, unconfirmed, the decoy */
+	const char *tag, *left; /* statements that are left of: confirmed, unconfirmed */
 	bool has_settings, changes_schema;
 } tags[] = {
 	{ "DISCARD ALL", "u", false, false },
 	{ "DEALLOCATE ALL", "u", true, false },
-	{ "DEALLOCATE", "cu", true, false },
-	{ "DROP TABLE", "cud", true, true },
-	{ "CREATE TABLE", "cud", true, true },
-	{ "DO", "cud", true, true },
-	{ "DISCARD TEMP", "cud", true, false },
-	{ "DELETE 1", "cud", true, false },
-	{ "SELECT 1", "cud", true, false },
-	{ "", "cud", true, false },
+	{ "DEALLOCATE", "cu", true, false }, /* ours, of a decoy that isn't in the table */
+	{ "DROP TABLE", "cu", true, true },
+	{ "CREATE TABLE", "cu", true, true },
+	{ "DO", "cu", true, true },
+	{ "DISCARD TEMP", "cu", true, false },
+	{ "DELETE 1", "cu", true, false },
+	{ "SELECT 1", "cu", true, false },
+	{ "", "cu", true, false },
 };
 
 START_TEST(some_tags_take_statements_and_settings_with_them)
 {
-	static const struct hash128 ids[] = { { 1, 0 }, { 2, 0 }, { 0, 0 } };
+	static const struct hash128 ids[] = { { 1, 0 }, { 2, 0 } };
 	struct walked got = { .hides = "" };
 	struct writer w = { 0 };
 	struct server s;
@@ -385,14 +385,12 @@ START_TEST(some_tags_take_statements_and_settings_with_them)
 	for (size_t i = 0; i < N_ELEMENTS(ids); i++)
 		server_statements_add(&s.statements, ids[i]);
 	server_statements_confirm(&s.statements, ids[0], server_statements_find(&s.statements, ids[0])->number);
-	server_statements_confirm(&s.statements, STATEMENT_DECOY,
-		server_statements_find(&s.statements, STATEMENT_DECOY)->number);
 	pending_sent(&s.pending, PEND_QUERY, false, 0, NULL);
 	put(&w, MSG_COMMAND_COMPLETE, tags[_i].tag, strlen(tags[_i].tag) + 1);
 	server_walk(&s, w.data, w.len, &walk, &got);
 	for (size_t i = 0; i < N_ELEMENTS(ids); i++) {
 		if (server_statements_find(&s.statements, ids[i]))
-			strncat(left, &"cud"[i], 1);
+			left[strlen(left)] = "cu"[i];
 	}
 	ck_assert_msg(strcmp(left, tags[_i].left) == 0, "%s: %s", tags[_i].tag, left);
 	ck_assert_msg((s.settings != NULL) == tags[_i].has_settings, "%s", tags[_i].tag);

@@ -149,6 +149,36 @@ START_TEST(pools_are_shared_and_go_with_their_last_holder)
 }
 END_TEST
 
+START_TEST(each_replication_client_has_a_pool_of_its_own)
+{
+	static const struct slot_limits limits = { .pool = 1, .database = 3 };
+	struct registry *r = registry_new(1);
+	struct pool_shared *pool = registry_pool(r, "app", "bob");
+	struct pool_shared *a = registry_replication_pool(r, "app", "bob", REPLICATION_PHYSICAL, 7);
+	struct pool_shared *b = registry_replication_pool(r, "app", "bob", REPLICATION_LOGICAL, 8);
+
+	ck_assert(a != b && a != pool && b != pool);
+	ck_assert_int_eq(b->replication, REPLICATION_LOGICAL);
+	ck_assert_int_eq(pool->replication, REPLICATION_NONE);
+	ck_assert_int_eq(slot_take(a, &limits), SLOT_TAKEN);
+	ck_assert_int_eq(slot_take(a, &limits), SLOT_POOL_FULL);
+	ck_assert_int_eq(slot_take(pool, &limits), SLOT_TAKEN);
+	ck_assert_int_eq(registry_pooled_servers(r, "app"), 1);
+	ck_assert_int_eq(slot_take(b, &limits), SLOT_TAKEN);
+	slot_give_back(pool);
+	ck_assert_int_eq(slot_take(pool, &(struct slot_limits){ .pool = 1, .database = 2 }), SLOT_DATABASE_FULL);
+	ck_assert_int_eq(registry_pooled_servers(r, NULL), 0);
+	slot_give_back(a);
+	slot_give_back(b);
+	ck_assert_int_eq(registry_pooled_servers(r, NULL), 0);
+	registry_drop_pool(r, &a);
+	registry_drop_pool(r, &b);
+	registry_drop_pool(r, &pool);
+	ck_assert_ptr_null(r->pools);
+	registry_free(r);
+}
+END_TEST
+
 START_TEST(ids_are_unique)
 {
 	struct registry *r = registry_new(1);
@@ -364,6 +394,7 @@ UNIT_MAIN("shared", {
 	tcase_add_loop_test(tc, a_slot_counts_in_pool_database_and_user, 0, N_ELEMENTS(slots));
 	tcase_add_test(tc, limits_hold_when_threads_race);
 	tcase_add_test(tc, pools_are_shared_and_go_with_their_last_holder);
+	tcase_add_test(tc, each_replication_client_has_a_pool_of_its_own);
 	tcase_add_test(tc, ids_are_unique);
 	tcase_add_loop_test(tc, clients_are_counted_three_times, 0, N_ELEMENTS(clients));
 	tcase_add_test(tc, a_place_that_is_given_back_can_be_taken);

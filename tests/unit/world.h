@@ -64,8 +64,10 @@ static inline void world_start_workers(struct world *w, const char *settings, in
 		"log_disconnections = 0\npool_mode = transaction\n%s\n[databases]\nworld = port=5432\n", settings);
 	w->snapshot = rig_snapshot(lines, "\"bob\" \"secret\"\n");
 	for (struct config_database *db = w->snapshot->config->databases; db; db = db->next) {
-		if (strcmp(db->name, "world") == 0) /* a file may not say @, and files' names would outlive a failed test */
-			db->host = xstrdup(host);
+		if (strcmp(db->name, "world") == 0) { /* a file may not say @, and files' names would outlive a failed test */
+			free(db->hosts->name);
+			db->hosts->name = xstrdup(host);
+		}
 	}
 	w->registry = registry_new(n_workers);
 	w->n_workers = n_workers;
@@ -416,7 +418,7 @@ static inline void world_check_shared_(const struct world *w, struct pool_shared
 		ASSERT(!p->limits.pool || atomic_load(&shared->servers) <= p->limits.pool);
 	}
 	ASSERT((size_t)atomic_load(&shared->servers) == servers);
-	ASSERT((size_t)atomic_load(&shared->by_database->logins) == logins);
+	ASSERT((size_t)atomic_load(&shared->logins) == logins);
 	ASSERT((size_t)atomic_load(&shared->waiting) == waiting);
 }
 
