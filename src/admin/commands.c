@@ -299,6 +299,10 @@ static bool take_select(const char *text, struct command *out, struct command_er
 		snprintf(out->value, sizeof(out->value), "%s", text); /* SELECT_TEXT_MAX is its size */
 		return true;
 	}
+	if (select_is_of_catalogs(text)) {
+		out->is_of_catalogs = true;
+		return true;
+	}
 	error->sqlstate = e.sqlstate;
 	error->position = e.position;
 	snprintf(error->message, sizeof(error->message), "%s", e.message);
@@ -307,7 +311,7 @@ static bool take_select(const char *text, struct command *out, struct command_er
 
 bool command_is_select(const struct command *c)
 {
-	return c->spec && c->spec->args == ARGS_SELECT && !c->view && !c->fake;
+	return c->spec && c->spec->args == ARGS_SELECT && !c->view && !c->fake && !c->is_of_catalogs;
 }
 
 enum result command_parse(const char *text, struct command *out, struct command_error *error)

@@ -51,6 +51,7 @@ struct command {
 	char name[COMMAND_NAME_MAX + 1];
 	char value[COMMAND_VALUE_MAX + 1]; /* ARGS_SELECT: the whole query, unless there is a view or a fake */
 	uint64_t number;
+	bool is_of_catalogs; /* ARGS_SELECT: no rows and no columns are the answer; there is no value */
 };
 
 extern const struct command_spec command_specs[];

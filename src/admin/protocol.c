@@ -177,7 +177,7 @@ static void describe_command(struct console_client *c, const struct command *cmd
 	struct writer w = { 0 };
 
 	describe(cmd, &d);
-	if (d.n)
+	if (d.n || cmd->is_of_catalogs)
 		rows_describe(&w, d.columns, d.n, binary);
 	else
 		msg_begin(&w, MSG_NO_DATA), msg_end(&w);
@@ -229,7 +229,7 @@ static void finish_simple(struct console_client *c, const char *tag)
 	struct description d;
 
 	describe(c->command, &d);
-	if (d.n)
+	if (d.n || c->command->is_of_catalogs)
 		describe_command(c, c->command, 0);
 	client_send(c, &c->rows.out);
 	send_complete(c, tag);

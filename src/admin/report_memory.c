@@ -117,7 +117,7 @@ static struct memory_row of_slab(const char *name, const struct slab *s)
 	size_t places = s->blocks * s->per_block;
 
 	return (struct memory_row){ name, s->size, s->used, places > s->used ? places - s->used : 0,
-		s->blocks * SLAB_BLOCK };
+		MAX(s->blocks * SLAB_BLOCK, s->size * s->used) }; /* without blocks under AddressSanitizer */
 }
 
 static struct memory_row of_count(const char *name, size_t size, size_t used)

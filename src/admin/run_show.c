@@ -49,7 +49,9 @@ static bool may_see(const struct console_client *c, const struct view *v)
 
 void run_show(struct console_client *c, const struct command *cmd)
 {
-	if (command_is_select(cmd)) {
+	if (cmd->is_of_catalogs) {
+		client_done(c, "SELECT 0");
+	} else if (command_is_select(cmd)) {
 		run_select(c, cmd);
 	} else if (cmd->fake) {
 		show_fake(c, cmd->fake);

@@ -346,7 +346,7 @@ static bool parse_list(struct parser *p, const struct select_operand *a, uint16_
 	do {
 		struct select_node n = { .op = OP_EQUAL, .a = *a };
 		const char *at = p->begin;
-		uint16_t right;
+		uint16_t right = 0;
 
 		if (!take_constant(p, &n.b.is_number, &n.b.text) || !check_types(p, at, &n) ||
 			!add_node(p, &n, &right))
@@ -390,7 +390,7 @@ static bool parse_like(struct parser *p, struct select_node *n, uint16_t *out)
 static bool parse_is_null(struct parser *p, struct select_node *n, uint16_t *out)
 {
 	bool is_negated = accept_word(p, "not");
-	uint16_t node;
+	uint16_t node = 0;
 
 	n->op = OP_IS_NULL;
 	return expect_word(p, "null") && add_node(p, n, &node) && add_not(p, is_negated, node, out);
@@ -400,7 +400,7 @@ static bool parse_predicate(struct parser *p, uint16_t *out)
 {
 	struct select_node n = { .op = OP_EQUAL };
 	bool is_negated;
-	uint16_t node;
+	uint16_t node = 0;
 	const char *at = p->begin;
 
 	if (!take_operand(p, &n.a))
@@ -423,7 +423,7 @@ static bool parse_predicate(struct parser *p, uint16_t *out)
 static bool parse_not(struct parser *p, uint16_t *out)
 {
 	bool is_negated = false, is_ok;
-	uint16_t node;
+	uint16_t node = 0;
 
 	while (accept_word(p, "not"))
 		is_negated = !is_negated;
@@ -705,7 +705,7 @@ static bool parse_amount(struct parser *p, uint64_t *out)
 
 static bool parse_clauses(struct parser *p)
 {
-	uint16_t where;
+	uint16_t where = 0;
 
 	if (accept_word(p, "where")) {
 		if (!parse_or(p, &where))
@@ -760,11 +760,15 @@ static bool parse(struct parser *p)
 	return p->token == T_END || fail_here(p);
 }
 
-/* What psql's \d and drivers ask: it isn't worth a position, and the reason is always the same. */
-static bool is_about_catalogs(const char *text)
+bool select_is_of_catalogs(const char *text)
 {
-	return strcasestr(text, "pg_catalog.") || strcasestr(text, "information_schema.") ||
-		strcasestr(text, "from pg_") || strcasestr(text, "join pg_");
+	return strcasestr(text, "pg_catalog.") || strcasestr(text, "information_schema.");
+}
+
+/* The reason is worth more than a position. */
+static bool names_catalogs(const char *text)
+{
+	return select_is_of_catalogs(text) || strcasestr(text, "from pg_") || strcasestr(text, "join pg_");
 }
 
 enum result select_parse(const char *text, struct select *out, struct select_error *error)
@@ -781,7 +785,7 @@ enum result select_parse(const char *text, struct select *out, struct select_err
 	} else if (parse(&p)) {
 		return RES_OK;
 	}
-	if (is_about_catalogs(text)) {
+	if (names_catalogs(text)) {
 		error->sqlstate = "0A000";
 		error->position = 0;
 		snprintf(error->message, sizeof(error->message),

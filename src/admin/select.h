@@ -96,6 +96,11 @@ struct select_session { /* what functions tell */
 	uint32_t pid;
 };
 
+/*
+ * Does it ask for system catalogs by their full names, as programs do: psql's \d and completion, drivers that look for types? Where
+ * select_parse() refuses that, no rows are the better answer: they take it as "there is nothing", and an error as their end.
+ */
+bool select_is_of_catalogs(const char *text);
 enum result select_parse(const char *text, struct select *out, struct select_error *error);
 /* from: the view's rows, all columns, as text; ignored without a view. to: gets the result's, in the formats that it wants. */
 void select_apply(

@@ -259,7 +259,10 @@ static void write_item(const struct select *s, size_t i, const struct cell *row,
 	const struct select_item *item = &s->items[i];
 
 	switch (item->kind) {
-	case ITEM_COLUMN: write_cell(to, &row[item->column], s->columns[i].type); break;
+	case ITEM_COLUMN:
+		ASSERT(row); /* count(*) stands beside no column */
+		write_cell(to, &row[item->column], s->columns[i].type);
+		break;
 	case ITEM_COUNT: rows_number(to, count); break;
 	case ITEM_NUMBER: rows_number(to, strtoull(s->texts + item->text, NULL, 10)); break;
 	case ITEM_TEXT: rows_text(to, item->fixed ? item->fixed : s->texts + item->text); break;

@@ -167,7 +167,7 @@ static size_t merge_prepared(struct prepared_row **rows, size_t n)
 {
 	size_t out = 0;
 
-	qsort(rows, n, sizeof(*rows), prepared_by_name);
+	qsort(rows, n, sizeof(struct prepared_row *), prepared_by_name);
 	for (size_t i = 0; i < n; i++) {
 		if (out && strcmp(rows[out - 1]->name, rows[i]->name) == 0) {
 			rows[out - 1]->binds += rows[i]->binds;
@@ -177,7 +177,7 @@ static size_t merge_prepared(struct prepared_row **rows, size_t n)
 			rows[out++] = rows[i];
 		}
 	}
-	qsort(rows, out, sizeof(*rows), prepared_by_use);
+	qsort(rows, out, sizeof(struct prepared_row *), prepared_by_use);
 	return out;
 }
 
@@ -212,7 +212,7 @@ static void fill_prepared(const struct show *s)
 
 	for (int i = 0; i < s->n_reports; i++)
 		size += s->reports[i]->n_prepared;
-	rows = xcalloc(size, sizeof(*rows));
+	rows = xcalloc(size, sizeof(struct prepared_row *));
 	for (int i = 0; i < s->n_reports; i++) {
 		for (size_t k = 0; k < s->reports[i]->n_prepared; k++)
 			rows[n++] = &s->reports[i]->prepared[k];

@@ -131,6 +131,6 @@ def test_mem_counts_clients(new_pooler):
     got = {r["name"]: r for r in p.ask("SHOW MEM")}
     assert list(got["client_cache"]) == ["name", "size", "used", "free", "memtotal"]
     assert got["client_cache"]["used"] == 5 and got["client_cache"]["memtotal"] >= 5 * got["client_cache"]["size"]
-    assert got["server_cache"]["used"] == 1 and got["heap"]["used"] > 0
+    assert got["server_cache"]["used"] == 1 and (got["heap"]["used"] > 0 or SLOW > 1)  # a sanitizer's malloc says nothing
     for c in clients:
         c.close()

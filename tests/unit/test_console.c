@@ -268,6 +268,57 @@ static char *slurp(const char *path)
 	return text;
 }
 
+/* Where the entry of this view begins, and where the next one of its list does. */
+static const char *entry_of(const char *page, const char *view, const char **end)
+{
+	for (const char *p = page; (p = strstr(p, "\n.It Ic ")); p++) {
+		char line[128];
+
+		snprintf(line, sizeof(line), "%.*s ", (int)strcspn(p + 1, "\n"), p + 1);
+		for (const char *w = line; (w = strstr(w, view)); w++) {
+			if (w[-1] != ' ' || w[strlen(view)] != ' ')
+				continue;
+			*end = strstr(p + 1, "\n.It Ic ");
+			if (!*end || *end > strstr(p + 1, "\n.Sh "))
+				*end = strstr(p + 1, "\n.Sh ");
+			return p;
+		}
+	}
+	return NULL;
+}
+
+static bool tells_of(const char *entry, const char *end, const char *column)
+{
+	for (const char *p = entry; p < end; p += strcspn(p + 1, "\n") + 1) {
+		char line[256];
+
+		snprintf(line, sizeof(line), "%.*s ", (int)strcspn(p + 1, "\n"), p + 1);
+		if (strncmp(line, ".Va ", 4) != 0 && strncmp(line, ".It Va ", 7) != 0)
+			continue;
+		for (const char *w = line; (w = strstr(w, column)); w++) {
+			if (w[-1] == ' ' && w[strlen(column)] == ' ')
+				return true;
+		}
+	}
+	return false;
+}
+
+START_TEST(the_manual_page_has_every_column)
+{
+	char *page = slurp("man/pgweir-console.7");
+
+	for (size_t i = 0; i < n_views; i++) {
+		const char *end, *entry = entry_of(strstr(page, "\n.Sh VIEWS"), views[i]->name, &end);
+
+		ck_assert_msg(entry != NULL, "%s", views[i]->name);
+		for (size_t k = 0; k < views[i]->n_columns; k++)
+			ck_assert_msg(tells_of(entry, end, views[i]->columns[k].name), "%s: %s",
+				views[i]->name, views[i]->columns[k].name);
+	}
+	free(page);
+}
+END_TEST
+
 /* Is word on a line that begins with prefix? */
 static bool has_entry(const char *page, const char *prefix, const char *word)
 {
@@ -544,6 +595,7 @@ UNIT_MAIN("console", {
 	tcase_add_loop_test(tc, views_have_the_columns_of_pgbouncer, 0, N_ELEMENTS(columns));
 	tcase_add_test(tc, every_view_is_in_the_list);
 	tcase_add_test(tc, the_manual_page_has_every_command_and_view);
+	tcase_add_test(tc, the_manual_page_has_every_column);
 	tcase_add_test(tc, a_row_description_names_types_and_formats);
 	tcase_add_loop_test(tc, numbers_fit_their_columns_in_text_and_binary, 0, N_ELEMENTS(numbers));
 	tcase_add_loop_test(tc, texts_are_utf8, 0, N_ELEMENTS(texts));
