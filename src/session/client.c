@@ -14,7 +14,6 @@
 
 #define LINGER (1 * USEC_PER_SEC)
 #define PADDING 4096
-#define PADDING_MAX (1024 * 1024) /* a longer rest of a message costs more than a new server */
 
 #define TO(s) (1u << (s))
 static const unsigned client_moves[CLIENT_STATES] = {

@@ -131,6 +131,8 @@ struct client {
 };
 
 #define BACKLOG_MAX 65536
+#define PADDING_MAX                                                                                          \
+	(1024 * 1024) /* a longer rest of a message costs more than a new server: see client_leaves_half() */
 
 void session_adopt(struct message *m, void *owner); /* deliver() of a newcomer */
 void session_discard(struct message *m);	    /* discard() of one; also uncounts nobody: for teardown */

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_WHOLE_MAX 65536 /* a longer message streams */
+#define KEPT_MAX 65536 /* of a message, before any of it is passed on */
 #define SCAN_WHOLE_MAX 65536 /* a longer Query streams, and only its beginning is looked at */
 
 /* ---- what handlers share ---- */
@@ -288,12 +288,14 @@ static bool is_skipped(const struct client *c, uint8_t type)
 }
 
 /*
- * So that a client that vanishes in the middle of it leaves no half message with a server, or waits for one to no purpose. A CopyData
- * is passed on as it comes: half of one is easily completed.
+ * A message is passed on when it is whole, a longer one from its first 64 kB on: a client that vanishes in the middle, or announces a gigabyte
+ * and sends ten bytes, leaves no half message with a server. Half a CopyData is easily completed, unless its rest is too long.
  */
-static bool is_kept_whole(const struct message_in *m)
+static bool is_kept(const struct message_in *m)
 {
-	return UNLIKELY(!request_is_whole(m)) && m->frame.length <= KEPT_WHOLE_MAX && m->frame.type != MSG_COPY_DATA;
+	if (m->avail >= MIN((size_t)m->frame.length, KEPT_MAX))
+		return false;
+	return m->frame.type != MSG_COPY_DATA || m->frame.length > PADDING_MAX;
 }
 
 static enum step dispatch(struct client *c, struct message_in *m)
@@ -314,7 +316,7 @@ static enum step dispatch(struct client *c, struct message_in *m)
 		return lost_request(c, m);
 	if (is_skipped(c, m->frame.type))
 		return request_discard(c, m);
-	if (is_kept_whole(m))
+	if (UNLIKELY(is_kept(m)))
 		return STEP_MORE;
 	if (ask_may_be(c, m) && ask_request(c, m, &step))
 		return step;

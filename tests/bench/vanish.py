@@ -59,6 +59,7 @@ KINDS = {  # name: what is sent, one after another, and what is waited for behin
     "in the middle of a large Bind": [(wire.parse("", "insert into vanished select length($1)") +
                                        wire.bind("", "", ["y" * 300000])[:200000], nothing)],
     "in the middle of a CopyData": [(wire.query("copy vanished from stdin"), began("G")), (wire.copy_data("1\n" * 50000)[:60000], nothing)],
+    "announcing a gigabyte": [(wire.query("begin"), answered), (b"Q\x40\0\0\0select", sent)],
     "before a large result": [(wire.query("select repeat('x', 1000) from generate_series(1, 300000)"), began("D"))],
     "before many results": [(wire.query("select repeat('x', 100000)") * 100, began("D"))],
 }
