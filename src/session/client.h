@@ -102,6 +102,8 @@ struct client {
 	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
 	uint64_t last_server;
 	bool listens;	     /* it has sent LISTEN */
+	bool ends_block;     /* the last statement that was sent ends the block that was open then */
+	bool bound_ends;     /* .. and so will an Execute of what was bound last */
 	bool is_ending;	     /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	char *reclaimed_why; /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_greeted, is_own_user;

@@ -11,6 +11,11 @@
 
 /* Takes its server away: why (moved) is what it is told with each statement. The server is rolled back and goes to whoever waits. */
 void lost_reclaim(struct client *c, char *why);
+/*
+ * Does this end the transaction of a client that has one open? A COMMIT that fails, for whatever reason, leaves no transaction: drivers count on
+ * that, and some couldn't even say ROLLBACK afterwards.
+ */
+bool lost_would_end(const struct client *c, const char *sql, size_t len);
 enum step lost_request(struct client *c, struct message_in *m);
 
 #endif

@@ -379,6 +379,8 @@ static enum step on_query(struct client *c, struct message_in *m)
 		c->is_forgetting = true;
 	}
 	c->server->has_unnamed = false;
+	c->ends_block = is_whole(m) &&
+		lost_would_end(c, (const char *)m->bytes + FRAME_HEADER_SIZE, m->frame.length - FRAME_HEADER_SIZE);
 	sent_unnamed(c, PEND_QUERY, NULL);
 	return pass(c, m);
 }
@@ -388,6 +390,7 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 	if (!link_server(c, m))
 		return STEP_WAIT;
 	note_stateful(c, SCAN_OPAQUE, body_of(m).pos, MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+	c->ends_block = false;
 	request_sent(c, PEND_FUNCTION, false, 0, NULL);
 	return pass(c, m);
 }
@@ -642,6 +645,7 @@ static enum step on_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
+	c->bound_ends = st && lost_would_end(c, (const char *)st->body, st->len);
 	request_sent(c, PEND_BIND, false, renamed ? name_mark(name) : 0, NULL);
 	if (!renamed)
 		return pass(c, m);
@@ -758,6 +762,7 @@ static enum step on_execute(struct client *c, struct message_in *m)
 			return flush_barrier(c, m);
 		note = prepare_deallocate(c, m->g, c->deallocates, portal);
 	}
+	c->ends_block = c->bound_ends;
 	request_sent(c, PEND_EXECUTE, false, 0, note);
 	return pass(c, m);
 }
