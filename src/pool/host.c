@@ -26,13 +26,13 @@ static void free_pool(struct host_pool *hp)
 	free(hp);
 }
 
-static void free_host(struct host *host)
+static void free_host(struct hosts *h, struct host *host)
 {
 	struct host_pool *hp, *next;
 
 	HASH_ITER(hh, host->pools, hp, next)
 		free_pool(hp);
-	HASH_DEL(host->hosts->table, host);
+	HASH_DEL(h->table, host);
 	free(host->key);
 	free(host);
 }
@@ -42,7 +42,7 @@ void hosts_destroy(struct hosts *h)
 	struct host *host, *next;
 
 	HASH_ITER(hh, h->table, host, next)
-		free_host(host);
+		free_host(h, host);
 	pthread_mutex_destroy(&h->lock);
 }
 
@@ -62,7 +62,7 @@ static void sweep(struct hosts *h, usec_t now)
 			if (!hp->refs && now - hp->unused_since > REMEMBER)
 				free_pool(hp);
 		if (!host->pools && now - host->since > REMEMBER)
-			free_host(host);
+			free_host(h, host);
 	}
 }
 
@@ -141,7 +141,7 @@ void host_pool_drop(struct host_pool **hpp)
 		if (!is_memorable(hp))
 			free_pool(hp);
 		if (!host->pools && host->state == HOST_UP)
-			free_host(host);
+			free_host(h, host);
 	}
 	pthread_mutex_unlock(&h->lock);
 }

@@ -86,7 +86,7 @@ enum host_verdict {
 	HOST_GO,
 	HOST_BUSY,     /* up, but no login more now */
 	HOST_NO_PLACE, /* up, but PostgreSQL has no place for more of this pool's */
-	HOST_AWAY, /* on hold */
+	HOST_AWAY,     /* on hold */
 };
 enum host_outcome {
 	HOST_OK,
