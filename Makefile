@@ -281,7 +281,7 @@ help: ## this list
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 FORCE:
 .PHONY: FORCE all postgres18 check check-drivers check-asan check-tsan check-run check-drivers-run unit fuzz fuzz-run demo demo-run lint lint-run lint-text \
-	bench bench-run bench-vanish bench-vanish-run bench-failures bench-overload bench-storms bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
+	bench bench-run bench-vanish bench-vanish-run bench-failures bench-failures-run bench-overload bench-storms bench-syscalls bench-callgrind bench-scale lint-clang clang-objects lint-tidy lint-cppcheck format format-run format-check format-check-run install uninstall deb \
 	deps deps-build deps-dev deps-web deps-bench clean distclean help
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -389,7 +389,7 @@ const char *pool_wait_reason(const struct pool *p)
 
 	if (p->is_paused)
 		return "the database is paused";
-	if (next_try && next_try > p->worker->loop.now)
+	if (pool_is_on_hold(p) || (next_try && next_try > p->worker->loop.now))
 		return "the server can't be reached";
 	return p->is_full && !p->n_login ? "all servers are in use" : "a server is being opened";
 }

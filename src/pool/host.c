@@ -1,5 +1,7 @@
 #include "pool/host.h"
 
+#include "base/events.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,13 +26,13 @@ static void free_pool(struct host_pool *hp)
 	free(hp);
 }
 
-static void free_host(struct host *host)
+static void free_host(struct hosts *h, struct host *host)
 {
 	struct host_pool *hp, *next;
 
 	HASH_ITER(hh, host->pools, hp, next)
 		free_pool(hp);
-	HASH_DEL(host->hosts->table, host);
+	HASH_DEL(h->table, host);
 	free(host->key);
 	free(host);
 }
@@ -40,7 +42,7 @@ void hosts_destroy(struct hosts *h)
 	struct host *host, *next;
 
 	HASH_ITER(hh, h->table, host, next)
-		free_host(host);
+		free_host(h, host);
 	pthread_mutex_destroy(&h->lock);
 }
 
@@ -60,7 +62,7 @@ static void sweep(struct hosts *h, usec_t now)
 			if (!hp->refs && now - hp->unused_since > REMEMBER)
 				free_pool(hp);
 		if (!host->pools && now - host->since > REMEMBER)
-			free_host(host);
+			free_host(h, host);
 	}
 }
 
@@ -139,7 +141,7 @@ void host_pool_drop(struct host_pool **hpp)
 		if (!is_memorable(hp))
 			free_pool(hp);
 		if (!host->pools && host->state == HOST_UP)
-			free_host(host);
+			free_host(h, host);
 	}
 	pthread_mutex_unlock(&h->lock);
 }
@@ -176,6 +178,10 @@ static void take_down(struct host *h, const struct host_login *l, const char *sq
 	h->failed_ever++;
 	snprintf(h->sqlstate, sizeof(h->sqlstate), "%s", sqlstate);
 	snprintf(h->why, sizeof(h->why), "%s", message);
+	if (is_news) {
+		h->down_since = now;
+		events_add(EVENT_HOLD, "%.64s:%d is on hold: %s (%s)", h->name, h->port, message, sqlstate);
+	}
 	if (is_news || (l->is_probe && !l->is_slow && h->state == HOST_PROBING)) /* others that had begun before tell nothing new */
 		hold(h, now, retry_max);
 }
@@ -185,6 +191,8 @@ static void take_up(struct host *h, usec_t now)
 	h->failures = 0;
 	h->next_try = 0;
 	if (h->state == HOST_HOLD || h->state == HOST_PROBING) {
+		events_add(EVENT_HOLD, "%.64s:%d is back after %.1f s", h->name, h->port,
+			(double)(now - h->down_since) / (double)USEC_PER_SEC);
 		h->ramp = 1;
 		set_state(h, HOST_RAMP, now);
 	}
@@ -239,11 +247,24 @@ enum host_verdict host_login_begin(struct host_pool *hp, int concurrency, usec_t
 	return verdict;
 }
 
+static void note_limit(const struct host_pool *hp, bool was_limited)
+{
+	if (hp->places.is_limited && !was_limited)
+		events_add(EVENT_LIMIT, "%.63s/%.63s at %.64s:%d: no place for more than %d: %s",
+			hp->database, hp->user, hp->host->name, hp->host->port, hp->places.limit, hp->why);
+	else if (!hp->places.is_limited && was_limited)
+		events_add(EVENT_LIMIT, "%.63s/%.63s at %.64s:%d: no limit any more", hp->database, hp->user,
+			hp->host->name, hp->host->port);
+}
+
 static void take_full(struct host_pool *hp, const char *sqlstate, const char *message, usec_t now)
 {
+	bool was_limited = hp->places.is_limited;
+
 	snprintf(hp->sqlstate, sizeof(hp->sqlstate), "%s", sqlstate);
 	snprintf(hp->why, sizeof(hp->why), "%s", message);
 	atomic_fetch_add(&hp->to_give, places_refused(&hp->places, atomic_load(&hp->servers) - 1, now));
+	note_limit(hp, was_limited);
 }
 
 static void take_unfit(struct host_pool *hp, usec_t now)
@@ -257,9 +278,12 @@ static void take_unfit(struct host_pool *hp, usec_t now)
 
 static void take_ok(struct host_pool *hp, usec_t now)
 {
+	bool was_limited = hp->places.is_limited;
+
 	hp->role = ROLE_FITS;
 	hp->unfit_times = 0;
 	places_opened(&hp->places, atomic_load(&hp->servers), now);
+	note_limit(hp, was_limited);
 }
 
 static void let_next_probe(struct host *h, const struct host_login *login, usec_t now)
@@ -367,12 +391,16 @@ bool host_pool_wants_census(struct host_pool *hp, usec_t now, usec_t every)
 
 void host_pool_census(struct host_pool *hp, bool is_full, usec_t now)
 {
+	bool was_limited;
+
 	pthread_mutex_lock(&hp->host->hosts->lock);
+	was_limited = hp->places.is_limited;
 	if (is_full) {
 		snprintf(hp->sqlstate, sizeof(hp->sqlstate), CENSUS_SQLSTATE);
 		snprintf(hp->why, sizeof(hp->why), "PostgreSQL says that all its connections are in use");
 	}
 	atomic_fetch_add(&hp->to_give, places_census(&hp->places, atomic_load(&hp->servers), is_full, now));
+	note_limit(hp, was_limited);
 	pthread_mutex_unlock(&hp->host->hosts->lock);
 }
 
@@ -384,6 +412,16 @@ void host_pool_no_census(struct host_pool *hp, usec_t now)
 }
 
 /* ---- looking ---- */
+
+bool host_pool_is_on_hold(struct host_pool *hp)
+{
+	bool is_held;
+
+	pthread_mutex_lock(&hp->host->hosts->lock);
+	is_held = hp->host->state == HOST_HOLD || hp->host->state == HOST_PROBING;
+	pthread_mutex_unlock(&hp->host->hosts->lock);
+	return is_held;
+}
 
 const char *host_pool_say(struct host_pool *hp, usec_t now, char *detail, size_t size)
 {

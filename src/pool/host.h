@@ -11,7 +11,7 @@
  *           when the server is gone, logged in or not.
  * Memory:   a host and its pools live as long as somebody refers to them, and on while something is worth remembering: so backoff and
  *           limits outlive pools and reloads.
- * Threads:  any. One lock guards everything, a leaf; it is taken when a server is opened or fails, never on the path of a query: what
+ * Threads:  any. One lock guards everything, a leaf but for that of events; it is taken when a server is opened or fails, never on the path of a query: what
  *           that needs to know is atomic.
  */
 #ifndef PGWEIR_HOST_H
@@ -45,7 +45,7 @@ struct host {
 	enum host_state state;
 	int servers, logins, failures, ramp;
 	uint64_t failed_ever;
-	usec_t since, next_try;
+	usec_t since, next_try, down_since;
 	char sqlstate[6], why[HOST_WHY_MAX]; /* of the last failure */
 	struct address address;		     /* the one that was tried last */
 };
@@ -86,7 +86,7 @@ enum host_verdict {
 	HOST_GO,
 	HOST_BUSY,     /* up, but no login more now */
 	HOST_NO_PLACE, /* up, but PostgreSQL has no place for more of this pool's */
-	HOST_AWAY, /* on hold */
+	HOST_AWAY,     /* on hold */
 };
 enum host_outcome {
 	HOST_OK,
@@ -125,6 +125,7 @@ void host_pool_no_census(struct host_pool *hp, usec_t now);
 
 /* ---- looking ---- */
 
+bool host_pool_is_on_hold(struct host_pool *hp);
 /* What keeps the pool from opening a server there: a constant word, and its detail. */
 const char *host_pool_say(struct host_pool *hp, usec_t now, char *detail, size_t size);
 const char *host_state_name(enum host_state s);

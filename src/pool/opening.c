@@ -28,6 +28,14 @@ void pool_configure_hosts(struct pool *p)
 		p->hosts[p->n_hosts] = hosts[p->n_hosts];
 }
 
+bool pool_is_on_hold(const struct pool *p)
+{
+	for (size_t i = 0; i < p->n_hosts; i++)
+		if (!host_pool_is_on_hold(p->hosts[i]))
+			return false;
+	return p->n_hosts > 0;
+}
+
 /* ---- slots ---- */
 
 static struct slot_limits limits_now(const struct pool *p)

@@ -94,7 +94,8 @@ void pool_login_failed(struct pool *p, const char *sqlstate, const char *message
 /* opening.c */
 void pool_configure_hosts(struct pool *p);
 void pool_drop_hosts(struct pool *p);
-bool pool_open_server(struct pool *p); /* one more login has begun; false: something speaks against it */
+bool pool_is_on_hold(const struct pool *p); /* all its hosts are */
+bool pool_open_server(struct pool *p);	    /* one more login has begun; false: something speaks against it */
 unsigned pool_count(const struct pool *p, int state); /* servers in an enum server_state */
 bool pool_is_drained(const struct pool *p); /* no server is linked or being cleaned: PAUSE may answer */
 usec_t pool_oldest_wait(const struct pool *p, usec_t now);

@@ -114,6 +114,8 @@ struct client {
 	bool wants_sequences; /* .. which had no value: it'll expect one from now on */
 	uint64_t last_server;
 	bool listens;	   /* it has sent LISTEN */
+	bool ends_block;   /* the last statement that was sent ends the block that was open then */
+	bool bound_ends;   /* .. and so will an Execute of what was bound last */
 	bool is_ending;	   /* CLIENT_TX_LOST: the statement in hand ends the transaction */
 	bool is_stalled;   /* it doesn't read: its server is taken from it after the message in hand */
 	bool is_reclaimed; /* CLIENT_TX_LOST: it was silent; each statement is told so */

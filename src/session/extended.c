@@ -4,6 +4,7 @@
  */
 #include "session/extended.h"
 
+#include "session/lost.h"
 #include "session/names.h"
 #include "session/prepare.h"
 #include "session/slow.h"
@@ -298,6 +299,7 @@ enum step extended_bind(struct client *c, struct message_in *m)
 		server_statements_expire(&c->server->statements);
 		c->is_forgetting = true;
 	}
+	c->bound_ends = st && lost_would_end(c, (const char *)st->body, st->len);
 	return send_bind(c, m, &(struct renaming){ name, renamed, portal_size, at }, false);
 }
 
@@ -413,6 +415,7 @@ enum step extended_execute(struct client *c, struct message_in *m)
 			return request_flush_barrier(c, m);
 		note = prepare_deallocate(c, m->g, c->deallocates, portal);
 	}
+	c->ends_block = c->bound_ends;
 	request_sent(c, PEND_EXECUTE, false, 0, note);
 	return request_pass(c, m);
 }

@@ -16,6 +16,8 @@ struct debts {
 	struct client *c;
 	const struct error_info *e;
 	uint8_t tx_status; /* for the ReadyForQuerys: failed if a block was open */
+	size_t n_ready;	   /* so many are still to come */
+	bool ends_block;   /* .. and the last of them is for a COMMIT or the like */
 	bool is_told;	   /* the batch in hand has had its error */
 	struct writer w;
 };
@@ -27,6 +29,19 @@ static void tell(struct debts *d)
 	d->is_told = true;
 }
 
+static bool wants_ready(const struct pending_entry *e)
+{
+	return !e->is_ours &&
+		(e->type == PEND_QUERY || e->type == PEND_FUNCTION || e->type == PEND_SYNC ||
+			(e->type == PEND_LOCAL && e->detail >= LOCAL_DEALLOCATE &&
+				e->detail < LOCAL_ASK_FIRST + LOCAL_ASK_QUERIES));
+}
+
+static void count_ready(void *ctx, struct pending_entry *e)
+{
+	((struct debts *)ctx)->n_ready += wants_ready(e);
+}
+
 static void settle(void *ctx, struct pending_entry *e)
 {
 	struct debts *d = ctx;
@@ -34,10 +49,9 @@ static void settle(void *ctx, struct pending_entry *e)
 	if (e->is_ours || e->type == PEND_COPY_DATA || e->type == PEND_COPY_END)
 		return;
 	tell(d);
-	if (e->type == PEND_QUERY || e->type == PEND_FUNCTION || e->type == PEND_SYNC ||
-		(e->type == PEND_LOCAL && e->detail >= LOCAL_DEALLOCATE &&
-			e->detail < LOCAL_ASK_FIRST + LOCAL_ASK_QUERIES)) {
-		write_ready_for_query(&d->w, d->tx_status);
+	if (wants_ready(e)) {
+		d->n_ready--;
+		write_ready_for_query(&d->w, d->ends_block && !d->n_ready ? TX_IDLE : d->tx_status);
 		d->is_told = false;
 	}
 }
@@ -50,7 +64,7 @@ static bool owes_or_is_owed(const struct server *s)
 
 static void settle_debts(struct client *c, struct server *s, const struct error_info *e, bool in_block)
 {
-	struct debts d = { .c = c, .e = e, .tx_status = in_block ? TX_FAILED : TX_IDLE };
+	struct debts d = { .c = c, .e = e, .tx_status = in_block ? TX_FAILED : TX_IDLE, .ends_block = c->ends_block };
 	bool is_batch_left;
 
 	if (s->is_error_due)
@@ -58,6 +72,7 @@ static void settle_debts(struct client *c, struct server *s, const struct error_
 	else if (s->pending.is_skipping)
 		d.is_told = true; /* by the server itself, before it went */
 	is_batch_left = s->pending.is_batch_open || s->pending.is_skipping;
+	pending_each(&s->pending, count_ready, &d);
 	pending_each(&s->pending, settle, &d);
 	if (is_batch_left) {
 		tell(&d);
@@ -116,6 +131,7 @@ static void lose_while_active(struct client *c, struct server *s, const struct e
 		return;
 	}
 	settle_debts(c, s, e, in_block);
+	in_block = in_block && !(c->ends_block && owes_or_is_owed(s));
 	pending_clear(&s->pending); /* while the link stands: names of statements that were never prepared are free again */
 	go_on(c, in_block);
 }
@@ -164,6 +180,7 @@ void lost_reclaim(struct client *c, const char *sqlstate, char *why)
 	if (!in_block && s->pending.count)
 		e.detail = "Whether what it had asked for was carried out isn't known.";
 	settle_debts(c, s, &e, in_block);
+	in_block = in_block && !(c->ends_block && owes_or_is_owed(s));
 	pending_each_back(&s->pending, disown, s);
 	s->is_touched = s->is_touched || c->is_stateful;
 	c->server = NULL;
@@ -245,6 +262,12 @@ static bool is_end(const char *sql, size_t len)
 	if (sql < end && *sql == ';')
 		sql = skip_blanks(sql + 1, end);
 	return sql == end;
+}
+
+bool lost_would_end(const struct client *c, const char *sql, size_t len)
+{
+	return c->server->pending.tx_status != TX_IDLE && len <= ENDING_TEXT_MAX &&
+		is_end(sql, strnlen(sql, len));
 }
 
 static bool is_empty(const char *sql, size_t len)

@@ -14,6 +14,11 @@
  * that with each statement if it is 25P03, else 25P02.
  */
 void lost_reclaim(struct client *c, const char *sqlstate, char *why);
+/*
+ * Does this end the transaction of a client that has one open? A COMMIT that fails, for whatever reason, leaves no transaction: drivers count on
+ * that, and some couldn't even say ROLLBACK afterwards.
+ */
+bool lost_would_end(const struct client *c, const char *sql, size_t len);
 enum step lost_request(struct client *c, struct message_in *m);
 
 #endif

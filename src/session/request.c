@@ -151,6 +151,8 @@ static enum step on_query(struct client *c, struct message_in *m)
 		c->is_forgetting = true;
 	}
 	c->server->has_unnamed = false;
+	c->ends_block = request_is_whole(m) &&
+		lost_would_end(c, (const char *)m->bytes + FRAME_HEADER_SIZE, m->frame.length - FRAME_HEADER_SIZE);
 	unnamed_sent(c, PEND_QUERY, NULL);
 	return request_pass(c, m);
 }
@@ -161,6 +163,7 @@ static enum step on_function_call(struct client *c, struct message_in *m)
 		return STEP_WAIT;
 	stateful_note(c, SCAN_OPAQUE, request_body(m).pos,
 		MIN((size_t)m->frame.length, m->avail) - FRAME_HEADER_SIZE);
+	c->ends_block = false;
 	request_sent(c, PEND_FUNCTION, false, 0, NULL);
 	return request_pass(c, m);
 }

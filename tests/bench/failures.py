@@ -34,7 +34,8 @@ from wire import wait_until  # noqa: E402
 
 CLIENTS, LIBPQ, SERVERS, BACK = 200, 20, 20, 2.0
 EXCUSED = {"57P01", "57P02", "57P03", "08006", "25P02"}
-SETTINGS = {"default_pool_size": SERVERS, "max_client_conn": 1000, "server_login_retry": 1, "server_census": 10, "query_wait_timeout": 60}
+SETTINGS = {"default_pool_size": SERVERS, "max_client_conn": 1000, "server_login_retry": 1, "server_census": 10, "query_wait_timeout": 60,
+            "query_wait_prediction": 1}
 
 
 class Disaster:
@@ -188,7 +189,7 @@ class LibpqMember:
     kind = "libpq"
 
     def __init__(self, crowd, number):
-        self.crowd, self.number, self.n, self.sent, self.sock = crowd, number, 0, 0, None
+        self.crowd, self.number, self.n, self.sent, self.sock, self.stage = crowd, number, 0, 0, None, "first"
         self.thread = threading.Thread(target=self.main, daemon=True)
 
     def main(self):
@@ -205,26 +206,37 @@ class LibpqMember:
             c.close()
 
     def work(self, c):
-        """Not autocommit: BEGIN goes with the first statement."""
+        """Every second one lets the driver say BEGIN and COMMIT: then a BEGIN of its own stands in front of the first statement."""
         self.n += 1
-        self.stage, self.sent = "first", time.monotonic()
+        self.stage, self.sent, c.autocommit = "begin", time.monotonic(), self.number % 2 == 0
         with c.cursor() as cur:
+            if c.autocommit:
+                self.stage = "first"
+                cur.execute("begin")
+                self.stage = "later"
             cur.execute("insert into crowd values (%s, %s)", [self.number, self.n])
             self.stage = "commit"
-            c.commit()
+            if c.autocommit:
+                cur.execute("commit")
+            else:
+                c.commit()
         self.crowd.acked.append((self.number, self.n))
         self.crowd.count(self)
         self.sent = 0
 
     def fail(self, c, e):
         is_lost = c is not None and c.closed
-        stage = ("lost in a block" if self.stage == "commit" else "lost") if is_lost else self.stage
+        stage = ("lost" if self.stage == "first" else "lost in a block") if is_lost else self.stage
         self.crowd.troubles.append(crowds.Trouble(time.monotonic(), self.sent, self.number, stage, e.pgcode or "08006", str(e)))
         if self.stage == "commit":
             self.crowd.unknown.add((self.number, self.n))
         self.sent = 0
         if c is not None and not c.closed:
-            c.rollback()
+            if c.autocommit and self.stage == "later":
+                with c.cursor() as cur:
+                    cur.execute("rollback")
+            elif not c.autocommit:
+                c.rollback()
 
 
 class Crowd(crowds.Crowd):
@@ -366,7 +378,7 @@ def main():
         results[title] = with_pooler(title, dict(SETTINGS, worker_threads=int(workers)), scenes, options.quick)
     good = all(r["holds"] for rows in results.values() for r in rows)
     if options.pgbouncer:
-        ours = ("worker_threads", "server_census")
+        ours = ("worker_threads", "server_census", "query_wait_prediction")
         results["pgbouncer"] = with_pooler("pgbouncer", {k: v for k, v in SETTINGS.items() if k not in ours}, scenes, options.quick, options.pgbouncer)
     if options.json:
         with open(options.json, "w") as f:

@@ -60,6 +60,8 @@ def test_full_but_for_five_places(new_pooler, small, workers):
         assert row["limit"] in (4, 5) and row["pool_size"] == 20 and row["sqlstate"] == "53300", row
         host, = p.ask("SHOW HOSTS")
         assert host["state"] == "up" and host["limits"].startswith("test/%s " % USER), host
+        events = [r["event"] for r in p.ask("SHOW EVENTS") if r["kind"] == "limit"]
+        assert len(events) == 1 and events[0].startswith("test/%s at 127.0.0.1:%d: no place for more than " % (USER, postgres.port)), events
         for o in others:
             o.sock.close()
         wait_until(lambda: places(postgres) >= 16, 8 * SLOW, "the pool grows when places come")

@@ -279,6 +279,7 @@ def test_failover(new_pooler):
         writer.query("insert into t values (1)")
         assert writer.query("show port") == [[str(primary.port)]]
         assert reader.query("show port") == [[str(standby.port)]]
+        wait_until(lambda: primary.value("select count(*) from pg_stat_replication where replay_lsn >= pg_current_wal_insert_lsn()"), what="the standby has it")
         primary.stop(signal.SIGQUIT)
         got = []
         t = threading.Thread(target=lambda: got.append(writer.query("insert into t values (2) returning i")))

@@ -193,6 +193,9 @@ def test_one_probe_for_all_pools(new_pooler):
         for t in threads:
             t.join(10 * SLOW)
         assert len(results) == len(threads)
+        events = [r["event"] for r in p.ask("SHOW EVENTS") if r["kind"] == "hold"]
+        where = "127.0.0.1:%d " % server.port
+        assert events[0].startswith(where + "is on hold: the database system is starting up (57P03)") and events[-1].startswith(where + "is back after "), events
 
 
 def test_SF_06_a_silent_pool_doesnt_hold_up_others(new_pooler):
@@ -229,3 +232,27 @@ def test_TO_05_one_deadline(new_pooler):
         c.send(wire.startup({"user": "app", "database": "test"}))
         wait_until(lambda: ended, 20 * SLOW, "the login was given up")
         assert ended[0] < 6 * SLOW
+
+
+@pytest.mark.parametrize("how", ["simple", "extended", "pipeline"])
+@pytest.mark.parametrize("word", ["commit", "END", "rollback work"])
+def test_server_dies_at_commit(new_pooler, how, word):
+    """A COMMIT that fails leaves no transaction, as in PostgreSQL: psycopg2, for one, couldn't even say ROLLBACK afterwards."""
+    def script(c):
+        c.login()
+        if c.polite(until=lambda m: word.encode() in m.body and m.kind in "QP") is not None:
+            c.send(error("FATAL", "57P01", "going"))
+    with ScriptedServer(script) as server:
+        p = new_pooler(dict(WEIR, default_pool_size=1), server=server)
+        c = p.connect()
+        c.query("begin")
+        batch = wire.parse("", word) + wire.bind() + wire.execute() + wire.SYNC
+        c.send({"simple": wire.query(word), "extended": batch, "pipeline": wire.parse("", "insert") + wire.bind() + wire.execute() + wire.SYNC + batch}[how])
+        statuses, errors = [], 0
+        while len(statuses) < (2 if how == "pipeline" else 1):
+            m = c.recv()
+            errors += m.kind == "E"
+            if m.kind == "Z":
+                statuses.append(m.body.decode())
+        assert statuses[-1] == "I" and errors >= 1, statuses
+        assert c.query("select 1") == [["1"]]
