@@ -24,7 +24,7 @@ enum report_wants {
 	WANT_HOLDERS = 128,
 	WANT_PREPARED = 256,
 	WANT_MEMORY = 512,
-	WANT_FDS = 1024, /* clients and servers, with the fields that only SHOW FDS has */
+	WANT_FDS = 1024,	   /* clients and servers, with the fields that only SHOW FDS has */
 	WANT_LATENCY_START = 2048, /* with WANT_POOLS: WINDOW_START alone, which costs a third */
 };
 

@@ -22,7 +22,7 @@ struct loader {
 	struct config *c;
 	struct config_database **last_database;
 	struct config_user **last_user;
-	bool has_section; /* [pgbouncer] or [pgweir] */
+	bool has_section;     /* [pgbouncer] or [pgweir] */
 	char http_where[400]; /* file:line of http_listen */
 };
 

@@ -152,9 +152,10 @@ struct config {
 
 	/* pools */
 	enum pool_mode pool_mode;
-	int max_client_conn, max_client_conn_per_addr, reserved_client_conn, default_pool_size, min_pool_size, reserve_pool_size, max_db_connections,
-		max_db_client_connections, max_user_connections, max_user_client_connections,
-		max_waiting_clients, max_prepared_statements, server_connect_concurrency, login_concurrency;
+	int max_client_conn, max_client_conn_per_addr, reserved_client_conn, default_pool_size, min_pool_size,
+		reserve_pool_size, max_db_connections, max_db_client_connections, max_user_connections,
+		max_user_client_connections, max_waiting_clients, max_prepared_statements,
+		server_connect_concurrency, login_concurrency;
 	bool server_round_robin, server_reset_query_always, server_fast_close;
 	char *server_check_query, *server_reset_query;
 	usec_t reserve_pool_timeout, server_lifetime, server_idle_timeout, server_connect_timeout,

@@ -40,11 +40,9 @@ static const char *const auth_types[] = {
 	[AUTH_TYPE_PAM] = "pam",
 	NULL,
 };
-static const char *const fairnesses[] = { [FAIRNESS_OFF] = "off",
-	[FAIRNESS_USER] = "user",
-	[FAIRNESS_APPLICATION_NAME] = "application_name",
-	[FAIRNESS_CLIENT_ADDR] = "client_addr",
-	NULL };
+static const char *const fairnesses[] = {
+	[FAIRNESS_OFF] = "off", [FAIRNESS_USER] = "user", [FAIRNESS_APPLICATION_NAME] = "application_name", [FAIRNESS_CLIENT_ADDR] = "client_addr", NULL
+};
 static const char *const timeout_actions[] = { [TIMEOUT_ERROR] = "error", [TIMEOUT_DISCONNECT] = "disconnect", NULL };
 static const char *const facilities[] = { "auth", "authpriv", "daemon", "user", "local0", "local1", "local2",
 	"local3", "local4", "local5", "local6", "local7", NULL };
@@ -700,10 +698,11 @@ static size_t field_size(enum setting_type type)
 	return 0;
 }
 _Static_assert(sizeof(enum pool_mode) == sizeof(int) && sizeof(enum auth_type) == sizeof(int) &&
-		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum queue_fairness) == sizeof(int) && sizeof(enum tls_mode) == sizeof(int) &&
-		sizeof(enum channel_binding) == sizeof(int) && sizeof(enum protocol_version) == sizeof(int) &&
-		sizeof(enum tls_negotiation) == sizeof(int) && sizeof(enum load_balance) == sizeof(int) &&
-		sizeof(enum session_attrs) == sizeof(int) && sizeof(uint32_t) == sizeof(int),
+		sizeof(enum timeout_action) == sizeof(int) && sizeof(enum queue_fairness) == sizeof(int) &&
+		sizeof(enum tls_mode) == sizeof(int) && sizeof(enum channel_binding) == sizeof(int) &&
+		sizeof(enum protocol_version) == sizeof(int) && sizeof(enum tls_negotiation) == sizeof(int) &&
+		sizeof(enum load_balance) == sizeof(int) && sizeof(enum session_attrs) == sizeof(int) &&
+		sizeof(uint32_t) == sizeof(int),
 	"SETTING_CHOICE and SETTING_UINT32 are copied as an int");
 
 void setting_copy(const struct setting *s, void *to, const void *from)

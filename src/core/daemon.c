@@ -71,8 +71,8 @@ static bool count_client(
 	void *ctx, const struct config *c, const char *database, const char *user, struct limit_reached *why)
 {
 	struct daemon *d = ctx;
-	bool may_use_reserve = config_list_has(c->admin_users, user) || config_list_has(c->stats_users, user) ||
-		config_list_has(c->priority_users, user);
+	bool may_use_reserve = config_list_has(c->admin_users, user) ||
+		config_list_has(c->stats_users, user) || config_list_has(c->priority_users, user);
 	struct client_limits limits = { .all = c->max_client_conn,
 		.reserved = may_use_reserve ? 0 : c->reserved_client_conn,
 		.database = config_max_db_client_connections(c, config_database(c, database)),

@@ -75,7 +75,8 @@ static bool is_own_good(struct params *p, const char *name, const char *value)
 	if (strcasecmp(name, "pgweir.last_wait") == 0 || strcasecmp(name, "pgweir.server") == 0)
 		refuse(p, RES_REFUSED, "55P02", "parameter \"%s\" cannot be changed", name);
 	else if (strcasecmp(name, "pgweir.query_wait") == 0 && !duration_parse(value, &ignored))
-		refuse(p, RES_REFUSED, "22023", "invalid value for parameter \"pgweir.query_wait\": \"%.63s\"", value);
+		refuse(p, RES_REFUSED, "22023",
+			"invalid value for parameter \"pgweir.query_wait\": \"%.63s\"", value);
 	return p->result == RES_OK;
 }
 

@@ -27,7 +27,7 @@ struct loop {
 	usec_t now;
 	struct list ready_first, ready; /* of struct stream */
 	struct list doomed;		/* of struct doomed */
-	uint8_t *scratch; /* SCRATCH_SIZE bytes; whoever reads a socket owns them until it returns */
+	uint8_t *scratch;	 /* SCRATCH_SIZE bytes; whoever reads a socket owns them until it returns */
 	struct sealing *sealing; /* of streams with TLS; NULL: there has been none */
 	struct mailbox mailbox;
 	struct event mailbox_event, tick_event;

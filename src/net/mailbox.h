@@ -28,7 +28,7 @@ struct mailbox {
 void mailbox_init(struct mailbox *mb, void *owner);
 void mailbox_post(struct mailbox *mb, struct message *m);
 size_t mailbox_deliver(struct mailbox *mb); /* everything that is there, oldest first; yields how many */
-void mailbox_discard(struct mailbox *mb); /* the same by discard(); for teardown */
+void mailbox_discard(struct mailbox *mb);   /* the same by discard(); for teardown */
 void mailbox_destroy(struct mailbox *mb);
 
 #endif

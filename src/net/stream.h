@@ -98,6 +98,6 @@ void stream_resume(struct stream *s);
  */
 void stream_recheck(struct stream *s);
 void stream_expect_silence(struct stream *s); /* the peer may shut its receive window for as long as it lives */
-void stream_kick(struct stream *s); /* serve it in this round, or the next */
+void stream_kick(struct stream *s);	      /* serve it in this round, or the next */
 
 #endif

@@ -18,7 +18,8 @@ static bool evict_here(struct worker *w, const struct pool_shared *needy, enum s
 							  : other->shared->by_user == needy->by_user;
 		struct list_node *n = list_last(&other->idle);
 
-		if (other->shared == needy || !is_same || !n || atomic_load(&other->shared->servers) <= other->min_size)
+		if (other->shared == needy || !is_same || !n ||
+			atomic_load(&other->shared->servers) <= other->min_size)
 			continue;
 		server_close(CONTAINER_OF(n, struct server, node), "evicted for another pool");
 		return true;

@@ -64,7 +64,7 @@ struct pool {
 };
 
 struct pool *pool_get(struct worker *w, const char *database, const char *user);
-struct pool *pool_get_by_shared(struct worker *w, struct pool_shared *shared); /* moves the reference */
+struct pool *pool_get_by_shared(struct worker *w, struct pool_shared *shared);	     /* moves the reference */
 struct pool *pool_get_own(struct worker *w, const char *database, const char *user); /* see shared.h */
 /* For one replication client; id is its. Its server has these settings from the start. */
 struct pool *pool_get_replication(struct worker *w, const char *database, const char *user,

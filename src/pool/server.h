@@ -59,10 +59,10 @@ struct prepared_note { /* what a pending Parse, Describe or Close will have chan
 	struct statement *unnamed_before; /* owned */
 	char *text, *detail;		  /* what the client is told instead of the server's error; owned */
 	const char *hint;
-	uint8_t shapes;		     /* enum: of a Describe that tells a shape */
+	uint8_t shapes; /* enum: of a Describe that tells a shape */
 	struct statement *statement; /* shapes: owned; its shape is told, too. NULL: the schema has changed since it was prepared */
-	char *target;		     /* .. and this name of the client's; owned */
-	uint8_t *parameters;	     /* what the client is told in front of the error: a ParameterDescription's body; owned */
+	char *target; /* .. and this name of the client's; owned */
+	uint8_t *parameters; /* what the client is told in front of the error: a ParameterDescription's body; owned */
 	size_t parameters_len;
 };
 
@@ -153,9 +153,9 @@ struct server {
 	bool is_direct_tls;    /* its TLS began without a question */
 	struct cancel *cancel; /* on its way to it */
 	struct address address;
-	struct server_login *login; /* SERVER_LOGIN only */
+	struct server_login *login;	/* SERVER_LOGIN only */
 	usec_t cancel_at, cancel_pause; /* what it does is cancelled once more then; 0: it isn't */
-	uint32_t cancelled_answered; /* .. lent: if this is still pending.n_answered */
+	uint32_t cancelled_answered;	/* .. lent: if this is still pending.n_answered */
 	usec_t recheck_at;
 	usec_t connected_at, used_at, request_at, xact_at, deadline;
 };

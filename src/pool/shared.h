@@ -36,7 +36,7 @@ struct limit_shared { /* of a database or a user */
 	char *name;
 	int refs; /* under the registry's lock */
 	atomic_int servers, clients;
-	atomic_int replicating;	 /* a database's: so many of its servers are replication clients' */
+	atomic_int replicating; /* a database's: so many of its servers are replication clients' */
 	/* Of a database, by evict.c: what the pool would have that lacks a slot most; until when it holds; whether one has been given up for it. */
 	atomic_uint claim;
 	_Atomic uint64_t claim_until;
@@ -71,9 +71,9 @@ struct pool_shared {
 	struct limit_shared own;		     /* is_own: in the place of the database */
 	atomic_int servers, logins, waiting, pinned; /* logins: of the servers, those that aren't logged in yet */
 	atomic_int pins_asked; /* of those that are pinned: whose servers are being asked whether they still are */
-	_Atomic uint64_t next_try;		     /* no login before this; 0: none failed */
-	_Atomic uint64_t reclaimed_at;		     /* usec_t: when a transaction has been reclaimed last */
-	pthread_mutex_t lock;			     /* guards what follows; a leaf */
+	_Atomic uint64_t next_try;     /* no login before this; 0: none failed */
+	_Atomic uint64_t reclaimed_at; /* usec_t: when a transaction has been reclaimed last */
+	pthread_mutex_t lock;	       /* guards what follows; a leaf */
 	int failures;
 	struct credential *credential; /* what servers are logged in with: the newest that a client came with, or the configuration has */
 	bool is_final; /* the error won't go away by itself: tell clients at once */

@@ -71,7 +71,7 @@ struct worker {
 	struct list cancels;
 	struct statement_table statements;
 	struct worker_slot *slots;
-	struct worker_key *keys; /* cancel keys that don't name a slot: session/keys.h */
+	struct worker_key *keys;     /* cancel keys that don't name a slot: session/keys.h */
 	uint32_t n_slots, free_slot; /* free_slot: index + 1 of the first free one, 0: none */
 	bool must_look;		     /* at the end of the round: see worker_look() */
 	usec_t tick_every;
@@ -81,7 +81,7 @@ struct worker {
 	usec_t stop_at;	   /* 0: not ending; else when the thread ends at the latest */
 	bool is_leaving;   /* .. or just waited for; set together with is_stopping or alone */
 	struct mailbox *drained_to;
-	struct message *drained; /* posted to the main thread when the last client has gone */
+	struct message *drained;     /* posted to the main thread when the last client has gone */
 	struct repeats slow_repeats; /* of lines about slow transactions and waits */
 	uint8_t arena[ARENA_SIZE];
 

@@ -45,7 +45,7 @@ enum client_pause {	   /* why we don't read from it */
 	PAUSE_FULL = 4,	   /* too many requests without an answer */
 	PAUSE_PROBE = 16,  /* SERVER_PROBING */
 	PAUSE_BARRIER = 8, /* what comes next depends on answers that are due */
-	PAUSE_PINS = 32,   /* max_pinned is reached, and somebody's server is being asked whether it still is pinned */
+	PAUSE_PINS = 32, /* max_pinned is reached, and somebody's server is being asked whether it still is pinned */
 	PAUSE_SUSPENDED = 64, /* SUSPEND */
 };
 
@@ -96,16 +96,16 @@ struct client {
 	bool is_stateful; /* it has sent something that may have changed its session's state since we asked last */
 	struct settings *custom_names; /* .. among them names that may be of custom settings: only for these can be asked */
 	char *deallocate_portal, *deallocates; /* a portal that was bound to DEALLOCATE, and of which name; NULL: none */
-	bool is_unnamed_looked_at; /* since it was parsed, it was bound or described */
-	uint32_t check_number;	   /* of the server_statement that was parsed anew to see whether it still has its shape */
+	bool is_unnamed_looked_at;	       /* since it was parsed, it was bound or described */
+	uint32_t check_number; /* of the server_statement that was parsed anew to see whether it still has its shape */
 	bool is_forgetting; /* a DEALLOCATE ALL or DISCARD ALL of its own is on its way: which names it has depends on the answer */
 	uint8_t probe_tries; /* that failed */
 	bool is_opaque;	     /* .. or something in which names of settings may hide */
 	bool is_unasked; /* .. and a transaction has ended since: what it has changed isn't undone by a ROLLBACK */
-	char *only_setting; /* .. and it can only have changed this one; NULL: who knows */
-	unsigned seen;	    /* scan flags of what it has sent since we asked last, for SHOW PINS */
-	unsigned pins;	    /* enum pin: what only this server has */
-	unsigned pinned_by; /* scan flags of what made it pinned */
+	char *only_setting;    /* .. and it can only have changed this one; NULL: who knows */
+	unsigned seen;	       /* scan flags of what it has sent since we asked last, for SHOW PINS */
+	unsigned pins;	       /* enum pin: what only this server has */
+	unsigned pinned_by;    /* scan flags of what made it pinned */
 	bool is_pin_asked;     /* .. which is being asked for, or will be at once */
 	usec_t pin_wait_since; /* PAUSE_PINS; 0: it didn't wait */
 	usec_t pinned_since;
@@ -122,11 +122,11 @@ struct client {
 	char *lost_why;	   /* CLIENT_TX_LOST: told with each error; NULL: its server died */
 	bool is_counted, is_origin_counted, is_greeted, is_own_user;
 	struct slow_text *slow_text; /* of slow.h; NULL: nothing is noted */
-	struct worker_key *keyed; /* its cancel key doesn't say its slot; NULL: it does */
-	struct gather *gather;	/* the one that is being filled for it, by relay.c */
-	struct gather *out;	/* .. and for its server, by request.c */
-	unsigned classified_for; /* which of the worker's snapshots: see flow.h; 0: anew */
-	struct asked *asked;	 /* ask.c: names of statements that pgweir answers itself; mostly NULL */
+	struct worker_key *keyed;    /* its cancel key doesn't say its slot; NULL: it does */
+	struct gather *gather;	     /* the one that is being filled for it, by relay.c */
+	struct gather *out;	     /* .. and for its server, by request.c */
+	unsigned classified_for;     /* which of the worker's snapshots: see flow.h; 0: anew */
+	struct asked *asked;	     /* ask.c: names of statements that pgweir answers itself; mostly NULL */
 	usec_t startup_wait_max; /* pgweir.query_wait as it came with the startup packet; what holds is waiter.wait_max */
 	struct writer greeting; /* CLIENT_NEW: in front of the welcome */
 	usec_t connected_at, request_at, idle_since, linger_until, peer_shut_at;

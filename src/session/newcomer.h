@@ -37,7 +37,7 @@ struct newcomer {
 	usec_t since;	     /* when it was accepted: the login timeout goes on until the welcome */
 	bool is_admin, may_admin; /* console: database pgweir or pgbouncer; may_admin: in admin_users, else only SHOW */
 	bool is_origin_counted; /* counts for its address, likewise */
-	bool is_counted; /* counts in max_client_conn: whoever frees it decrements */
+	bool is_counted;	/* counts in max_client_conn: whoever frees it decrements */
 };
 
 void newcomer_free(struct newcomer **n);

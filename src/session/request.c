@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX 65536 /* of a message, before any of it is passed on */
+#define KEPT_MAX 65536	     /* of a message, before any of it is passed on */
 #define SCAN_WHOLE_MAX 65536 /* a longer Query streams, and only its beginning is looked at */
 
 /* ---- what handlers share ---- */

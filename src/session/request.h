@@ -19,7 +19,12 @@ enum step {
 	STEP_GONE,  /* the client is closing */
 };
 
-enum local_answer { LOCAL_PARSE_COMPLETE, LOCAL_CLOSE_COMPLETE, LOCAL_DEALLOCATE, LOCAL_ASK_FIRST /* ask.c has those from here on */ };
+enum local_answer {
+	LOCAL_PARSE_COMPLETE,
+	LOCAL_CLOSE_COMPLETE,
+	LOCAL_DEALLOCATE,
+	LOCAL_ASK_FIRST /* ask.c has those from here on */
+};
 #define LOCAL_ASK_QUERIES 16 /* .. the first so many of which answer a Query, with its ReadyForQuery */
 
 enum fail_reason {

@@ -38,13 +38,13 @@ struct statement {
 	struct hash128 id;
 	unsigned scanned_for;	    /* the worker's snapshot for which it was scanned; 0: none yet */
 	unsigned scan_flags, makes; /* of sqlscan.h, once it was scanned */
-	bool deallocates_all; /* DEALLOCATE ALL, DISCARD ALL */
-	char *deallocates;    /* the text is DEALLOCATE of this name; NULL otherwise */
-	bool is_good;	      /* a server has parsed it without complaint */
-	uint64_t schema;      /* the number of schema changes that it was prepared at */
-	uint64_t shape;	      /* .. and what it looked like then (shape.h), as far as a server has told */
-	uint64_t binds;	      /* for SHOW PREPARED */
-	unsigned n_servers;   /* .. as it was last asked */
+	bool deallocates_all;	    /* DEALLOCATE ALL, DISCARD ALL */
+	char *deallocates;	    /* the text is DEALLOCATE of this name; NULL otherwise */
+	bool is_good;		    /* a server has parsed it without complaint */
+	uint64_t schema;	    /* the number of schema changes that it was prepared at */
+	uint64_t shape;	    /* .. and what it looked like then (shape.h), as far as a server has told */
+	uint64_t binds;	    /* for SHOW PREPARED */
+	unsigned n_servers; /* .. as it was last asked */
 	char server_name[STATEMENT_NAME_SIZE]; /* statement_server_name(), which costs more than the rest of a Bind */
 	struct hash128 context;
 	size_t len;

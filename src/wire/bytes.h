@@ -81,7 +81,7 @@ struct error_info {
 	const char *sqlstate;
 	const char *message, *detail, *hint; /* detail and hint may be NULL */
 	const char *routine;		     /* only out of error_parse(); NULL otherwise */
-	int position; /* in the query, in characters from 1; 0: none. Only written */
+	int position;			     /* in the query, in characters from 1; 0: none. Only written */
 };
 
 void write_error(struct writer *w, const struct error_info *e); /* ErrorResponse, or NoticeResponse if severity is one */
