@@ -1,5 +1,6 @@
 #include "session/move.h"
 
+#include "session/extended.h"
 #include "session/keys.h"
 
 #include <netinet/in.h>
@@ -423,6 +424,7 @@ static void take_statements(struct client *c, const struct moved *m)
 		const struct moved_statement *s = &m->statements[i];
 		struct statement *st = statement_intern(&c->worker->statements, s->body, s->len, s->context);
 
+		extended_scan(c, st);
 		if (!*s->name) {
 			statement_unref(&c->unnamed);
 			c->unnamed = statement_ref(st);

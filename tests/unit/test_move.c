@@ -1,5 +1,7 @@
 #include "session/move.h"
 
+#include "session/stateful.h"
+
 #include "unit.h"
 #include "world.h"
 
@@ -124,6 +126,33 @@ START_TEST(RL_08_it_goes_on_where_it_was)
 }
 END_TEST
 
+/* As if it had been parsed there: what it does to its session is looked for, and what it takes away. */
+START_TEST(what_a_statement_may_change_is_known_there)
+{
+	struct client_statement *cs;
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "sets", "select set_config('work_mem', '1MB', false) -- $1");
+	put_parse(&m, "goes", "deallocate mine");
+	put_parse(&m, "pins", "listen x");
+	put_parse(&m, "", "set work_mem = '1MB'");
+	put_sync(&m);
+	say(&w, &m);
+	world_heard(&w, 0);
+	move(&w);
+	cs = client_statements_find(&client_of(&w.other)->statements, "sets");
+	ck_assert(cs->statement->scan_flags & SCAN_MAY_SET);
+	cs = client_statements_find(&client_of(&w.other)->statements, "goes");
+	ck_assert_str_eq(cs->statement->deallocates, "mine");
+	cs = client_statements_find(&client_of(&w.other)->statements, "pins");
+	ck_assert(cs->statement->makes & SCAN_LISTEN);
+	ck_assert(client_of(&w.other)->unnamed->scan_flags & SCAN_SET);
+	world_end(&w);
+}
+END_TEST
+
 static void begin(struct world *w)
 {
 	world_say(w, 0, MSG_QUERY, "begin");
@@ -220,6 +249,7 @@ END_TEST
 
 UNIT_MAIN("move", {
 	tcase_add_test(tc, RL_08_it_goes_on_where_it_was);
+	tcase_add_test(tc, what_a_statement_may_change_is_known_there);
 	tcase_add_loop_test(tc, RL_08_who_has_something_on_its_way_stays, 0, N_ELEMENTS(busy));
 	tcase_add_test(tc, too_many_statements_stay);
 	tcase_add_test(tc, a_part_of_it_or_more_than_it_is_refused);
