@@ -153,6 +153,38 @@ START_TEST(what_a_statement_may_change_is_known_there)
 }
 END_TEST
 
+/* Its result must go on being the one that its client knows: see prepared.h. */
+START_TEST(what_a_statement_looked_like_is_known_there)
+{
+	struct client_statement *cs;
+	struct statement *unnamed;
+	struct writer m = { 0 };
+	uint64_t shape, unnamed_shape;
+	struct world w;
+
+	start(&w);
+	atomic_store(&client_of(&w.worker)->pool->shared->by_database->schema, 7);
+	put_parse(&m, "later", "select 3 + $1");
+	put_parse(&m, "", "select 4 + $1");
+	put_sync(&m);
+	say(&w, &m);
+	world_heard(&w, 0);
+	cs = client_statements_find(&client_of(&w.worker)->statements, "later");
+	cs->shape = shape = 0x1234567890abcdef;
+	cs->statement->shape = shape;
+	client_of(&w.worker)->unnamed->shape = unnamed_shape = 0xfedcba0987654321;
+	move(&w);
+	cs = client_statements_find(&client_of(&w.other)->statements, "later");
+	unnamed = client_of(&w.other)->unnamed;
+	ck_assert_uint_eq(cs->shape, shape);
+	ck_assert_uint_eq(cs->statement->shape, shape);
+	ck_assert_uint_eq(cs->statement->schema, 7);
+	ck_assert_uint_eq(unnamed->shape, unnamed_shape);
+	ck_assert_uint_eq(unnamed->schema, 7);
+	world_end(&w);
+}
+END_TEST
+
 static void begin(struct world *w)
 {
 	world_say(w, 0, MSG_QUERY, "begin");
@@ -250,6 +282,7 @@ END_TEST
 UNIT_MAIN("move", {
 	tcase_add_test(tc, RL_08_it_goes_on_where_it_was);
 	tcase_add_test(tc, what_a_statement_may_change_is_known_there);
+	tcase_add_test(tc, what_a_statement_looked_like_is_known_there);
 	tcase_add_loop_test(tc, RL_08_who_has_something_on_its_way_stays, 0, N_ELEMENTS(busy));
 	tcase_add_test(tc, too_many_statements_stay);
 	tcase_add_test(tc, a_part_of_it_or_more_than_it_is_refused);
