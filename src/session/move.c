@@ -77,7 +77,7 @@ bool move_is_ready(const struct client *c)
 	return c->state == CLIENT_IDLE && c->is_greeted && !c->pauses && !c->body_left &&
 		c->discard == DISCARD_NONE && !c->unnamed_due && !c->removals_due && !c->is_forgetting &&
 		!c->deallocates && !c->deallocate_portal && !c->is_stateful && !c->pins && !c->peer_shut_at &&
-		c->pool->database && is_quiet(&c->stream);
+		c->pool->database && !c->pool->shared->replication && is_quiet(&c->stream);
 }
 
 static void write_u64(struct writer *w, uint64_t v)
@@ -486,6 +486,8 @@ void move_adopt(struct worker *w, struct newcomer **np)
 	c->startup_wait_max = m->startup_wait_max;
 	c->waiter.wait_max = m->wait_max;
 	client_set_state(c, CLIENT_IDLE);
+	if (w->is_suspended)
+		client_pause(c, PAUSE_SUSPENDED);
 	client_unpause(c, PAUSE_STATE);
 	moved_free(&m);
 }

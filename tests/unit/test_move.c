@@ -185,6 +185,27 @@ START_TEST(what_a_statement_looked_like_is_known_there)
 }
 END_TEST
 
+START_TEST(a_suspend_holds_for_who_comes)
+{
+	struct world w;
+
+	start(&w);
+	w.other.is_suspended = true;
+	move(&w);
+	ck_assert_uint_eq(client_of(&w.other)->pauses, PAUSE_SUSPENDED);
+	w.other.is_suspended = false;
+	client_unpause(client_of(&w.other), PAUSE_SUSPENDED);
+	world_say(&w, 0, MSG_QUERY, "select 1");
+	for (int i = 0; i < 5; i++) {
+		for (int k = 0; k < w.n_servers; k++)
+			world_serve(&w, k, -1);
+		world_rounds(&w, WORLD_MANY);
+	}
+	ck_assert_ptr_nonnull(strchr(world_heard(&w, 0), 'Z'));
+	world_end(&w);
+}
+END_TEST
+
 static void begin(struct world *w)
 {
 	world_say(w, 0, MSG_QUERY, "begin");
@@ -218,6 +239,15 @@ static void shut(struct world *w)
 	client_of(&w->worker)->peer_shut_at = 1;
 }
 
+static void replicate(struct world *w)
+{
+	client_of(&w->worker)->pool->shared->replication = REPLICATION_PHYSICAL;
+}
+static void stop_replicating(struct world *w)
+{
+	client_of(&w->worker)->pool->shared->replication = REPLICATION_NONE;
+}
+
 static const struct {
 	const char *name;
 	void (*before)(struct world *w), (*after)(struct world *w);
@@ -226,6 +256,7 @@ static const struct {
 	{ "half a message", send_half, NULL },
 	{ "a batch without its Sync", parse_without_sync, NULL },
 	{ "pinned", pin, unpin },
+	{ "replicating, while PAUSE keeps its server from it", replicate, stop_replicating },
 	{ "its writing half is shut", shut, NULL },
 };
 
@@ -283,6 +314,7 @@ UNIT_MAIN("move", {
 	tcase_add_test(tc, RL_08_it_goes_on_where_it_was);
 	tcase_add_test(tc, what_a_statement_may_change_is_known_there);
 	tcase_add_test(tc, what_a_statement_looked_like_is_known_there);
+	tcase_add_test(tc, a_suspend_holds_for_who_comes);
 	tcase_add_loop_test(tc, RL_08_who_has_something_on_its_way_stays, 0, N_ELEMENTS(busy));
 	tcase_add_test(tc, too_many_statements_stay);
 	tcase_add_test(tc, a_part_of_it_or_more_than_it_is_refused);
