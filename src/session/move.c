@@ -1,5 +1,6 @@
 #include "session/move.h"
 
+#include "session/ask.h"
 #include "session/extended.h"
 #include "session/keys.h"
 #include "state/shape.h"
@@ -20,6 +21,7 @@
  *	u8 kind of credential: none, secret, or secret and client key; cstring secret; 32 bytes key
  *	u16 count of statements, the unnamed one under "":	cstring name, u64 u64 context, u64 parsed at,
  *		u64 the number of schema changes then, u64 u64 its shape: of the text, and under this name; u32 length and body
+ *	names of statements that are pgweir's own:		ask.c
  *	TLS, if the flag says so:				u16 suite, u8 length, two secrets, u64 u64 records read and written
  */
 enum moved_flag { MOVED_COUNTED = 1, MOVED_TRACKED = 2, MOVED_TLS = 4, MOVED_FLAGS = 7 };
@@ -47,6 +49,7 @@ struct moved {
 	uint64_t schema;
 	size_t n_statements;
 	struct moved_statement *statements;
+	struct reader asked; /* checked already */
 };
 
 void moved_free(struct moved **mp)
@@ -165,7 +168,7 @@ static size_t size_of(const struct client *c, const struct credential *cr)
 			n += strlen(sets[k]->items[i].name) + strlen(sets[k]->items[i].value) + 2;
 	HASH_ITER(hh, c->statements.by_name, cs, next)
 		n += strlen(cs->name) + cs->statement->len + 64;
-	return n + strlen(c->database) + strlen(c->user) + strlen(c->pool->shared->user);
+	return n + ask_names_size(c) + strlen(c->database) + strlen(c->user) + strlen(c->pool->shared->user);
 }
 
 static void write_all(struct writer *w, const struct client *c, struct credential *cr)
@@ -195,6 +198,7 @@ static void write_all(struct writer *w, const struct client *c, struct credentia
 	write_u64(w, atomic_load(&c->pool->shared->by_database->schema));
 	write_credential(w, cr);
 	write_statements(w, c);
+	ask_write_names(c, w);
 	if (tls)
 		write_tls(w, tls);
 }
@@ -390,6 +394,9 @@ static enum result read_all(struct reader *r, struct newcomer *n, struct moved *
 	m->schema = read_u64(r);
 	if ((res = read_credential(r, n)) != RES_OK || (res = read_statements(r, m)) != RES_OK)
 		return res;
+	m->asked = *r;
+	if ((res = ask_check_names(r)) != RES_OK)
+		return res;
 	if (flags & MOVED_TLS && (res = read_tls(r, n)) != RES_OK)
 		return res;
 	return r->bad || reader_left(r) ? RES_PROTOCOL : RES_OK;
@@ -480,6 +487,7 @@ void move_adopt(struct worker *w, struct newcomer **np)
 	c->mode = m->mode;
 	c->is_tracked = m->is_tracked;
 	take_statements(c, m);
+	ask_take_names(c, m->asked);
 	c->is_greeted = true;
 	c->request_at = m->request_at;
 	c->idle_since = m->idle_since;

@@ -206,6 +206,34 @@ START_TEST(a_suspend_holds_for_who_comes)
 }
 END_TEST
 
+START_TEST(its_questions_to_pgweir_go_along)
+{
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "asks", "show pgweir.query_wait");
+	put_parse(&m, "sets", "set pgweir.query_wait = '7s'");
+	put_parse(&m, "", "show pgweir.last_wait");
+	put_run(&m, "asks"); /* its portal ends with the transaction */
+	put_sync(&m);
+	say(&w, &m);
+	ck_assert_str_eq(world_heard(&w, 0), "1 1 1 2 D C=SHOW ZI");
+	move(&w);
+	put_run(&m, "sets");
+	put_run(&m, "");
+	put_sync(&m);
+	say(&w, &m);
+	ck_assert_str_eq(world_heard(&w, 0), "2 C=SET 2 D C=SHOW ZI");
+	ck_assert_uint_eq(client_of(&w.other)->waiter.wait_max, 7 * USEC_PER_SEC);
+	put_run(&m, "mine");
+	put_sync(&m);
+	say(&w, &m);
+	ck_assert_str_eq(world_heard(&w, 0), "2 I ZI");
+	world_end(&w);
+}
+END_TEST
+
 static void begin(struct world *w)
 {
 	world_say(w, 0, MSG_QUERY, "begin");
@@ -315,6 +343,7 @@ UNIT_MAIN("move", {
 	tcase_add_test(tc, what_a_statement_may_change_is_known_there);
 	tcase_add_test(tc, what_a_statement_looked_like_is_known_there);
 	tcase_add_test(tc, a_suspend_holds_for_who_comes);
+	tcase_add_test(tc, its_questions_to_pgweir_go_along);
 	tcase_add_loop_test(tc, RL_08_who_has_something_on_its_way_stays, 0, N_ELEMENTS(busy));
 	tcase_add_test(tc, too_many_statements_stay);
 	tcase_add_test(tc, a_part_of_it_or_more_than_it_is_refused);
