@@ -100,7 +100,7 @@ static void tell_login_error(const struct pool *p, struct waiter *w, struct refu
 
 void pool_refuse_late(struct pool *p, struct waiter *w)
 {
-	struct refusal r;
+	struct refusal r = { 0 };
 	bool is_own = is_own_deadline(w);
 
 	begin_refusal(p, &r, is_own ? "ERROR" : severity_of_limits(p),
@@ -178,10 +178,10 @@ static unsigned serving(const struct pool *p)
 	return n > 0 ? (unsigned)n : 0;
 }
 
-/* Can nothing but the servers at hand shorten the wait? */
+/* Can nothing but the servers at hand shorten the wait? Logins: at whichever worker, they are the pool's. */
 static bool is_steady(const struct pool *p)
 {
-	return p->is_full && !p->n_login && !p->n_testing && !p->is_paused &&
+	return p->is_full && !atomic_load(&p->shared->logins) && !p->n_testing && !p->is_paused &&
 		!atomic_load(&p->shared->next_try) && p->database;
 }
 
@@ -192,12 +192,13 @@ COLD static bool is_hopeless(const struct pool *p, const struct waiter *w, size_
 	if (!is_steady(p))
 		return false;
 	*ahead = ahead_everywhere(p, w);
-	return forecast_wait(&p->forecast, *ahead, serving(p), w->since, wait) && *wait > limit - limit / MARGIN;
+	return forecast_wait(&p->forecast, *ahead, serving(p), w->since, wait) && *wait > limit - limit / MARGIN &&
+		!pool_is_on_hold(p); /* last, since it takes locks */
 }
 
 COLD static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec_t wait)
 {
-	struct refusal r;
+	struct refusal r = { 0 };
 
 	begin_refusal(p, &r, "ERROR", "no server connection would become available in time");
 	snprintf(r.detail, sizeof(r.detail),
@@ -213,7 +214,7 @@ COLD static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead,
 
 COLD static void refuse_full(struct pool *p, struct waiter *w)
 {
-	struct refusal r;
+	struct refusal r = { 0 };
 
 	begin_refusal(p, &r, severity_of_limits(p), "too many clients are waiting (max_waiting_clients)");
 	w->ops->refused(w, &r.e);

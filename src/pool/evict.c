@@ -137,7 +137,7 @@ bool evict_for(struct pool *p, enum slot_result full)
 	if (p->worker->loop.now - p->evict_asked < EVICT_EVERY)
 		return false;
 	p->evict_asked = p->worker->loop.now;
-	if (full == SLOT_DATABASE_FULL && p->queue.count && has_shares(p))
+	if (full == SLOT_DATABASE_FULL && (p->queue.count || p->greeting.count) && has_shares(p))
 		claim(p);
 	evict_elsewhere(p, full);
 	return false;

@@ -13,7 +13,7 @@ void pool_drop_hosts(struct pool *p)
 void pool_configure_hosts(struct pool *p)
 {
 	const struct config_database *db = p->database;
-	struct host_pool *hosts[HOSTS_MAX];
+	struct host_pool *hosts[HOSTS_MAX] = { NULL };
 	size_t n = db ? db->n_hosts : 0;
 
 	for (size_t i = 0; i < n; i++) {

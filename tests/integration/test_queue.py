@@ -248,6 +248,18 @@ def test_users_share_a_database_limit(new_pooler, workers):
 
 
 @WORKERS
+def test_first_login_of_a_user_has_its_share(new_pooler, workers):
+    """queue_fairness = user: who logs in for the first time needs a server for that, too, while none of the others' is ever idle."""
+    p = new_pooler({"queue_fairness": "user", "max_db_connections": 4, "default_pool_size": 4, "query_wait_timeout": 60, "worker_threads": workers})
+    busy = [p.connect() for _ in range(60)]  # three seconds of work
+    for c in busy:
+        c.send(wire.query("select pg_sleep(0.2)"))
+    wait_until(lambda: p.column("sv_active") == 4 and p.column("cl_waiting") > 0, what="it has all")
+    assert p.connect("other").query("select 1") == [["1"]]
+    assert p.column("cl_waiting") > 0, "it had to wait until the others had done"
+
+
+@WORKERS
 def test_priority_users_go_first(new_pooler, postgres, workers):
     """priority_users are in front of the queue, and get into it when it is full."""
     p = new_pooler({"priority_users": "nobody, other", "max_waiting_clients": 3, "query_wait_timeout_action": "error", "query_wait_timeout": 60,

@@ -223,26 +223,27 @@ END_TEST
 /* ---- the forecast ---- */
 
 static const struct {
-	const char *name, *settings;
-	usec_t held; /* 0: not known */
-	int before;  /* who wait already */
+	const char *name;
+	usec_t limit, held; /* 0: not known */
+	int before;	    /* who wait already */
 	usec_t own;
-	bool is_priority, is_paused, is_growing, is_failing;
+	bool is_off, is_priority, is_paused, is_growing, grows_elsewhere, is_failing, is_on_hold;
 	bool is_refused;
 } forecasts[] = {
 	/* one of 4 servers comes free each 100 ms, 17 of them in 1.75 s */
-	{ "in time", "query_wait_timeout = 2", 400 * MS, 16, 0, false, false, false, false, false },
-	{ "hopeless", "query_wait_timeout = 2", 400 * MS, 17, 0, false, false, false, false, true },
-	{ "off", "query_wait_timeout = 2\nquery_wait_prediction = 0", 400 * MS, 40, 0, false, false, false,
-		false, false },
-	{ "no limit", "query_wait_timeout = 0", 400 * MS, 40, 0, false, false, false, false, false },
-	{ "its own limit", "query_wait_timeout = 0", 400 * MS, 17, 2 * S, false, false, false, false, true },
-	{ "nothing is known", "query_wait_timeout = 2", 0, 40, 0, false, false, false, false, false },
-	{ "priority", "query_wait_timeout = 2", 400 * MS, 40, 0, true, false, false, false, false },
-	{ "paused", "query_wait_timeout = 2", 400 * MS, 40, 0, false, true, false, false, false },
-	{ "the pool grows", "query_wait_timeout = 2", 400 * MS, 40, 0, false, false, true, false, false },
-	{ "the server is away", "query_wait_timeout = 2", 400 * MS, 40, 0, false, false, false, true, false },
-	{ "nobody waits", "query_wait_timeout = 2", 40 * S, 0, 0, false, false, false, false, false },
+	{ .name = "in time", .limit = 2 * S, .held = 400 * MS, .before = 16 },
+	{ .name = "hopeless", .limit = 2 * S, .held = 400 * MS, .before = 17, .is_refused = true },
+	{ .name = "off", .limit = 2 * S, .held = 400 * MS, .before = 40, .is_off = true },
+	{ .name = "no limit", .held = 400 * MS, .before = 40 },
+	{ .name = "its own limit", .held = 400 * MS, .before = 17, .own = 2 * S, .is_refused = true },
+	{ .name = "nothing is known", .limit = 2 * S, .before = 40 },
+	{ .name = "priority", .limit = 2 * S, .held = 400 * MS, .before = 40, .is_priority = true },
+	{ .name = "paused", .limit = 2 * S, .held = 400 * MS, .before = 40, .is_paused = true },
+	{ .name = "the pool grows", .limit = 2 * S, .held = 400 * MS, .before = 40, .is_growing = true },
+	{ .name = "it grows at another worker", .limit = 2 * S, .held = 400 * MS, .before = 40, .grows_elsewhere = true },
+	{ .name = "its logins fail", .limit = 2 * S, .held = 400 * MS, .before = 40, .is_failing = true },
+	{ .name = "the host is on hold", .limit = 2 * S, .held = 400 * MS, .before = 40, .is_on_hold = true },
+	{ .name = "nobody waits", .limit = 2 * S, .held = 40 * S },
 };
 
 START_TEST(who_would_wait_in_vain_is_refused_at_once)
@@ -250,7 +251,8 @@ START_TEST(who_would_wait_in_vain_is_refused_at_once)
 	struct borrower *b;
 	char settings[128];
 
-	snprintf(settings, sizeof(settings), "query_wait_prediction = 1\n%s", forecasts[_i].settings);
+	snprintf(settings, sizeof(settings), "query_wait_prediction = %d\nquery_wait_timeout = %u",
+		!forecasts[_i].is_off, (unsigned)(forecasts[_i].limit / S));
 	start(settings);
 	for (int i = 0; i < forecasts[_i].before; i++)
 		borrow_as(60 * S, 0, false);
@@ -261,6 +263,9 @@ START_TEST(who_would_wait_in_vain_is_refused_at_once)
 		rig.pool->is_full = false;
 	if (forecasts[_i].is_failing)
 		atomic_store(&rig.pool->shared->next_try, *now() + S);
+	if (forecasts[_i].is_on_hold)
+		rig.pool->hosts[0]->host->state = HOST_HOLD;
+	atomic_fetch_add(&rig.pool->shared->logins, forecasts[_i].grows_elsewhere);
 	b = borrow_as(forecasts[_i].own, 0, forecasts[_i].is_priority);
 	ck_assert_msg(b->is_refused == forecasts[_i].is_refused, "%s: %s", forecasts[_i].name, b->detail);
 	if (b->is_refused) {
@@ -271,6 +276,8 @@ START_TEST(who_would_wait_in_vain_is_refused_at_once)
 	}
 	rig.pool->is_paused = false;
 	atomic_store(&rig.pool->shared->next_try, 0);
+	atomic_fetch_sub(&rig.pool->shared->logins, forecasts[_i].grows_elsewhere);
+	rig.pool->hosts[0]->host->state = HOST_UP;
 	end();
 }
 END_TEST
