@@ -5,6 +5,7 @@
 #include "core/worker_thread.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -521,6 +522,8 @@ static void hear_slots(struct upgrade *u, struct reader r)
 		struct pool_shared *p = registry_pool(u->host.registry, database, user);
 		struct elsewhere *e = find_elsewhere(u, p);
 
+		if (e->is_current) /* one more of this database and user: replication has a pool for each client */
+			servers = e->servers + MIN(servers, INT_MAX - e->servers);
 		slots_elsewhere(p, e->servers, servers);
 		e->servers = servers;
 		e->is_current = true;
