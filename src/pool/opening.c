@@ -10,6 +10,13 @@ void pool_drop_hosts(struct pool *p)
 		host_pool_drop(&p->hosts[--p->n_hosts]);
 }
 
+static enum host_pool_kind kind_of(const struct pool_shared *s)
+{
+	if (s->is_own)
+		return HOST_POOL_OWN;
+	return s->replication ? HOST_POOL_REPLICATION : HOST_POOL_CLIENTS;
+}
+
 void pool_configure_hosts(struct pool *p)
 {
 	const struct config_database *db = p->database;
@@ -21,7 +28,7 @@ void pool_configure_hosts(struct pool *p)
 
 		hosts[i] = host_pool_get(&p->worker->registry->hosts,
 			*h->name ? h->name : p->worker->config->unix_socket_dir, h->port, p->shared->database,
-			p->shared->user, p->shared->is_own);
+			p->shared->user, kind_of(p->shared));
 	}
 	pool_drop_hosts(p); /* only now: what stays keeps its memory */
 	for (; p->n_hosts < n; p->n_hosts++)
