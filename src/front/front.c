@@ -2,6 +2,7 @@
 
 #include "base/slab.h"
 #include "base/table.h"
+#include "front/line.h"
 #include "front/login.h"
 #include "front/slowdown.h"
 #include "net/stream.h"
@@ -14,7 +15,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define ACCEPTS_PER_ROUND 16
+#define ACCEPTS_PER_ROUND                                                                                    \
+	256 /* a round of TLS handshakes may take 30 ms, and a herd fills the listen queue in less */
 #define SPARE_LOGINS 1000	 /* beyond max_client_conn: logins that will be refused, cancels, consoles */
 #define HURRY (5 * USEC_PER_SEC) /* client_login_timeout while all places are taken */
 #define ACCEPT_PAUSE (100 * USEC_PER_MSEC) /* when descriptors have run out */
@@ -75,6 +77,7 @@ struct front {
 	struct list finished;  /* DONE or CANCEL, handed over at the round's end */
 	struct list delayed;   /* FAILED: the last word waits, as its address has failed before */
 	struct list lingering; /* FAILED: the last word is on its way; in deadlines' order */
+	struct line line;      /* accepted, and waits for one of these places */
 	struct list working; /* of logins those that have one of login_concurrency's places; in the order in which they lose it */
 	bool is_full; /* doors are closed until one of them is free */
 	struct slowdown *slowdown;
@@ -133,7 +136,7 @@ static void watch(struct visitor *v)
 
 static size_t places_taken(const struct front *f)
 {
-	return f->logins.count + f->delayed.count + f->lingering.count + f->finished.count;
+	return line_count(&f->line) + f->logins.count + f->delayed.count + f->lingering.count + f->finished.count;
 }
 
 static size_t places(const struct front *f)
@@ -478,8 +481,7 @@ static size_t concurrency(const struct front *f)
 
 static bool may_listen(const struct front *f)
 {
-	return f->working.count < concurrency(f) && f->door != FRONT_CLOSED &&
-		f->loop.now >= f->paused_until && places_taken(f) < places(f);
+	return f->door != FRONT_CLOSED && f->loop.now >= f->paused_until && places_taken(f) < places(f);
 }
 
 static void update_doors(struct front *f)
@@ -520,7 +522,7 @@ static int64_t peer_uid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? (int64_t)peer.uid : -1;
 }
 
-static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix)
+static void welcome(struct front *f, int fd, const struct address *peer, bool is_unix, usec_t since)
 {
 	struct visitor *v = slab_alloc(&f->visitors);
 	int64_t uid = is_unix ? peer_uid(fd) : -1;
@@ -530,7 +532,7 @@ static void welcome(struct front *f, int fd, const struct address *peer, bool is
 	if (buffer) /* all other options come from the listening socket */
 		socket_set_buffer(fd, buffer);
 	v->front = f;
-	v->since = f->loop.now;
+	v->since = since;
 	v->doomed.free = visitor_free;
 	login_init(&v->login, &f->env, f->snapshot, f->next_id, peer, uid >= 0 && uid == (int64_t)geteuid());
 	v->login.peer_uid = uid;
@@ -564,7 +566,10 @@ static bool accept_one(struct front *f, const struct door *d)
 	if (fd >= 0) {
 		if (d->is_unix)
 			peer.sa.sa_family = AF_UNIX; /* a client's end has no name */
-		welcome(f, fd, &peer, d->is_unix);
+		if (line_count(&f->line) || f->working.count >= concurrency(f))
+			line_add(&f->line, fd, d->is_unix, &peer, f->loop.now);
+		else
+			welcome(f, fd, &peer, d->is_unix, f->loop.now);
 		return true;
 	}
 	switch (errno) {
@@ -589,6 +594,19 @@ static void on_door(evutil_socket_t fd, short what, void *arg)
 
 /* The loop's news. */
 
+/* They are read in the round that follows at once. */
+static void let_in(struct front *f)
+{
+	struct arrival a;
+
+	while (f->working.count < concurrency(f) && line_take(&f->line, &a)) {
+		struct address peer;
+
+		address_restore(&a.peer, &peer);
+		welcome(f, a.fd, &peer, a.is_unix, a.since);
+	}
+}
+
 /* Those who were accepted in this round and whose first bytes, if any have come, didn't finish the login. */
 static void watch_new(struct front *f)
 {
@@ -610,8 +628,9 @@ static void round_end(void *owner)
 		hand_over(CONTAINER_OF(node, struct visitor, node));
 	watch_new(f);
 	expire_slots(f);
+	let_in(f);
 	update_doors(f);
-	__atomic_store_n(&f->login_count, f->logins.count, __ATOMIC_RELAXED);
+	__atomic_store_n(&f->login_count, f->logins.count + line_count(&f->line), __ATOMIC_RELAXED);
 }
 
 /* How long until the first login's time is up; those whose time is up get their answer. */
@@ -629,6 +648,17 @@ static usec_t sweep_logins(struct front *f)
 		linger(v);
 	}
 	return TICK_IDLE;
+}
+
+/* Nobody has looked at what they want: there is no protocol in which to say why. */
+static usec_t sweep_line(struct front *f)
+{
+	usec_t limit = login_limit(f), since;
+
+	if (!limit)
+		return TICK_IDLE;
+	since = line_expire(&f->line, f->loop.now > limit ? f->loop.now - limit : 0);
+	return since ? MIN(since + limit - f->loop.now, TICK_IDLE) : TICK_IDLE;
 }
 
 static usec_t sweep_lingering(struct front *f)
@@ -676,9 +706,10 @@ static usec_t tick(void *owner)
 	struct front *f = owner;
 	usec_t logins = sweep_logins(f), delayed = sweep_delayed(f); /* MIN() would call them twice */
 	usec_t lingering = sweep_lingering(f);			     /* after those who have just begun to */
-	usec_t in = MIN(MIN(logins, delayed), MIN(lingering, TICK_IDLE));
+	usec_t line = sweep_line(f), in = MIN(MIN(logins, delayed), MIN(lingering, line));
 
 	expire_slots(f);
+	let_in(f);
 	if (f->is_full && f->working.count) {
 		const struct visitor *first = CONTAINER_OF(list_first(&f->working), struct visitor, slot_node);
 
@@ -830,6 +861,7 @@ struct front *front_start(const struct front_options *o)
 	f->slowdown = slowdown_new();
 	slab_init(&f->visitors, sizeof(struct visitor));
 	list_init(&f->working);
+	line_init(&f->line);
 	loop_init(&f->loop, f, tick);
 	f->loop.round_end = round_end;
 	open_doors(f, o->listener);
@@ -860,6 +892,7 @@ void front_stop(struct front **fp)
 		drop(CONTAINER_OF(node, struct visitor, node));
 	while ((node = list_first(&f->delayed)))
 		drop(CONTAINER_OF(node, struct visitor, node));
+	line_free(&f->line);
 	slowdown_free(&f->slowdown);
 	for (size_t i = 0; i < f->n_doors; i++)
 		close_door(&f->doors[i]);

@@ -100,7 +100,7 @@ static void tell_login_error(const struct pool *p, struct waiter *w, struct refu
 
 void pool_refuse_late(struct pool *p, struct waiter *w)
 {
-	struct refusal r;
+	struct refusal r = { 0 };
 	bool is_own = is_own_deadline(w);
 
 	begin_refusal(p, &r, is_own ? "ERROR" : severity_of_limits(p),
@@ -198,7 +198,7 @@ COLD static bool is_hopeless(const struct pool *p, const struct waiter *w, size_
 
 COLD static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec_t wait)
 {
-	struct refusal r;
+	struct refusal r = { 0 };
 
 	begin_refusal(p, &r, "ERROR", "no server connection would become available in time");
 	snprintf(r.detail, sizeof(r.detail),
@@ -214,7 +214,7 @@ COLD static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead,
 
 COLD static void refuse_full(struct pool *p, struct waiter *w)
 {
-	struct refusal r;
+	struct refusal r = { 0 };
 
 	begin_refusal(p, &r, severity_of_limits(p), "too many clients are waiting (max_waiting_clients)");
 	w->ops->refused(w, &r.e);

@@ -20,7 +20,7 @@ static enum host_pool_kind kind_of(const struct pool_shared *s)
 void pool_configure_hosts(struct pool *p)
 {
 	const struct config_database *db = p->database;
-	struct host_pool *hosts[HOSTS_MAX];
+	struct host_pool *hosts[HOSTS_MAX] = { NULL };
 	size_t n = db ? db->n_hosts : 0;
 
 	for (size_t i = 0; i < n; i++) {

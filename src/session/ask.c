@@ -315,6 +315,74 @@ static bool remember(struct client *c, char kind, const char *name, const struct
 	return true;
 }
 
+/* ---- names on their way: u8 count, then cstring name, u8 kind, cstring value each ---- */
+
+size_t ask_names_size(const struct client *c)
+{
+	size_t n = 1;
+	struct asked *a, *next;
+
+	HASH_ITER(hh, c->asked, a, next)
+		n += strlen(a->key) + OWN_VALUE_MAX + 2;
+	return n;
+}
+
+void ask_write_names(const struct client *c, struct writer *w)
+{
+	struct asked *a, *next;
+	uint8_t n = 0;
+
+	HASH_ITER(hh, c->asked, a, next)
+		n += a->key[0] == 'S';
+	write_u8(w, n);
+	HASH_ITER(hh, c->asked, a, next) {
+		if (a->key[0] != 'S')
+			continue;
+		write_cstring(w, a->key + 1);
+		write_u8(w, (uint8_t)a->statement.kind);
+		write_cstring(w, a->statement.value);
+	}
+}
+
+static const char *read_name(struct reader *r, struct own_statement *s)
+{
+	const char *name = read_cstring(r), *value;
+	uint8_t kind = read_u8(r);
+
+	value = read_cstring(r);
+	if (r->bad || kind <= OWN_NONE || kind >= OWN_RESET_ALL || strlen(value) >= sizeof(s->value))
+		return NULL;
+	s->kind = (enum own_kind)kind;
+	memcpy(s->value, value, strlen(value) + 1);
+	return name;
+}
+
+enum result ask_check_names(struct reader *r)
+{
+	size_t n = read_u8(r);
+	struct own_statement s;
+
+	if (n > ASKED_MAX)
+		return RES_LIMIT;
+	for (size_t i = 0; i < n; i++)
+		if (!read_name(r, &s))
+			return RES_PROTOCOL;
+	return r->bad ? RES_PROTOCOL : RES_OK;
+}
+
+void ask_take_names(struct client *c, struct reader r)
+{
+	size_t n = read_u8(&r);
+
+	for (size_t i = 0; i < n; i++) {
+		struct own_statement s;
+		const char *name = read_name(&r, &s);
+
+		if (name)
+			remember(c, 'S', name, &s);
+	}
+}
+
 /* ---- messages ---- */
 
 static struct reader body_of(const struct message_in *m)

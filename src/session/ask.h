@@ -32,6 +32,11 @@ static inline bool ask_may_be(const struct client *c, const struct message_in *m
 }
 void ask_answer(struct client *c, const struct pending_entry *e); /* a PEND_LOCAL of ours is due */
 void ask_forget(struct client *c);				  /* all names */
+/* Names of statements (those of portals end with the transaction) as bytes, on the way to another process: session/move.h. */
+size_t ask_names_size(const struct client *c); /* at most */
+void ask_write_names(const struct client *c, struct writer *w);
+enum result ask_check_names(struct reader *r); /* .. and steps over them */
+void ask_take_names(struct client *c, struct reader r);
 /* pgweir.query_wait is taken out of the set, and holds for this client from now on. */
 void ask_take_settings(struct client *c, struct settings **s);
 

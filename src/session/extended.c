@@ -102,29 +102,35 @@ static enum step parse_untracked(struct client *c, struct message_in *m)
 	return request_pass(c, m);
 }
 
+void extended_scan(const struct client *c, struct statement *st)
+{
+	struct scan_options o = { .standard_conforming_strings = c->strings_conform,
+		.suspects = c->worker->suspects };
+	struct scan_result r;
+
+	if (st->scanned_for == c->worker->n_snapshots)
+		return;
+	sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
+	st->scan_flags = r.flags;
+	st->makes = r.makes;
+	free(st->deallocates);
+	st->deallocates_all = stateful_deallocates_all(&r);
+	st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
+	st->scanned_for = c->worker->n_snapshots;
+}
+
 static struct statement *intern(struct client *c, struct reader body)
 {
 	uint64_t schema = atomic_load_explicit(&c->pool->shared->by_database->schema, memory_order_relaxed);
 	struct hash128 context = statement_version(c->context, schema);
 	struct statement *st;
-	struct scan_options o = { .standard_conforming_strings = c->strings_conform,
-		.suspects = c->worker->suspects };
-	struct scan_result r;
 
 	if (statement_is(c->unnamed, body.pos, reader_left(&body), context) &&
 		c->unnamed->scanned_for == c->worker->n_snapshots) /* the same query again: the usual case */
 		return statement_ref(c->unnamed);
 	st = statement_intern(&c->worker->statements, body.pos, reader_left(&body), context);
 	st->schema = schema;
-	if (st->scanned_for != c->worker->n_snapshots) {
-		sqlscan((const char *)st->body, strnlen((const char *)st->body, st->len), &o, &r);
-		st->scan_flags = r.flags;
-		st->makes = r.makes;
-		free(st->deallocates);
-		st->deallocates_all = stateful_deallocates_all(&r);
-		st->deallocates = r.is_deallocate && !r.is_deallocate_all ? xstrdup(r.name) : NULL;
-		st->scanned_for = c->worker->n_snapshots;
-	}
+	extended_scan(c, st);
 	return st;
 }
 

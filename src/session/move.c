@@ -1,6 +1,9 @@
 #include "session/move.h"
 
+#include "session/ask.h"
+#include "session/extended.h"
 #include "session/keys.h"
+#include "state/shape.h"
 
 #include <netinet/in.h>
 #include <openssl/crypto.h>
@@ -16,7 +19,9 @@
  *	u64 times: connected, request, idle since
  *	u64 the number of schema changes that its database has seen
  *	u8 kind of credential: none, secret, or secret and client key; cstring secret; 32 bytes key
- *	u16 count of statements, the unnamed one under "":	cstring name, u64 u64 context, u64 parsed at, u32 length and body
+ *	u16 count of statements, the unnamed one under "":	cstring name, u64 u64 context, u64 parsed at,
+ *		u64 the number of schema changes then, u64 u64 its shape: of the text, and under this name; u32 length and body
+ *	names of statements that are pgweir's own:		ask.c
  *	TLS, if the flag says so:				u16 suite, u8 length, two secrets, u64 u64 records read and written
  */
 enum moved_flag { MOVED_COUNTED = 1, MOVED_TRACKED = 2, MOVED_TLS = 4, MOVED_FLAGS = 7 };
@@ -28,6 +33,7 @@ struct moved_statement { /* its texts are in the bytes */
 	const char *name;
 	struct hash128 context;
 	usec_t parsed_at;
+	uint64_t schema, text_shape, shape;
 	const uint8_t *body;
 	size_t len;
 };
@@ -43,6 +49,7 @@ struct moved {
 	uint64_t schema;
 	size_t n_statements;
 	struct moved_statement *statements;
+	struct reader asked; /* checked already */
 };
 
 void moved_free(struct moved **mp)
@@ -73,7 +80,7 @@ bool move_is_ready(const struct client *c)
 	return c->state == CLIENT_IDLE && c->is_greeted && !c->pauses && !c->body_left &&
 		c->discard == DISCARD_NONE && !c->unnamed_due && !c->removals_due && !c->is_forgetting &&
 		!c->deallocates && !c->deallocate_portal && !c->is_stateful && !c->pins && !c->peer_shut_at &&
-		c->pool->database && is_quiet(&c->stream);
+		c->pool->database && !c->pool->shared->replication && is_quiet(&c->stream);
 }
 
 static void write_u64(struct writer *w, uint64_t v)
@@ -93,12 +100,16 @@ static void write_settings(struct writer *w, const struct settings *s)
 	}
 }
 
-static void write_statement(struct writer *w, const char *name, const struct statement *st, usec_t parsed_at)
+static void write_statement(
+	struct writer *w, const char *name, const struct statement *st, usec_t parsed_at, uint64_t shape)
 {
 	write_cstring(w, name);
 	write_u64(w, st->context.hi);
 	write_u64(w, st->context.lo);
 	write_u64(w, parsed_at);
+	write_u64(w, st->schema);
+	write_u64(w, st->shape);
+	write_u64(w, shape);
 	write_u32(w, (uint32_t)st->len);
 	write_bytes(w, st->body, st->len);
 }
@@ -109,9 +120,9 @@ static void write_statements(struct writer *w, const struct client *c)
 
 	write_u16(w, (uint16_t)(client_statements_count(&c->statements) + (c->unnamed != NULL)));
 	if (c->unnamed)
-		write_statement(w, "", c->unnamed, 0);
+		write_statement(w, "", c->unnamed, 0, SHAPE_UNKNOWN);
 	HASH_ITER(hh, c->statements.by_name, cs, next)
-		write_statement(w, cs->name, cs->statement, cs->parsed_at);
+		write_statement(w, cs->name, cs->statement, cs->parsed_at, cs->shape);
 }
 
 static void write_credential(struct writer *w, struct credential *cr)
@@ -156,8 +167,8 @@ static size_t size_of(const struct client *c, const struct credential *cr)
 		for (size_t i = 0; sets[k] && i < sets[k]->n; i++)
 			n += strlen(sets[k]->items[i].name) + strlen(sets[k]->items[i].value) + 2;
 	HASH_ITER(hh, c->statements.by_name, cs, next)
-		n += strlen(cs->name) + cs->statement->len + 32;
-	return n + strlen(c->database) + strlen(c->user) + strlen(c->pool->shared->user);
+		n += strlen(cs->name) + cs->statement->len + 64;
+	return n + ask_names_size(c) + strlen(c->database) + strlen(c->user) + strlen(c->pool->shared->user);
 }
 
 static void write_all(struct writer *w, const struct client *c, struct credential *cr)
@@ -187,6 +198,7 @@ static void write_all(struct writer *w, const struct client *c, struct credentia
 	write_u64(w, atomic_load(&c->pool->shared->by_database->schema));
 	write_credential(w, cr);
 	write_statements(w, c);
+	ask_write_names(c, w);
 	if (tls)
 		write_tls(w, tls);
 }
@@ -326,6 +338,9 @@ static enum result read_statements(struct reader *r, struct moved *m)
 		s->context.hi = read_u64(r);
 		s->context.lo = read_u64(r);
 		s->parsed_at = read_u64(r);
+		s->schema = read_u64(r);
+		s->text_shape = read_u64(r);
+		s->shape = read_u64(r);
 		s->len = read_u32(r);
 		s->body = read_bytes(r, s->len);
 		if (!s->body || !is_statement(s->body, s->len) || (!*s->name && i > 0))
@@ -379,6 +394,9 @@ static enum result read_all(struct reader *r, struct newcomer *n, struct moved *
 	m->schema = read_u64(r);
 	if ((res = read_credential(r, n)) != RES_OK || (res = read_statements(r, m)) != RES_OK)
 		return res;
+	m->asked = *r;
+	if ((res = ask_check_names(r)) != RES_OK)
+		return res;
 	if (flags & MOVED_TLS && (res = read_tls(r, n)) != RES_OK)
 		return res;
 	return r->bad || reader_left(r) ? RES_PROTOCOL : RES_OK;
@@ -423,6 +441,11 @@ static void take_statements(struct client *c, const struct moved *m)
 		const struct moved_statement *s = &m->statements[i];
 		struct statement *st = statement_intern(&c->worker->statements, s->body, s->len, s->context);
 
+		if (!st->scanned_for) { /* nobody has had it here */
+			st->schema = s->schema;
+			st->shape = s->text_shape;
+		}
+		extended_scan(c, st);
 		if (!*s->name) {
 			statement_unref(&c->unnamed);
 			c->unnamed = statement_ref(st);
@@ -430,6 +453,7 @@ static void take_statements(struct client *c, const struct moved *m)
 			struct client_statement *cs = client_statement_new(s->name, st);
 
 			cs->parsed_at = s->parsed_at;
+			cs->shape = s->shape;
 			cs->is_confirmed = true;
 			client_statements_add(&c->statements, cs);
 		}
@@ -463,12 +487,15 @@ void move_adopt(struct worker *w, struct newcomer **np)
 	c->mode = m->mode;
 	c->is_tracked = m->is_tracked;
 	take_statements(c, m);
+	ask_take_names(c, m->asked);
 	c->is_greeted = true;
 	c->request_at = m->request_at;
 	c->idle_since = m->idle_since;
 	c->startup_wait_max = m->startup_wait_max;
 	c->waiter.wait_max = m->wait_max;
 	client_set_state(c, CLIENT_IDLE);
+	if (w->is_suspended)
+		client_pause(c, PAUSE_SUSPENDED);
 	client_unpause(c, PAUSE_STATE);
 	moved_free(&m);
 }

@@ -63,11 +63,13 @@ static void tick_active(struct client *c, usec_t now)
 {
 	const struct config *conf = c->worker->config;
 	const struct config_user *user = config_user(conf, c->user);
-	struct pending *p = &c->server->pending;
+	struct server *s = c->server;
+	struct pending *p;
 	bool is_owed;
 
 	client_unpause(c, PAUSE_PINS); /* it looks again: who is in its way may be at another worker */
-	ASSERT(c->server);
+	ASSERT(s);
+	p = &s->pending;
 	is_owed = pending_awaits_ready(p) && !is_sending(c);
 	if (!is_owed) {
 		stream_recheck(&c->stream);

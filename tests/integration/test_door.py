@@ -1,7 +1,9 @@
 """The door: who gets in when places are few, by max_client_conn, reserved_client_conn and max_client_conn_per_addr."""
+import time
+
 import pytest
 import wire
-from wire import LoginFailed, wait_until
+from wire import SLOW, LoginFailed, wait_until
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -87,3 +89,21 @@ def test_an_address_at_its_limit_costs_no_password(new_pooler):
         return kind == "R"
 
     wait_until(asked, what="the place is free")
+
+
+def test_a_herd_is_taken_out_of_the_listen_queue_at_once(new_pooler):
+    """Those for whom no login can be begun yet wait with pgweir: whom the kernel drops comes again after a second, or three."""
+    p = new_pooler({"login_concurrency": 1, "listen_backlog": 16, "tcp_defer_accept": 0})
+    console = p.console().cursor()
+
+    def logins():
+        console.execute("SHOW LISTS")
+        return dict(r[:2] for r in console.fetchall())["login_clients"]
+    began = time.monotonic()
+    silent = [p.raw() for _ in range(100)]  # each has the one place for 50 ms
+    wait_until(lambda: logins() == 100, what="all of them are in")
+    assert time.monotonic() - began < 2 * SLOW
+    assert p.connect().query("select 1") == [["1"]]  # whose turn comes after theirs
+    for c in silent:
+        c.fin()
+    wait_until(lambda: logins() == 0, what="they have gone")

@@ -992,19 +992,55 @@ static void check_entry(const char *page, const struct setting *s, bool is_globa
 	free(head);
 }
 
+static const struct {
+	const char *section, *next;
+	const struct settings *settings;
+} manual[] = {
+	{ "\n.Sh SETTINGS\n", "\n.Sh DATABASES\n", &global_settings },
+	{ "\n.Sh DATABASES\n", "\n.Sh USERS\n", &database_settings },
+	{ "\n.Sh USERS\n", "\n.Sh PEERS\n", &user_settings },
+	{ "\n.Sh PEERS\n", "\n.Sh HBA FILE\n", &peer_settings },
+};
+
+/* The text of a section alone. The pages below /api are entries, too, but of another kind: .It Pa. */
+static char *manual_section(size_t i)
+{
+	char *page = slurp("man/pgweir.ini.5"), *from = strstr(page, manual[i].section),
+	     *to = strstr(page, manual[i].next), *section;
+
+	ck_assert_msg(from && to && from < to, "man/pgweir.ini.5 lacks%s", manual[i].section);
+	section = xasprintf("%.*s", (int)(to - from), from);
+	free(page);
+	return section;
+}
+
 START_TEST(the_manual_page_has_every_setting_and_its_defaults)
 {
-	char *page = slurp("man/pgweir.ini.5"), *databases = strstr(page, "\n.Sh DATABASES"),
-	     *users = strstr(page, "\n.Sh USERS");
+	const struct settings *t = manual[_i].settings;
+	char *section = manual_section((size_t)_i);
 
-	ck_assert(databases && users);
-	for (size_t i = 0; i < global_settings.count; i++)
-		check_entry(page, &global_settings.rows[i], true);
-	for (size_t i = 0; i < database_settings.count; i++)
-		check_entry(databases, &database_settings.rows[i], false);
-	for (size_t i = 0; i < user_settings.count; i++)
-		check_entry(users, &user_settings.rows[i], false);
-	free(page);
+	for (size_t i = 0; i < t->count; i++)
+		check_entry(section, &t->rows[i], t == &global_settings);
+	free(section);
+}
+END_TEST
+
+START_TEST(the_manual_page_has_no_other_settings_and_none_twice)
+{
+	const struct settings *t = manual[_i].settings;
+	char *section = manual_section((size_t)_i);
+	size_t entries = 0;
+
+	for (const char *p = section; (p = strstr(p, "\n.It Ic ")) != NULL; entries++) {
+		char *key;
+
+		p += strlen("\n.It Ic ");
+		key = xasprintf("%.*s", (int)strcspn(p, "\n"), p);
+		ck_assert_msg(setting_find(t, key) != NULL, "man/pgweir.ini.5 has the entry %s", key);
+		free(key);
+	}
+	ck_assert_uint_eq(entries, t->count);
+	free(section);
 }
 END_TEST
 
@@ -1058,6 +1094,7 @@ UNIT_MAIN("config", {
 	tcase_add_loop_test(tc, set_refuses_what_a_file_may_not_say, 0, N_ELEMENTS(bad_sets));
 	tcase_add_test(tc, a_uri_is_a_whole_configuration);
 	tcase_add_loop_test(tc, a_uri_that_asks_for_too_much_is_refused, 0, N_ELEMENTS(bad_uris));
-	tcase_add_test(tc, the_manual_page_has_every_setting_and_its_defaults);
+	tcase_add_loop_test(tc, the_manual_page_has_every_setting_and_its_defaults, 0, N_ELEMENTS(manual));
+	tcase_add_loop_test(tc, the_manual_page_has_no_other_settings_and_none_twice, 0, N_ELEMENTS(manual));
 	tcase_add_test(tc, the_sample_loads_with_and_without_its_comments);
 })

@@ -1,5 +1,7 @@
 #include "session/move.h"
 
+#include "session/stateful.h"
+
 #include "unit.h"
 #include "world.h"
 
@@ -124,6 +126,114 @@ START_TEST(RL_08_it_goes_on_where_it_was)
 }
 END_TEST
 
+/* As if it had been parsed there: what it does to its session is looked for, and what it takes away. */
+START_TEST(what_a_statement_may_change_is_known_there)
+{
+	struct client_statement *cs;
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "sets", "select set_config('work_mem', '1MB', false) -- $1");
+	put_parse(&m, "goes", "deallocate mine");
+	put_parse(&m, "pins", "listen x");
+	put_parse(&m, "", "set work_mem = '1MB'");
+	put_sync(&m);
+	say(&w, &m);
+	world_heard(&w, 0);
+	move(&w);
+	cs = client_statements_find(&client_of(&w.other)->statements, "sets");
+	ck_assert(cs->statement->scan_flags & SCAN_MAY_SET);
+	cs = client_statements_find(&client_of(&w.other)->statements, "goes");
+	ck_assert_str_eq(cs->statement->deallocates, "mine");
+	cs = client_statements_find(&client_of(&w.other)->statements, "pins");
+	ck_assert(cs->statement->makes & SCAN_LISTEN);
+	ck_assert(client_of(&w.other)->unnamed->scan_flags & SCAN_SET);
+	world_end(&w);
+}
+END_TEST
+
+/* Its result must go on being the one that its client knows: see prepared.h. */
+START_TEST(what_a_statement_looked_like_is_known_there)
+{
+	struct client_statement *cs;
+	struct statement *unnamed;
+	struct writer m = { 0 };
+	uint64_t shape, unnamed_shape;
+	struct world w;
+
+	start(&w);
+	atomic_store(&client_of(&w.worker)->pool->shared->by_database->schema, 7);
+	put_parse(&m, "later", "select 3 + $1");
+	put_parse(&m, "", "select 4 + $1");
+	put_sync(&m);
+	say(&w, &m);
+	world_heard(&w, 0);
+	cs = client_statements_find(&client_of(&w.worker)->statements, "later");
+	cs->shape = shape = 0x1234567890abcdef;
+	cs->statement->shape = shape;
+	client_of(&w.worker)->unnamed->shape = unnamed_shape = 0xfedcba0987654321;
+	move(&w);
+	cs = client_statements_find(&client_of(&w.other)->statements, "later");
+	unnamed = client_of(&w.other)->unnamed;
+	ck_assert_uint_eq(cs->shape, shape);
+	ck_assert_uint_eq(cs->statement->shape, shape);
+	ck_assert_uint_eq(cs->statement->schema, 7);
+	ck_assert_uint_eq(unnamed->shape, unnamed_shape);
+	ck_assert_uint_eq(unnamed->schema, 7);
+	world_end(&w);
+}
+END_TEST
+
+START_TEST(a_suspend_holds_for_who_comes)
+{
+	struct world w;
+
+	start(&w);
+	w.other.is_suspended = true;
+	move(&w);
+	ck_assert_uint_eq(client_of(&w.other)->pauses, PAUSE_SUSPENDED);
+	w.other.is_suspended = false;
+	client_unpause(client_of(&w.other), PAUSE_SUSPENDED);
+	world_say(&w, 0, MSG_QUERY, "select 1");
+	for (int i = 0; i < 5; i++) {
+		for (int k = 0; k < w.n_servers; k++)
+			world_serve(&w, k, -1);
+		world_rounds(&w, WORLD_MANY);
+	}
+	ck_assert_ptr_nonnull(strchr(world_heard(&w, 0), 'Z'));
+	world_end(&w);
+}
+END_TEST
+
+START_TEST(its_questions_to_pgweir_go_along)
+{
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "asks", "show pgweir.query_wait");
+	put_parse(&m, "sets", "set pgweir.query_wait = '7s'");
+	put_parse(&m, "", "show pgweir.last_wait");
+	put_run(&m, "asks"); /* its portal ends with the transaction */
+	put_sync(&m);
+	say(&w, &m);
+	ck_assert_str_eq(world_heard(&w, 0), "1 1 1 2 D C=SHOW ZI");
+	move(&w);
+	put_run(&m, "sets");
+	put_run(&m, "");
+	put_sync(&m);
+	say(&w, &m);
+	ck_assert_str_eq(world_heard(&w, 0), "2 C=SET 2 D C=SHOW ZI");
+	ck_assert_uint_eq(client_of(&w.other)->waiter.wait_max, 7 * USEC_PER_SEC);
+	put_run(&m, "mine");
+	put_sync(&m);
+	say(&w, &m);
+	ck_assert_str_eq(world_heard(&w, 0), "2 I ZI");
+	world_end(&w);
+}
+END_TEST
+
 static void begin(struct world *w)
 {
 	world_say(w, 0, MSG_QUERY, "begin");
@@ -157,6 +267,15 @@ static void shut(struct world *w)
 	client_of(&w->worker)->peer_shut_at = 1;
 }
 
+static void replicate(struct world *w)
+{
+	client_of(&w->worker)->pool->shared->replication = REPLICATION_PHYSICAL;
+}
+static void stop_replicating(struct world *w)
+{
+	client_of(&w->worker)->pool->shared->replication = REPLICATION_NONE;
+}
+
 static const struct {
 	const char *name;
 	void (*before)(struct world *w), (*after)(struct world *w);
@@ -165,6 +284,7 @@ static const struct {
 	{ "half a message", send_half, NULL },
 	{ "a batch without its Sync", parse_without_sync, NULL },
 	{ "pinned", pin, unpin },
+	{ "replicating, while PAUSE keeps its server from it", replicate, stop_replicating },
 	{ "its writing half is shut", shut, NULL },
 };
 
@@ -220,6 +340,10 @@ END_TEST
 
 UNIT_MAIN("move", {
 	tcase_add_test(tc, RL_08_it_goes_on_where_it_was);
+	tcase_add_test(tc, what_a_statement_may_change_is_known_there);
+	tcase_add_test(tc, what_a_statement_looked_like_is_known_there);
+	tcase_add_test(tc, a_suspend_holds_for_who_comes);
+	tcase_add_test(tc, its_questions_to_pgweir_go_along);
 	tcase_add_loop_test(tc, RL_08_who_has_something_on_its_way_stays, 0, N_ELEMENTS(busy));
 	tcase_add_test(tc, too_many_statements_stay);
 	tcase_add_test(tc, a_part_of_it_or_more_than_it_is_refused);

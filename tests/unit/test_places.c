@@ -88,8 +88,9 @@ static void run(struct town *t, usec_t time)
 /* Runs on and gives the means over that time. */
 static void means(struct town *t, usec_t time, double out[POOLERS])
 {
-	uint64_t before[POOLERS];
+	uint64_t before[POOLERS] = { 0 };
 
+	ck_assert_int_le(t->n, POOLERS);
 	for (int i = 0; i < t->n; i++)
 		before[i] = t->poolers[i].held;
 	run(t, time);
@@ -113,7 +114,7 @@ END_TEST
 START_TEST(few_places_are_used_fully)
 {
 	struct town t = town_of(5, 1, 20);
-	double m[POOLERS];
+	double m[POOLERS] = { 0 };
 
 	srandom((unsigned)_i);
 	run(&t, STEP);
@@ -150,7 +151,7 @@ END_TEST
 START_TEST(two_poolers_come_to_the_same_size)
 {
 	struct town t = town_of(37, 2, 30);
-	double m[POOLERS];
+	double m[POOLERS] = { 0 };
 
 	srandom((unsigned)_i);
 	t.poolers[1].is_idle = true;
@@ -172,7 +173,7 @@ END_TEST
 START_TEST(three_poolers_too)
 {
 	struct town t = town_of(40, 3, 100);
-	double m[POOLERS];
+	double m[POOLERS] = { 0 };
 
 	srandom((unsigned)_i + 100);
 	run(&t, 120 * USEC_PER_SEC);

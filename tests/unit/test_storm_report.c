@@ -86,8 +86,8 @@ static const char *const json_parts[] = {
 	"\"transaction\":{\"count\":2,\"p50\":2.500,",
 	"\"served_at_ms\":{\"first\":1.000,\"p50\":1.000,\"last\":2.000}",
 	"\"errors\":[{\"key\":\"53300\",\"count\":1,\"message\":\"say \\\"no\\\"\\\\?<script>alert('&')</script>\"}]",
-	"\"histogram\":{\"bucket_ms\":1,\"arrived\":[3,0,0],\"served\":[0,1,1],\"failed\":[1,0,0],"
-	"\"total_p50_ms\":[null,4.000,8.000],",
+	("\"histogram\":{\"bucket_ms\":1,\"arrived\":[3,0,0],\"served\":[0,1,1],\"failed\":[1,0,0],"
+	 "\"total_p50_ms\":[null,4.000,8.000],"),
 	"\"phases\":[{\"name\":\"herd\",\"target\":\"u@h:1/d\",\"after\":\"close\",\"start_s\":0,\"window_s\":0.1,\"pace\":0,",
 };
 
