@@ -116,7 +116,7 @@ static void limit_row(void *ctx, const struct host_pool *hp)
 	int size = config_pool_size(c, config_database(c, hp->database), config_user(c, hp->user));
 	struct rows *r = s->rows;
 
-	if (hp->is_own)
+	if (hp->kind != HOST_POOL_CLIENTS)
 		return;
 	rows_begin(r);
 	rows_text(r, hp->database);

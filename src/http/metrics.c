@@ -344,7 +344,7 @@ static void add_place(void *ctx, const struct host_pool *p)
 	struct scrape *s = ctx;
 	struct place_use *u;
 
-	if (p->is_own || !p->places.is_limited || s->n_places == PLACES_SHOWN_MAX)
+	if (p->kind != HOST_POOL_CLIENTS || !p->places.is_limited || s->n_places == PLACES_SHOWN_MAX)
 		return;
 	u = &s->places[s->n_places++];
 	*u = (struct place_use){ .host = xstrdup(p->host->name),

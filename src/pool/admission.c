@@ -192,8 +192,8 @@ COLD static bool is_hopeless(const struct pool *p, const struct waiter *w, size_
 	if (!is_steady(p))
 		return false;
 	*ahead = ahead_everywhere(p, w);
-	return forecast_wait(&p->forecast, *ahead, serving(p), w->since, wait) && *wait > limit - limit / MARGIN &&
-		!pool_is_on_hold(p); /* last, since it takes locks */
+	return forecast_wait(&p->forecast, *ahead, serving(p), w->since, wait) &&
+		*wait > limit - limit / MARGIN && !pool_is_on_hold(p); /* last, since it takes locks */
 }
 
 COLD static void refuse_hopeless(struct pool *p, struct waiter *w, size_t ahead, usec_t wait)

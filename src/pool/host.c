@@ -90,8 +90,8 @@ static struct host *get_host(struct hosts *h, const char *name, int port)
 	return host;
 }
 
-struct host_pool *host_pool_get(
-	struct hosts *h, const char *name, int port, const char *database, const char *user, bool is_own)
+struct host_pool *host_pool_get(struct hosts *h, const char *name, int port, const char *database,
+	const char *user, enum host_pool_kind kind)
 {
 	size_t db_size = strlen(database) + 1, size = db_size + strlen(user) + 2;
 	char *key = xmalloc(size);
@@ -100,7 +100,7 @@ struct host_pool *host_pool_get(
 
 	memcpy(key, database, db_size);
 	memcpy(key + db_size, user, size - db_size - 1);
-	key[size - 1] = is_own;
+	key[size - 1] = (char)kind;
 	pthread_mutex_lock(&h->lock);
 	host = get_host(h, name, port);
 	HASH_FIND(hh, host->pools, key, size, hp);
@@ -110,7 +110,7 @@ struct host_pool *host_pool_get(
 		hp->key = key;
 		hp->database = key;
 		hp->user = key + db_size;
-		hp->is_own = is_own;
+		hp->kind = kind;
 		HASH_ADD_KEYPTR(hh, host->pools, hp->key, size, hp);
 		key = NULL;
 	}

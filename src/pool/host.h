@@ -33,6 +33,9 @@ enum host_state {
 	HOST_RAMP,    /* it has answered: ramp logins at once */
 };
 
+/* See shared.h. Walsenders have places of their own in PostgreSQL: what is known of one kind says nothing of another. */
+enum host_pool_kind { HOST_POOL_CLIENTS, HOST_POOL_OWN, HOST_POOL_REPLICATION };
+
 enum session_role { ROLE_UNKNOWN, ROLE_FITS, ROLE_UNFIT };
 
 struct host {
@@ -52,9 +55,9 @@ struct host {
 
 struct host_pool {
 	UT_hash_handle hh;
-	char *key; /* database NUL user NUL is_own */
+	char *key; /* database NUL user NUL kind */
 	const char *database, *user;
-	bool is_own; /* see shared.h */
+	enum host_pool_kind kind;
 	int refs;
 	struct host *host;
 	atomic_int to_give; /* servers that are to be closed as they come free */
@@ -75,8 +78,8 @@ struct hosts {
 void hosts_init(struct hosts *h);
 void hosts_destroy(struct hosts *h); /* nobody refers to any of them */
 
-struct host_pool *host_pool_get(
-	struct hosts *h, const char *name, int port, const char *database, const char *user, bool is_own);
+struct host_pool *host_pool_get(struct hosts *h, const char *name, int port, const char *database,
+	const char *user, enum host_pool_kind kind);
 struct host_pool *host_pool_ref(struct host_pool *hp);
 void host_pool_drop(struct host_pool **hp);
 

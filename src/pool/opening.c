@@ -10,6 +10,13 @@ void pool_drop_hosts(struct pool *p)
 		host_pool_drop(&p->hosts[--p->n_hosts]);
 }
 
+static enum host_pool_kind kind_of(const struct pool_shared *s)
+{
+	if (s->is_own)
+		return HOST_POOL_OWN;
+	return s->replication ? HOST_POOL_REPLICATION : HOST_POOL_CLIENTS;
+}
+
 void pool_configure_hosts(struct pool *p)
 {
 	const struct config_database *db = p->database;
@@ -21,7 +28,7 @@ void pool_configure_hosts(struct pool *p)
 
 		hosts[i] = host_pool_get(&p->worker->registry->hosts,
 			*h->name ? h->name : p->worker->config->unix_socket_dir, h->port, p->shared->database,
-			p->shared->user, p->shared->is_own);
+			p->shared->user, kind_of(p->shared));
 	}
 	pool_drop_hosts(p); /* only now: what stays keeps its memory */
 	for (; p->n_hosts < n; p->n_hosts++)
@@ -65,7 +72,7 @@ struct choice {
 	struct host_pool *host; /* NULL: none */
 	struct host_login login;
 	bool is_busy; /* one that would do may be tried in a moment */
-	bool is_full; /* one that would do has no place for more */
+	bool is_full; /* all that would do have no place for more */
 };
 
 /* The first, in the order of the list or round-robin, that may be tried. Those that weren't what is wanted last time count on demand only. */
@@ -76,6 +83,7 @@ static struct choice choose(struct pool *p, int concurrency, bool with_unfit)
 	usec_t now = p->worker->loop.now;
 	size_t first = in_order ? 0 : p->turn;
 	struct choice c = { .host = NULL };
+	bool has_hope = false; /* in one that is busy, or comes back */
 
 	for (size_t i = 0; i < p->n_hosts && !(c.is_busy && in_order); i++) {
 		size_t at = (first + i) % p->n_hosts;
@@ -87,11 +95,12 @@ static struct choice choose(struct pool *p, int concurrency, bool with_unfit)
 			c.host = p->hosts[at];
 			p->turn = (unsigned)((at + 1) % p->n_hosts);
 			return c;
-		case HOST_BUSY: c.is_busy = true; break;
+		case HOST_BUSY: c.is_busy = has_hope = true; break;
 		case HOST_NO_PLACE: c.is_busy = c.is_full = true; break;
-		case HOST_AWAY: break;
+		case HOST_AWAY: has_hope = true; break;
 		}
 	}
+	c.is_full = c.is_full && !has_hope;
 	return c;
 }
 

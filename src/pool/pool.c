@@ -476,7 +476,7 @@ void pool_put_server(struct pool *p, struct server **sp)
 	}
 	if (server_asks(s))
 		return;
-	if (evict_owes(p)) {
+	if (s->lending && evict_owes(p)) { /* not before it has served anybody: it would be logged in for nothing */
 		server_close(s, "given up for a user with less than its share");
 		return;
 	}

@@ -331,10 +331,11 @@ static void on_authentication(struct server *s, struct reader r)
 /* ---- the rest of the login ---- */
 
 /* Shutting down, starting up, full, or not even able to say what: whoever else asks there would be told the same. */
-static bool is_of_host(const char *sqlstate)
+static bool is_of_host(const struct server *s, const char *sqlstate)
 {
-	return !*sqlstate || strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0 ||
-		strcmp(sqlstate, "53300") == 0;
+	if (strcmp(sqlstate, "53300") == 0)
+		return !s->pool->shared->replication; /* its client is told at once, and knows best when to come again */
+	return !*sqlstate || strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0;
 }
 
 static void on_error(struct server *s, struct reader r)
@@ -343,7 +344,7 @@ static void on_error(struct server *s, struct reader r)
 	struct error_info e;
 
 	error_parse(r, &e);
-	if (is_of_host(e.sqlstate))
+	if (is_of_host(s, e.sqlstate))
 		why = LOGIN_HOST_DOWN;
 	else if (is_final_error(e.sqlstate) && !server_may_have_newer_password(s, e.sqlstate))
 		why = LOGIN_REFUSED;

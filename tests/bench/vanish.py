@@ -201,17 +201,23 @@ class Experiment:
             logins = []
             for n in range(int(LOGIN_TIMEOUT * SLOW) - 1):
                 for c in slow:
-                    c.sock.send(startup[n:n + 1])
+                    try:
+                        c.sock.send(startup[n:n + 1])
+                    except OSError:  # a busy machine: its time is over already
+                        pass
                 begin = time.monotonic()
                 Client(self.pooler.host, self.pooler.port).login("app", "test").close()
                 logins.append(time.monotonic() - begin)
                 time.sleep(1)
+            begin = time.monotonic()
             for c in slow:
                 while c.read_bytes(1000, timeout=(LOGIN_TIMEOUT + 5) * SLOW):
                     pass
                 c.sock.close()
-        turn.expect(max(logins) < 1 * SLOW, "others log in at once: %.2f s" % max(logins))
-        turn.expect(turn.seconds < (LOGIN_TIMEOUT + 5) * SLOW, "gone after client_login_timeout")
+            gone = time.monotonic() - begin
+        # who had to wait for their end would wait for most of their time
+        turn.expect(max(logins) < LOGIN_TIMEOUT / 2 * SLOW, "others log in at once: %.2f s" % max(logins))
+        turn.expect(gone < (LOGIN_TIMEOUT + 5) * SLOW, "gone after client_login_timeout: %.2f s" % gone)
         self.add(turn, clients)
 
     def rubbish(self, clients, is_spoiled=True):

@@ -260,6 +260,17 @@ def test_first_login_of_a_user_has_its_share(new_pooler, workers):
 
 
 @WORKERS
+def test_more_users_than_servers(new_pooler, postgres, workers):
+    """queue_fairness = user, and a server for one of two: it changes hands, but never before it has served somebody."""
+    p = new_pooler({"queue_fairness": "user", "max_db_connections": 1, "query_wait_timeout": 60, "log_connections": 1, "worker_threads": workers},
+                   databases={"*": "%s connect_query='select pg_sleep(0.2)'" % address(postgres)})
+    both = [Steady(p, "select pg_sleep(0.001)", user=user) for user in ("app", "other") * 4]
+    served = run_all(both, lambda: sum(len(s.waits) for s in both) >= 20)
+    logins = p.log().count("new connection to server")
+    assert min(served) > 0 and logins <= sum(served), (served, logins)
+
+
+@WORKERS
 def test_priority_users_go_first(new_pooler, postgres, workers):
     """priority_users are in front of the queue, and get into it when it is full."""
     p = new_pooler({"priority_users": "nobody, other", "max_waiting_clients": 3, "query_wait_timeout_action": "error", "query_wait_timeout": 60,

@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from postgres import bindir, dies_with_us, own, unprivileged
+from postgres import Postgres, bindir, dies_with_us, own, unprivileged
 from wire import SLOW, LoginFailed, query, wait_until
 
 
@@ -93,6 +93,31 @@ def test_what_the_server_refuses_is_told_at_once(new_pooler, postgres):
     with pytest.raises(LoginFailed) as failed:
         p.connect(user="admin", database="pgweir", params={"replication": "true"})
     assert failed.value.sqlstate == "0A000"
+
+
+@pytest.fixture
+def one_place():
+    """A PostgreSQL with a place for one walsender."""
+    postgres = Postgres()
+    try:
+        postgres.sql("alter system set max_wal_senders = 1")
+        postgres.restart()
+        yield postgres
+    finally:
+        postgres.destroy()
+
+
+def test_no_place_for_a_walsender(new_pooler, one_place):
+    """Its client is told 53300 at once, and the pool of the same user isn't limited by it."""
+    p = new_pooler({"client_login_timeout": 60 * SLOW, "default_pool_size": 5}, server=one_place)
+    c, a = p.connect(), p.connect(params={"replication": "database"})
+    assert c.query("select 1") == [["1"]]
+    with pytest.raises(LoginFailed) as failed:
+        p.connect(params={"replication": "database"})
+    assert failed.value.sqlstate == "53300"
+    row, = p.ask("show limits")
+    assert (row["limit"], row["servers"], row["sqlstate"]) == (5, 1, ""), row
+    a.close()
 
 
 def test_hba_lets_physical_replication_in_by_its_own_word(new_pooler):

@@ -282,6 +282,41 @@ START_TEST(who_would_wait_in_vain_is_refused_at_once)
 }
 END_TEST
 
+/* One of two hosts has no place for more: what the other one's state makes of it. */
+static const struct {
+	enum host_state other;
+	int logins; /* on their way there */
+	bool is_full;
+} hosts_full[] = { { HOST_UP, 100, false }, { HOST_PROBING, 0, false }, { HOST_UP, -1, true } };
+
+START_TEST(a_pool_is_full_when_all_its_hosts_are)
+{
+	struct pool *p;
+	struct host_pool *other;
+
+	start("query_wait_timeout = 0");
+	p = rig.pool;
+	other = host_pool_get(&rig.world.registry->hosts, "@elsewhere", 5432, "world", "bob", HOST_POOL_CLIENTS);
+	p->hosts[p->n_hosts++] = other;
+	p->limits.pool++;
+	for (size_t i = 0; i < p->n_hosts; i++)
+		p->hosts[i]->places = (struct places){ .next_try = *now() + S,
+			.is_limited = i == 0 || hosts_full[_i].logins < 0 };
+	other->host->state = hosts_full[_i].other;
+	other->host->logins = MAX(hosts_full[_i].logins, 0);
+	borrow();
+	ck_assert_int_eq(p->is_full, hosts_full[_i].is_full);
+	ck_assert_int_eq(p->n_login, 0);
+	other->host->logins = 0;
+	other->host->state = HOST_UP;
+	p->limits.pool--;
+	p->hosts[0]->places = (struct places){ 0 };
+	p->n_hosts--;
+	host_pool_drop(&other);
+	end();
+}
+END_TEST
+
 /* ---- three times what the pool can bear ---- */
 
 struct outcome {
@@ -354,5 +389,6 @@ UNIT_MAIN("admission", {
 	tcase_add_test(tc, who_is_late_is_passed_over_even_before_the_tick);
 	tcase_add_test(tc, when_all_are_late_the_server_is_idle);
 	tcase_add_loop_test(tc, who_would_wait_in_vain_is_refused_at_once, 0, N_ELEMENTS(forecasts));
+	tcase_add_loop_test(tc, a_pool_is_full_when_all_its_hosts_are, 0, N_ELEMENTS(hosts_full));
 	tcase_add_test(tc, overload_leaves_the_capacity_to_answers_in_time);
 })

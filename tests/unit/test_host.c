@@ -16,8 +16,8 @@ struct rig {
 static void setup(struct rig *r)
 {
 	hosts_init(&r->hosts);
-	r->a = host_pool_get(&r->hosts, "h", 5432, "app", "bob", false);
-	r->b = host_pool_get(&r->hosts, "h", 5432, "app", "ann", false);
+	r->a = host_pool_get(&r->hosts, "h", 5432, "app", "bob", HOST_POOL_CLIENTS);
+	r->b = host_pool_get(&r->hosts, "h", 5432, "app", "ann", HOST_POOL_CLIENTS);
 	r->now = clock_now();
 }
 
@@ -185,8 +185,8 @@ START_TEST(a_hold_outlives_those_who_know_of_it)
 	fail_once(&r, r.a);
 	host_pool_drop(&r.a);
 	host_pool_drop(&r.b);
-	r.a = host_pool_get(&r.hosts, "h", 5432, "app", "bob", false);
-	r.b = host_pool_get(&r.hosts, "h", 5433, "app", "bob", false);
+	r.a = host_pool_get(&r.hosts, "h", 5432, "app", "bob", HOST_POOL_CLIENTS);
+	r.b = host_pool_get(&r.hosts, "h", 5433, "app", "bob", HOST_POOL_CLIENTS);
 	ck_assert_int_eq(begin(&r, r.a, &l), HOST_AWAY);
 	ck_assert_int_eq(r.a->host->failures, 2);
 	ck_assert_int_eq(begin(&r, r.b, &l), HOST_GO); /* another port is another host */
