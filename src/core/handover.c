@@ -57,8 +57,7 @@ static enum result read_ready(struct reader *r, struct handover_frame *out)
 	return r->bad || reader_left(r) || pid == 0 || pid > INT32_MAX ? RES_PROTOCOL : RES_OK;
 }
 
-bool handover_next_slots(
-	struct reader *r, const char **database, const char **user, bool *replicates, int *servers)
+bool handover_next_slots(struct reader *r, const char **database, const char **user, bool *replicates, int *servers)
 {
 	uint32_t n;
 

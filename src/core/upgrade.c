@@ -512,8 +512,7 @@ static struct elsewhere *find_elsewhere(struct upgrade *u, struct pool_shared *p
 }
 
 /* Replication isn't in the pool of its database and user. Here one pool stands for all of its kind: no client has this number. */
-static struct pool_shared *pool_elsewhere(
-	struct upgrade *u, const char *database, const char *user, bool replicates)
+static struct pool_shared *pool_elsewhere(struct upgrade *u, const char *database, const char *user, bool replicates)
 {
 	struct registry *r = u->host.registry;
 

@@ -101,7 +101,8 @@ static bool may_deallocate(const struct client *c, const struct scan_result *r)
 {
 	const struct pending *p = &c->server->pending;
 
-	return r->is_deallocate && !r->is_deallocate_all && !p->is_batch_open && !p->is_skipping && !pending_may_copy(p);
+	return r->is_deallocate && !r->is_deallocate_all && !p->is_batch_open && !p->is_skipping &&
+		!pending_may_copy(p);
 }
 
 /* NULL: it's none. */

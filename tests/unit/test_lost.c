@@ -254,7 +254,8 @@ START_TEST(an_end_in_the_middle_of_a_row_has_no_words)
 	ck_assert_int_eq(write(w.servers[0].fd, part, sizeof(part) - 1), sizeof(part) - 1);
 	world_rounds(&w, WORLD_MANY);
 	n = list_first(&w.worker.clients);
-	client_fatal(CONTAINER_OF(n, struct client, node), "57P01", "terminating connection due to administrator command");
+	client_fatal(CONTAINER_OF(n, struct client, node), "57P01",
+		"terminating connection due to administrator command");
 	world_rounds(&w, WORLD_MANY);
 	ck_assert_int_eq(read(w.clients[0], got, sizeof(got)), sizeof(part) - 1);
 	ck_assert_mem_eq(got, part, sizeof(part) - 1);
