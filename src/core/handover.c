@@ -3,6 +3,7 @@
 static const char magic[] = "pgweir handover";
 
 #define SLOTS_PER_POOL_MAX 1000000
+#define SLOTS_OF_REPLICATION 0x80000000u /* beside their number */
 
 /* A process of another version may have more to say behind its number. */
 static enum result read_hello(struct reader *r, struct handover_frame *out)
@@ -56,7 +57,8 @@ static enum result read_ready(struct reader *r, struct handover_frame *out)
 	return r->bad || reader_left(r) || pid == 0 || pid > INT32_MAX ? RES_PROTOCOL : RES_OK;
 }
 
-bool handover_next_slots(struct reader *r, const char **database, const char **user, int *servers)
+bool handover_next_slots(
+	struct reader *r, const char **database, const char **user, bool *replicates, int *servers)
 {
 	uint32_t n;
 
@@ -65,6 +67,8 @@ bool handover_next_slots(struct reader *r, const char **database, const char **u
 	*database = read_cstring(r);
 	*user = read_cstring(r);
 	n = read_u32(r);
+	*replicates = n & SLOTS_OF_REPLICATION;
+	n &= ~SLOTS_OF_REPLICATION;
 	r->bad = r->bad || n > SLOTS_PER_POOL_MAX || !**database || !**user;
 	*servers = (int)n;
 	return !r->bad;
@@ -73,9 +77,10 @@ bool handover_next_slots(struct reader *r, const char **database, const char **u
 static enum result check_slots(struct reader r)
 {
 	const char *database, *user;
+	bool replicates;
 	int servers;
 
-	while (handover_next_slots(&r, &database, &user, &servers))
+	while (handover_next_slots(&r, &database, &user, &replicates, &servers))
 		;
 	return r.bad ? RES_PROTOCOL : RES_OK;
 }
@@ -132,13 +137,13 @@ void handover_begin_slots(struct writer *w)
 	write_u8(w, HANDOVER_SLOTS);
 }
 
-void handover_slots(struct writer *w, const char *database, const char *user, int servers)
+void handover_slots(struct writer *w, const char *database, const char *user, bool replicates, int servers)
 {
 	if (w->len + strlen(database) + strlen(user) + 8 > HANDOVER_MAX)
 		return; /* thousands of pools: the rest isn't told */
 	write_cstring(w, database);
 	write_cstring(w, user);
-	write_u32(w, (uint32_t)servers);
+	write_u32(w, (uint32_t)servers | (replicates ? SLOTS_OF_REPLICATION : 0));
 }
 
 void handover_ready(struct writer *w, int pid)

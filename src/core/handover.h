@@ -55,13 +55,14 @@ struct handover_frame { /* texts and bytes lie in the frame */
 /* RES_PROTOCOL: it isn't one of these frames, whole. A HELLO of another version is RES_OK: it is to be told so. */
 enum result handover_read(const uint8_t *bytes, size_t len, struct handover_frame *out);
 /* One of SLOTS; false: there is no more. handover_read() has looked at all of them. */
-bool handover_next_slots(struct reader *r, const char **database, const char **user, int *servers);
+bool handover_next_slots(
+	struct reader *r, const char **database, const char **user, bool *replicates, int *servers);
 
 void handover_hello(struct writer *w);
 void handover_welcome(struct writer *w, const uint8_t hash_key[HANDOVER_KEY], const char *notify, usec_t watchdog);
 void handover_refused(struct writer *w, const char *reason);
 void handover_begin_slots(struct writer *w);
-void handover_slots(struct writer *w, const char *database, const char *user, int servers);
+void handover_slots(struct writer *w, const char *database, const char *user, bool replicates, int servers);
 void handover_ready(struct writer *w, int pid);
 void handover_cancel(struct writer *w, const struct cancel_key *k);
 

@@ -5,6 +5,7 @@
 #include "core/worker_thread.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -323,10 +324,10 @@ static void say_alone(struct upgrade *u, enum handover_type type)
 
 /* ---- the old process ---- */
 
-static void add_slots(void *ctx, const char *database, const char *user, int servers)
+static void add_slots(void *ctx, const char *database, const char *user, bool replicates, int servers)
 {
 	if (servers > 0)
-		handover_slots(ctx, database, user, servers);
+		handover_slots(ctx, database, user, replicates, servers);
 }
 
 static void tell_slots(struct upgrade *u)
@@ -510,17 +511,30 @@ static struct elsewhere *find_elsewhere(struct upgrade *u, struct pool_shared *p
 	return e;
 }
 
+/* Replication isn't in the pool of its database and user. Here one pool stands for all of its kind: no client has this number. */
+static struct pool_shared *pool_elsewhere(
+	struct upgrade *u, const char *database, const char *user, bool replicates)
+{
+	struct registry *r = u->host.registry;
+
+	return replicates ? registry_replication_pool(r, database, user, REPLICATION_PHYSICAL, UINT64_MAX)
+			  : registry_pool(r, database, user);
+}
+
 static void hear_slots(struct upgrade *u, struct reader r)
 {
 	const char *database, *user;
+	bool replicates;
 	int servers;
 
 	for (size_t i = 0; i < u->n_elsewhere; i++)
 		u->elsewhere[i].is_current = false;
-	while (handover_next_slots(&r, &database, &user, &servers)) {
-		struct pool_shared *p = registry_pool(u->host.registry, database, user);
+	while (handover_next_slots(&r, &database, &user, &replicates, &servers)) {
+		struct pool_shared *p = pool_elsewhere(u, database, user, replicates);
 		struct elsewhere *e = find_elsewhere(u, p);
 
+		if (e->is_current) /* one more of this database and user: replication has a pool for each client */
+			servers = e->servers + MIN(servers, INT_MAX - e->servers);
 		slots_elsewhere(p, e->servers, servers);
 		e->servers = servers;
 		e->is_current = true;

@@ -349,7 +349,7 @@ void registry_each_pool(struct registry *r, registry_pool_fn *fn, void *ctx)
 	pthread_mutex_lock(&r->lock);
 	HASH_ITER(hh, r->pools, p, next) {
 		if (!p->is_own)
-			fn(ctx, p->database, p->user, atomic_load(&p->servers));
+			fn(ctx, p->database, p->user, p->replication != REPLICATION_NONE, atomic_load(&p->servers));
 	}
 	pthread_mutex_unlock(&r->lock);
 }
@@ -359,6 +359,8 @@ void slots_elsewhere(struct pool_shared *p, int from, int to)
 	atomic_fetch_add(&p->servers, to - from);
 	atomic_fetch_add(&p->by_database->servers, to - from);
 	atomic_fetch_add(&p->by_user->servers, to - from);
+	if (p->replication)
+		atomic_fetch_add(&p->by_database->replicating, to - from);
 }
 
 enum slot_result slot_take(struct pool_shared *p, const struct slot_limits *l)

@@ -149,7 +149,7 @@ void slot_give_back(struct pool_shared *p);
 
 /* Slots that another process uses, which this one is about to replace: from so many to so many. They count as if they were taken here. */
 void slots_elsewhere(struct pool_shared *p, int from, int to);
-typedef void registry_pool_fn(void *ctx, const char *database, const char *user, int servers);
+typedef void registry_pool_fn(void *ctx, const char *database, const char *user, bool replicates, int servers);
 void registry_each_pool(struct registry *r, registry_pool_fn *fn, void *ctx); /* but own ones; under the registry's lock */
 
 void shared_login_ok(struct pool_shared *p, struct settings *reported);

@@ -289,6 +289,14 @@ static void forget(struct client *c, char kind, const char *name)
 	free(a);
 }
 
+bool ask_forget_statement(struct client *c, const char *name)
+{
+	bool is_one = find(c, 'S', name);
+
+	forget(c, 'S', name);
+	return is_one;
+}
+
 void ask_forget(struct client *c)
 {
 	struct asked *a, *next;

@@ -32,6 +32,7 @@ static inline bool ask_may_be(const struct client *c, const struct message_in *m
 }
 void ask_answer(struct client *c, const struct pending_entry *e); /* a PEND_LOCAL of ours is due */
 void ask_forget(struct client *c);				  /* all names */
+bool ask_forget_statement(struct client *c, const char *name);	  /* false: there's none of this name */
 /* Names of statements (those of portals end with the transaction) as bytes, on the way to another process: session/move.h. */
 size_t ask_names_size(const struct client *c); /* at most */
 void ask_write_names(const struct client *c, struct writer *w);

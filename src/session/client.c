@@ -282,6 +282,12 @@ void client_fatal(struct client *c, const char *sqlstate, const char *message)
 	client_end(c, &(struct error_info){ .sqlstate = sqlstate, .message = message });
 }
 
+/* In the middle of a message of its server's: it would read the bytes of an error as data. */
+static bool is_in_message(const struct client *c)
+{
+	return c->server && c->server->body_left && c->server->body_pass;
+}
+
 static void tell_end(struct client *c, const struct error_info *info)
 {
 	struct error_info e = *info;
@@ -291,6 +297,8 @@ static void tell_end(struct client *c, const struct error_info *info)
 	client_describe(c, &who, addr);
 	if (c->worker->config->log_pooler_errors)
 		log_warning(&who, "pooler error: %s", e.message);
+	if (is_in_message(c))
+		return;
 	e.severity = "FATAL";
 	if (c->greeting.len)
 		stream_send_bytes(&c->stream, c->greeting.data, c->greeting.len);

@@ -270,8 +270,10 @@ enum step extended_bind(struct client *c, struct message_in *m)
 	if (r.bad)
 		return pass_malformed(c, m, PEND_BIND);
 	st = c->is_tracked ? prepare_statement_of(c, name) : NULL;
-	if (st)
+	if (st) {
+		extended_scan(c, st); /* a reload may have made another function suspect */
 		stateful_prefer_server(c, st->scan_flags);
+	}
 	if (!request_link(c, m))
 		return STEP_WAIT;
 	if (name_is_unclear(c, name))

@@ -96,7 +96,7 @@ static void forget_why(struct client *c)
 /* What it has set or holds there went with the server: it may not go on as if it still had that. */
 static bool has_lost_state(const struct client *c, const struct server *s)
 {
-	return c->mode == POOL_SESSION || c->pins || s->state == SERVER_PROBING;
+	return c->mode == POOL_SESSION || c->pins || c->has_loaded || c->is_unasked || s->state == SERVER_PROBING;
 }
 
 /* It has no server any more, and what is left of its message is skipped. */
@@ -104,6 +104,7 @@ static void go_on(struct client *c, bool in_block)
 {
 	c->body_to = BODY_DISCARD;
 	c->is_ending = c->is_forgetting = c->is_stalled = false;
+	c->is_stateful = c->is_opaque = c->is_unasked = c->has_loaded = false; /* all of that was the server's */
 	c->idle_since = c->worker->loop.now;
 	c->probe_tries = 0;
 	client_forget_only_setting(c);

@@ -96,15 +96,28 @@ static void scan(struct client *c, const struct message_in *m, struct scan_resul
 	sqlscan((const char *)r.pos, request_is_whole(m) && len ? len - 1 : len, &o, out);
 }
 
-/* DEALLOCATE of a name that exists only here: ours to answer, in its turn. NULL: it's none. */
-static struct client_statement *find_own_deallocated(struct client *c, const struct scan_result *r)
+/* DEALLOCATE of a name that exists only here is ours to answer, in its turn. */
+static bool may_deallocate(const struct client *c, const struct scan_result *r)
 {
 	const struct pending *p = &c->server->pending;
 
-	if (p->is_batch_open || p->is_skipping || pending_may_copy(p) || !c->is_tracked ||
-		!r->is_deallocate || r->is_deallocate_all)
-		return NULL;
-	return client_statements_find(&c->statements, r->name);
+	return r->is_deallocate && !r->is_deallocate_all && !p->is_batch_open && !p->is_skipping && !pending_may_copy(p);
+}
+
+/* NULL: it's none. */
+static struct client_statement *find_own_deallocated(struct client *c, const struct scan_result *r)
+{
+	return c->is_tracked && may_deallocate(c, r) ? client_statements_find(&c->statements, r->name) : NULL;
+}
+
+static bool deallocate_asked(struct client *c, struct message_in *m, const struct scan_result *r)
+{
+	if (!c->asked || !may_deallocate(c, r) || c->server->pending.tx_status == TX_FAILED ||
+		!ask_forget_statement(c, r->name))
+		return false;
+	request_sent(c, PEND_LOCAL, false, LOCAL_DEALLOCATE, NULL);
+	m->must_answer = true;
+	return true;
 }
 
 static enum step on_query(struct client *c, struct message_in *m)
@@ -125,6 +138,8 @@ static enum step on_query(struct client *c, struct message_in *m)
 	if (!request_link(c, m))
 		return STEP_WAIT;
 	scan(c, m, &r);
+	if (deallocate_asked(c, m, &r))
+		return request_discard(c, m);
 	own = find_own_deallocated(c, &r);
 	if (name_is_uncertain(c, own) || (r.is_deallocate && !own && name_may_come_back(c, r.name)))
 		return request_barrier(c);

@@ -21,12 +21,13 @@ static void check_same(struct writer *w, const uint8_t *frame, size_t size)
 static void check_slots(struct reader r, struct writer *w)
 {
 	const char *database, *user;
+	bool replicates;
 	int n;
 
 	handover_begin_slots(w);
-	while (handover_next_slots(&r, &database, &user, &n)) {
+	while (handover_next_slots(&r, &database, &user, &replicates, &n)) {
 		ASSERT(*database && *user && n >= 0);
-		handover_slots(w, database, user, n);
+		handover_slots(w, database, user, replicates, n);
 	}
 	ASSERT(!r.bad);
 }

@@ -114,6 +114,23 @@ def test_RL_08_who_is_in_the_middle_stays_until_it_is_not(new_pooler, postgres):
         assert c.query("select 1") == [["1"]]
 
 
+def test_RL_08_replication_in_the_old_process_counts_for_limits(new_pooler):
+    """RL-08: Two of the same database and user, each with a server of its own, take two places in the new process, too."""
+    p = new_pooler({"max_db_connections": 3, "default_pool_size": 1, "drain_timeout": 0})
+    a, b = (p.connect(params={"replication": "database"}) for _ in range(2))
+    assert a.query("IDENTIFY_SYSTEM") and b.query("IDENTIFY_SYSTEM")
+    old, p.process = p.process, start_next(p)
+    p.logged("has taken over")
+    assert [r["current_connections"] for r in p.ask("show databases") if r["name"] == "test"] == [2]
+    assert p.connect().query("select 1") == [["1"]]  # the pool itself has all its places
+    p.ask("pause")  # .. and waits for nobody elsewhere
+    p.ask("resume")
+    a.close()
+    b.close()
+    assert old.wait(20 * SLOW) == 0
+    assert p.connect().query("select 1") == [["1"]]
+
+
 def test_RL_08_a_cancel_finds_who_is_still_in_the_old_process(new_pooler, postgres):
     """RL-08: New connections reach the new process, so it passes cancel requests on while the old one has clients."""
     p = new_pooler({"drain_timeout": 0})

@@ -1,6 +1,7 @@
 #include "session/frozen.h"
 
 #include "session/client.h"
+#include "session/move.h"
 #include "unit.h"
 #include "world.h"
 
@@ -143,6 +144,7 @@ START_TEST(silent_transactions_are_reclaimed)
 		ck_assert_str_eq(world_heard(&w, 0), cases[_i].statement);
 		world_say(&w, 0, MSG_QUERY, "rollback");
 		ck_assert_str_eq(world_heard(&w, 0), cases[_i].rollback);
+		ck_assert(move_is_ready(nth(&w, 0))); /* nothing of it is left */
 		world_say(&w, 0, MSG_QUERY, "select 1");
 		serve(&w);
 		ck_assert_str_eq(world_heard(&w, 0), "C=OK ZI");

@@ -53,6 +53,7 @@ END_TEST
 
 START_TEST(what_is_written_is_read)
 {
+	bool replicates;
 	const struct cancel_key key = { .pid = 77, .len = CANCEL_SECRET_SHORT, .secret = "abcd" };
 	struct handover_frame f;
 	struct writer w = { 0 };
@@ -81,12 +82,12 @@ START_TEST(what_is_written_is_read)
 	ck_assert(cancel_key_same(&f.cancel, &key));
 	w.len = 0;
 	handover_begin_slots(&w);
-	handover_slots(&w, "shop", "bob", 20);
-	handover_slots(&w, "shop", "eve", 3);
+	handover_slots(&w, "shop", "bob", false, 20);
+	handover_slots(&w, "shop", "bob", true, 3);
 	ck_assert_int_eq(handover_read(w.data, w.len, &f), RES_OK);
-	ck_assert(handover_next_slots(&f.rest, &database, &user, &n) && strcmp(user, "bob") == 0 && n == 20);
-	ck_assert(handover_next_slots(&f.rest, &database, &user, &n) && strcmp(user, "eve") == 0 && n == 3);
-	ck_assert(!handover_next_slots(&f.rest, &database, &user, &n));
+	ck_assert(handover_next_slots(&f.rest, &database, &user, &replicates, &n) && !replicates && n == 20);
+	ck_assert(handover_next_slots(&f.rest, &database, &user, &replicates, &n) && replicates && n == 3);
+	ck_assert(!handover_next_slots(&f.rest, &database, &user, &replicates, &n));
 	writer_free(&w);
 }
 END_TEST
@@ -98,7 +99,7 @@ START_TEST(thousands_of_pools_dont_burst_the_frame)
 
 	handover_begin_slots(&w);
 	for (int i = 0; i < 100000; i++)
-		handover_slots(&w, "a database with a name", "and a user", i);
+		handover_slots(&w, "a database with a name", "and a user", false, i);
 	ck_assert_uint_le(w.len, HANDOVER_MAX);
 	ck_assert_int_eq(handover_read(w.data, w.len, &f), RES_OK);
 	writer_free(&w);

@@ -217,6 +217,52 @@ START_TEST(each_request_that_was_owed_is_settled)
 }
 END_TEST
 
+/* In a pipeline: the SET was committed, and nobody has asked yet what has come of it. */
+START_TEST(a_client_that_has_set_something_is_closed)
+{
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	say(&w, MSG_QUERY, "set work_mem = '5MB'");
+	say(&w, MSG_QUERY, "select 1");
+	write_command_complete(&m, "SET");
+	write_ready_for_query(&m, TX_IDLE);
+	ck_assert_int_eq(write(w.servers[0].fd, m.data, m.len), (ssize_t)m.len);
+	writer_free(&m);
+	world_rounds(&w, WORLD_MANY);
+	ck_assert_str_eq(heard(&w), "C=SET ZI");
+	world_close(&w.servers[0].fd);
+	world_rounds(&w, WORLD_MANY);
+	ck_assert_str_eq(heard(&w), "E=08006");
+	ck_assert_uint_eq(w.worker.clients.count, 0);
+	world_check(&w);
+	world_end(&w);
+}
+END_TEST
+
+/* KILL, a timeout: the end must not be read as the rest of a row. */
+START_TEST(an_end_in_the_middle_of_a_row_has_no_words)
+{
+	static const char part[] = "D\0\0\1\0row";
+	char got[512];
+	struct list_node *n;
+	struct world w;
+
+	start(&w);
+	say(&w, MSG_QUERY, "select 1");
+	ck_assert_int_eq(write(w.servers[0].fd, part, sizeof(part) - 1), sizeof(part) - 1);
+	world_rounds(&w, WORLD_MANY);
+	n = list_first(&w.worker.clients);
+	client_fatal(CONTAINER_OF(n, struct client, node), "57P01", "terminating connection due to administrator command");
+	world_rounds(&w, WORLD_MANY);
+	ck_assert_int_eq(read(w.clients[0], got, sizeof(got)), sizeof(part) - 1);
+	ck_assert_mem_eq(got, part, sizeof(part) - 1);
+	world_check(&w);
+	world_end(&w);
+}
+END_TEST
+
 START_TEST(a_client_that_waits_for_nothing_in_a_block_is_closed)
 {
 	struct world w;
@@ -242,5 +288,7 @@ UNIT_MAIN("lost", {
 	tcase_add_test(tc, what_is_left_of_a_copy_is_skipped);
 	tcase_add_test(tc, outside_a_block_only_the_query_is_lost);
 	tcase_add_test(tc, each_request_that_was_owed_is_settled);
+	tcase_add_test(tc, an_end_in_the_middle_of_a_row_has_no_words);
+	tcase_add_test(tc, a_client_that_has_set_something_is_closed);
 	tcase_add_test(tc, a_client_that_waits_for_nothing_in_a_block_is_closed);
 })

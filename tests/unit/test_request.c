@@ -1,5 +1,7 @@
 #include "session/request.h"
 
+#include "wire/sqlscan.h"
+
 #include "unit.h"
 #include "world.h"
 
@@ -256,7 +258,57 @@ START_TEST(after_an_error_nothing_happens_before_the_sync)
 }
 END_TEST
 
+/* psycopg 3 takes away what it has prepared like this. */
+START_TEST(a_question_to_pgweir_is_deallocated_by_pgweir)
+{
+	struct writer m = { 0 };
+	struct world w;
+
+	start(&w);
+	put_parse(&m, "q", "show pgweir.last_wait");
+	put_sync(&m);
+	put_text(&m, MSG_QUERY, "deallocate q");
+	world_say_bytes(&w, 0, &m);
+	writer_free(&m);
+	ck_assert_str_eq(world_heard(&w, 0), "1 ZI C=DEALLOCATE ZI");
+	put_bind(&m, "q");
+	put_sync(&m);
+	world_say_bytes(&w, 0, &m);
+	writer_free(&m);
+	serve(&w, -1);
+	ck_assert_str_eq(world_heard(&w, 0), "2 ZI"); /* PostgreSQL's to answer now */
+	world_end(&w);
+}
+END_TEST
+
+START_TEST(a_reload_may_make_a_prepared_statement_suspect)
+{
+	struct writer m = { 0 };
+	struct world w;
+	const struct client *c;
+
+	start(&w);
+	put_parse(&m, "a", "select hidden_set(1)");
+	put_sync(&m);
+	world_say_bytes(&w, 0, &m);
+	writer_free(&m);
+	serve(&w, -1);
+	world_heard(&w, 0);
+	free(w.worker.suspects);
+	w.worker.suspects = scan_suspects("hidden_set");
+	w.worker.n_snapshots++;
+	put_bind(&m, "a");
+	world_say_bytes(&w, 0, &m);
+	writer_free(&m);
+	c = CONTAINER_OF(list_first(&w.worker.clients), struct client, node);
+	ck_assert(c->is_stateful && c->is_opaque);
+	world_end(&w);
+}
+END_TEST
+
 UNIT_MAIN("request", {
+	tcase_add_test(tc, a_reload_may_make_a_prepared_statement_suspect);
+	tcase_add_test(tc, a_question_to_pgweir_is_deallocated_by_pgweir);
 	tcase_add_loop_test(tc, after_an_error_nothing_happens_before_the_sync, 0, N_ELEMENTS(skipped));
 	tcase_add_loop_test(tc, an_answer_of_our_own_comes_in_its_turn, 0, N_ELEMENTS(locals));
 	tcase_add_loop_test(tc, a_name_is_taken_away_only_when_its_parse_has_worked, 0, N_ELEMENTS(uncertain));
