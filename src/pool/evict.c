@@ -27,11 +27,32 @@ static bool evict_here(struct worker *w, const struct pool_shared *needy, enum s
 	return false;
 }
 
+/* The same for a place at a host. */
+static bool evict_at_here(struct worker *w, const struct pool_shared *needy, const struct host *h)
+{
+	struct pool *other, *next_pool;
+
+	HASH_ITER(hh, w->pools, other, next_pool) {
+		if (other->shared == needy || atomic_load(&other->shared->servers) <= other->min_size)
+			continue;
+		LIST_FOREACH(&other->idle, n, next) {
+			struct server *s = CONTAINER_OF(n, struct server, node);
+
+			if (s->host->host != h)
+				continue;
+			server_close(s, "evicted for another pool, which PostgreSQL has no place for");
+			return true;
+		}
+	}
+	return false;
+}
+
 struct evict_request {
 	struct message message;
 	struct registry *registry;
 	struct pool_shared *shared; /* a reference */
 	enum slot_result full;
+	struct host_pool *host; /* a reference; NULL: it's about a slot */
 };
 
 static void discard_evict(struct message *m)
@@ -39,6 +60,8 @@ static void discard_evict(struct message *m)
 	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
 
 	registry_drop_pool(r->registry, &r->shared);
+	if (r->host)
+		host_pool_drop(&r->host);
 	free(r);
 }
 
@@ -46,11 +69,14 @@ static void deliver_evict(struct message *m, void *owner)
 {
 	struct evict_request *r = CONTAINER_OF(m, struct evict_request, message);
 
-	evict_here(owner, r->shared, r->full);
+	if (r->host)
+		evict_at_here(owner, r->shared, r->host->host);
+	else
+		evict_here(owner, r->shared, r->full);
 	discard_evict(m);
 }
 
-static void evict_elsewhere(struct pool *p, enum slot_result full)
+static void evict_elsewhere(struct pool *p, enum slot_result full, struct host_pool *host)
 {
 	for (int i = 0; i < p->worker->n_workers; i++) {
 		struct evict_request *r;
@@ -63,6 +89,7 @@ static void evict_elsewhere(struct pool *p, enum slot_result full)
 		r->registry = p->worker->registry;
 		r->shared = registry_ref_pool(r->registry, p->shared);
 		r->full = full;
+		r->host = host ? host_pool_ref(host) : NULL;
 		mailbox_post(&p->worker->peers[i]->loop.mailbox, &r->message);
 	}
 }
@@ -139,6 +166,14 @@ bool evict_for(struct pool *p, enum slot_result full)
 	p->evict_asked = p->worker->loop.now;
 	if (full == SLOT_DATABASE_FULL && (p->queue.count || p->greeting.count) && has_shares(p))
 		claim(p);
-	evict_elsewhere(p, full);
+	evict_elsewhere(p, full, NULL);
 	return false;
+}
+
+void evict_at(struct pool *p, struct host_pool *host)
+{
+	if (atomic_load(&host->servers) > 1 || (!p->queue.count && !p->greeting.count))
+		return;
+	if (!evict_at_here(p->worker, p->shared, host->host))
+		evict_elsewhere(p, SLOT_TAKEN, host);
 }

@@ -1,4 +1,5 @@
 /* server_login.c - from a startup packet to a server that is ready. */
+#include "pool/evict.h"
 #include "pool/server_login.h"
 #include "wire/msg.h"
 
@@ -48,6 +49,7 @@ void server_login_fail(struct server *s, const char *sqlstate, const char *messa
 	struct pool *p = s->pool;
 	char state[6], text[LOGIN_ERROR_MAX], addr[ADDRESS_TEXT_MAX];
 	bool is_news = !s->host_login.is_probe && !s->host_login.is_try;
+	bool is_full = outcome_of(s, sqlstate, why) == HOST_FULL;
 	struct log_who who;
 
 	snprintf(state, sizeof(state), "%s", sqlstate);
@@ -59,6 +61,8 @@ void server_login_fail(struct server *s, const char *sqlstate, const char *messa
 		log_debug(&who, "server login failed again: %s (%s)", text, state);
 	server_login_end(s, outcome_of(s, state, why), state, text);
 	server_login_free(s);
+	if (is_full)
+		evict_at(p, s->host);
 	if (why == LOGIN_HOST_DOWN)
 		pool_login_waits(p, state, text);
 	else

@@ -83,6 +83,19 @@ def test_no_place_at_all(new_pooler, small):
     assert result == [[["1"]]]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_idle_servers_of_another_pool_are_in_nobodys_way(new_pooler, small, workers):
+    """A pool without any server gets the place of another one's that is idle, though PostgreSQL is full and no limit of ours is reached."""
+    postgres = small(4)
+    p = new_pooler(dict(WEIR, default_pool_size=4, worker_threads=workers), server=postgres)
+    clients = [p.connect(user=USER) for _ in range(4)]
+    for sql in ("begin", "commit"):
+        for c in clients:
+            c.query(sql)
+    assert places(postgres, "") == 4
+    assert p.connect(user=USER, database="test2").query("select 1") == [["1"]]
+
+
 @pytest.mark.parametrize("limit", ["role", "database"])
 def test_too_many_connections_for_role_or_database(new_pooler, small, limit):
     """53300 of a role or a database limits that pool, and no other one."""
