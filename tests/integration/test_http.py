@@ -367,5 +367,5 @@ def test_nothing_is_left_of_many_connections(new_pooler):
     for i in range(300):
         s = w.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" if i % 2 else b"GET /met")
         s.close()
+    wait_until(lambda: w.metrics().get("pgweir_http_connections_total") >= 300, what="all have been accepted")
     wait_until(lambda: w.pooler.descriptors() <= fds, what="descriptors are back")
-    assert w.metrics().get("pgweir_http_connections_total") >= 300

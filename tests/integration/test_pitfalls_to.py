@@ -128,7 +128,8 @@ def test_TO_08_frozen_while_idle(new_pooler, postgres):
             c.query("select 1")
             c.close()
         time.sleep(2 * SLOW)
-        assert p.rss() - before < 4 << 20
+        if SLOW == 1:  # AddressSanitizer keeps what was freed for a while
+            assert p.rss() - before < 4 << 20
         os.kill(f.pid, signal.SIGCONT)
         assert f.communicate("go\n", timeout=30 * SLOW)[0] == "thawed 5MB\n"
     finally:
